@@ -1,0 +1,159 @@
+"""The one loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+
+from em_toolkit.engine.expectation import Blocks, expect
+from em_toolkit.engine.monitor import Monitor
+from em_toolkit.engine.trace import Trace
+from em_toolkit.model import Expectation, LatentVariableModel
+from em_toolkit.parameters import CollapseError, Parameters
+
+P = TypeVar("P", bound=Parameters)
+
+
+class Status(Enum):
+    """Why a fit stopped; the value is what to tell a person."""
+
+    CONVERGED = "converged: the bound rose by less than tol in an iteration"
+    MAX_ITER = (
+        "max_iter iterations were not enough for tol: increase max_iter or tol, or start elsewhere"
+    )
+    COLLAPSED = (
+        "a component collapsed, and these are the last parameters before that: use fewer "
+        "components, more reg_covar, or another start"
+    )
+    INTERRUPTED = "interrupted from the keyboard: these are the best parameters until then"
+    STOPPED = "stopped by a callback"
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+class Listener(Protocol):
+    """Whoever wants to see each iteration, and may end the fit."""
+
+    def begin(self, iteration: int) -> None:
+        """An iteration is about to begin."""
+
+    def end(self, iteration: int, params: Any, bound: float) -> bool:
+        """An iteration has ended with `params`; true stops the fit here."""
+
+
+class Silence:
+    """A listener that does nothing."""
+
+    def begin(self, iteration: int) -> None:
+        pass
+
+    def end(self, iteration: int, params: Any, bound: float) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
+class Fit(Generic[P]):
+    """The result of one run of EM.
+
+    Parameters
+    ----------
+    params : Parameters
+        The parameters, whose own evidence is in the last row of the trace.
+    trace : Trace
+    status : Status
+    cause : str
+        What collapsed, in words; empty otherwise.
+    """
+
+    params: P
+    trace: Trace
+    status: Status
+    cause: str = ""
+
+
+def em(
+    model: LatentVariableModel[P, Any, Any],
+    start: P,
+    blocks: Blocks,
+    *,
+    max_iter: int = 100,
+    tol: float = 1e-3,
+    bound_check: str = "raise",
+    previous_bound: float = -np.inf,
+    listener: Listener | None = None,
+) -> Fit[P]:
+    """Expectation-maximization from `start`.
+
+    Parameters
+    ----------
+    model : LatentVariableModel
+    start : Parameters
+    blocks : iterable of Block
+        The data; iterated over once for each E-step.
+    max_iter : int
+        At most so many M-steps.
+    tol : float
+        Iteration t is the last one if the two E-steps before its M-step found bounds that differ
+        by less than this, in nats per unit of weight (scikit-learn's rule).
+    bound_check : {"raise", "warn", "off"}
+        What to do if the bound falls.
+    previous_bound : float
+        The bound before `start`, where `start` continues an earlier fit.
+    listener : Listener, optional
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    CollapseError
+        If no density belongs to `start`, or it gives a row no probability. (A later collapse
+        ends the fit with the last good parameters.)
+    ELBODecreaseError
+        If the bound falls by more than rounding explains and `bound_check` is ``"raise"``.
+    """
+    listener = Silence() if listener is None else listener
+    monitor = Monitor(model, bound_check)
+    start.check()
+    params, expectation = start, _finite(expect(model, start, blocks))
+    monitor.after_e_step(0, params, expectation)
+    status, cause, recorded = Status.MAX_ITER, "", len(monitor)
+    try:
+        for iteration in range(1, max_iter + 1):
+            listener.begin(iteration)
+            converged = abs(monitor.bound - previous_bound) < tol
+            previous_bound = monitor.bound
+
+            candidate = model.maximize(params, expectation.statistics)
+            candidate.check()
+            monitor.after_m_step(iteration, candidate, expectation)
+            expectation = _finite(expect(model, candidate, blocks))
+            monitor.after_e_step(iteration, candidate, expectation)
+
+            params, recorded = candidate, len(monitor)
+            if listener.end(iteration, params, monitor.bound):
+                status = Status.STOPPED
+                break
+            if converged:
+                status = Status.CONVERGED
+                break
+    except CollapseError as error:
+        status, cause = Status.COLLAPSED, str(error)
+    except KeyboardInterrupt:
+        status = Status.INTERRUPTED
+    # An iteration that was cut off leaves rows in the ledger that belong to no result.
+    return Fit(params, monitor.trace_of(recorded), status, cause)
+
+
+def _finite(expectation: Expectation[Any]) -> Expectation[Any]:
+    if not np.isfinite(expectation.log_evidence):
+        raise CollapseError(
+            "the parameters give some row of the data no probability "
+            f"(log evidence {expectation.log_evidence})."
+        )
+    return expectation

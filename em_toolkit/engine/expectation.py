@@ -1,0 +1,73 @@
+"""The E-step over blocks of units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import reduce
+from operator import add
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from em_toolkit.model import Expectation, LatentVariableModel
+from em_toolkit.statistics import Array
+
+# Rows of a block: enough to amortize the calls, few enough for the cache; and short sums round
+# less than long ones.
+BLOCK_SIZE = 4096
+
+
+class Block(NamedTuple):
+    """Units and their weights.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_units, ...)
+    weights : ndarray of shape (n_units,)
+    """
+
+    X: Array
+    weights: Array
+
+
+# Data are anything that gives the same blocks, in the same order, each time it is asked.
+Blocks = Iterable[Block]
+
+
+class Rows:
+    """The rows of an array as blocks, computed in float64 whatever the array holds.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, n_features)
+    weights : array of shape (n_rows,), optional
+        One each by default.
+    block_size : int
+        Rows in a block.
+    """
+
+    def __init__(
+        self,
+        X: npt.NDArray[Any],
+        weights: npt.NDArray[Any] | None = None,
+        block_size: int = BLOCK_SIZE,
+    ) -> None:
+        self.X = X
+        self.weights = np.ones(X.shape[0]) if weights is None else weights
+        self.block_size = block_size
+
+    def __iter__(self) -> Iterator[Block]:
+        for start in range(0, self.X.shape[0], self.block_size):
+            rows = slice(start, start + self.block_size)
+            yield Block(
+                np.ascontiguousarray(self.X[rows], dtype=np.float64),
+                np.asarray(self.weights[rows], dtype=np.float64),
+            )
+
+
+def expect(
+    model: LatentVariableModel[Any, Any, Any], params: Any, blocks: Blocks
+) -> Expectation[Any]:
+    """Statistics, entropy and log evidence at `params`: one pass, summed in the blocks' order."""
+    return reduce(add, (model.expectation(params, X, weights) for X, weights in blocks))

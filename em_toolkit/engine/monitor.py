@@ -1,0 +1,187 @@
+"""The monitor: measures the bound after every half-step, and says so when it falls."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+from em_toolkit.engine.trace import Trace, TraceBuilder
+from em_toolkit.model import Expectation, LatentVariableModel
+from em_toolkit.statistics import EPS
+
+# Rounding errors as the models state them, times this. Measured on a thousand hostile fits the
+# largest error was 4 times the statement; an M-step wrong by one part in a million is far above.
+SAFETY = 16.0
+
+_CAUSES = {
+    "E": (
+        "the posterior is not the exact one, or its entropy, the evidence and "
+        "expected_log_joint do not describe the same density"
+    ),
+    "M": (
+        "maximize does not maximize expected_log_joint + log_prior: a wrong formula, or a "
+        "regularization that is no part of the objective"
+    ),
+}
+
+
+class ELBODecreaseError(RuntimeError):
+    """The bound fell, which EM cannot do: the model (or the toolkit) is wrong.
+
+    Attributes
+    ----------
+    half_step : {"E", "M"}
+        The half-step after which it was seen.
+    iteration : int
+        The iteration; 0 is the start.
+    drop : float
+        By how much the bound fell (or, after an E-step, missed the evidence), in nats per unit
+        of weight.
+    tolerance : float
+        The rounding error that was allowed for, in the same units.
+    trace : Trace
+        The ledger up to and with the offending row.
+    """
+
+    def __init__(
+        self, half_step: str, iteration: int, drop: float, tolerance: float, trace: Trace
+    ) -> None:
+        self.half_step = half_step
+        self.iteration = iteration
+        self.drop = drop
+        self.tolerance = tolerance
+        self.trace = trace
+        super().__init__(
+            f"the {half_step}-step of iteration {iteration} lost {drop:.3g} nats per unit of "
+            f"weight, where rounding explains at most {tolerance:.1g}. Probable cause: "
+            f"{_CAUSES[half_step]}. em_toolkit.testing.check_model finds which; "
+            "bound_check='warn' continues with a warning."
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = (self.half_step, self.iteration, self.drop, self.tolerance, self.trace)
+        return type(self), fields
+
+
+class ELBODecreaseWarning(RuntimeWarning):
+    """The bound fell, and ``bound_check="warn"`` let the fit go on."""
+
+
+def _raise(error: ELBODecreaseError) -> None:
+    raise error
+
+
+def _warn(error: ELBODecreaseError) -> None:
+    warnings.warn(str(error), ELBODecreaseWarning, stacklevel=2)
+
+
+def _ignore(error: ELBODecreaseError) -> None:
+    """``bound_check="off"``."""
+
+
+BOUND_CHECKS: dict[str, Callable[[ELBODecreaseError], None]] = {
+    "raise": _raise,
+    "warn": _warn,
+    "off": _ignore,
+}
+
+
+class Monitor:
+    """Keeps the ledger and checks it row by row.
+
+    It costs no pass over the data: the energy at any parameters follows from the statistics of
+    the last E-step.
+
+    Parameters
+    ----------
+    model : LatentVariableModel
+    bound_check : {"raise", "warn", "off"}
+        What to do when the bound falls.
+    """
+
+    def __init__(
+        self, model: LatentVariableModel[Any, Any, Any], bound_check: str = "raise"
+    ) -> None:
+        self._model = model
+        self._report = BOUND_CHECKS[bound_check]
+        self._builder = TraceBuilder()
+        self._began = perf_counter()
+        self._elbo = -math.inf
+        self._tolerance = 0.0
+
+    def __len__(self) -> int:
+        return len(self._builder.rows)
+
+    @property
+    def trace(self) -> Trace:
+        """The ledger so far."""
+        return self.trace_of(len(self))
+
+    def trace_of(self, n_rows: int) -> Trace:
+        """The first rows of the ledger."""
+        return self._builder.build(n_rows)
+
+    @property
+    def bound(self) -> float:
+        """The bound after the last half-step, in nats per unit of weight."""
+        return self._elbo
+
+    def after_e_step(self, iteration: int, params: Any, expectation: Expectation[Any]) -> None:
+        """Record an E-step at `params`: the bound must touch the evidence, and not have fallen."""
+        log_evidence = expectation.log_evidence / expectation.weight
+        if self._builder.rows:
+            self._close_row(log_evidence)
+        kl = self._record("E", iteration, params, expectation, log_evidence)
+        if not abs(kl) <= self._tolerance:
+            self._report(
+                ELBODecreaseError("E", iteration, abs(kl), self._tolerance, self.trace)
+            )
+
+    def after_m_step(self, iteration: int, params: Any, expectation: Expectation[Any]) -> None:
+        """Record an M-step to `params`, from the sums of the E-step before it."""
+        self._record("M", iteration, params, expectation, math.nan)
+
+    def _record(
+        self,
+        half_step: str,
+        iteration: int,
+        params: Any,
+        expectation: Expectation[Any],
+        log_evidence: float,
+    ) -> float:
+        model, weight = self._model, expectation.weight
+        energy = model.expected_log_joint(params, expectation.statistics) / weight
+        entropy = expectation.entropy / weight
+        log_prior = model.log_prior(params) / weight
+        elbo = energy + entropy + log_prior
+        # Independently of the sum above, so that rounding is measured and not cancelled.
+        kl = (log_evidence - energy) - entropy
+        self._builder.append(
+            iteration=iteration,
+            half_step=half_step,
+            elbo=elbo,
+            log_evidence=log_evidence,
+            kl=kl,
+            energy=energy,
+            entropy=entropy,
+            log_prior=log_prior,
+            seconds=perf_counter() - self._began,
+        )
+        rounding = model.rounding_error(params, expectation.statistics) / weight
+        sizes = abs(energy) + abs(entropy) + abs(log_prior)
+        tolerance = SAFETY * (EPS * sizes + rounding)
+        allowed = max(tolerance, self._tolerance)
+        if not elbo >= self._elbo - allowed:
+            self._report(
+                ELBODecreaseError(half_step, iteration, self._elbo - elbo, allowed, self.trace)
+            )
+        self._elbo, self._tolerance = elbo, tolerance
+        return kl
+
+    def _close_row(self, log_evidence: float) -> None:
+        row = self._builder.rows[-1]
+        row["log_evidence"] = log_evidence
+        row["kl"] = (log_evidence - row["energy"]) - row["entropy"]

@@ -1,0 +1,83 @@
+"""Several starts, the best result; failures are kept, not swallowed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from em_toolkit.engine.em import Fit, Status
+from em_toolkit.parameters import CollapseError, Parameters
+
+P = TypeVar("P", bound=Parameters)
+
+
+@dataclass(frozen=True)
+class Restart:
+    """What became of one start.
+
+    Parameters
+    ----------
+    bound : float
+        The bound reached, in nats per unit of weight; NaN for a start that failed.
+    n_iter : int
+        Iterations.
+    status : str
+        Why it stopped, or why it failed.
+    """
+
+    bound: float
+    n_iter: int
+    status: str
+
+
+def best_of(
+    starts: Iterable[Callable[[], P]], run: Callable[[P], Fit[P]]
+) -> tuple[Fit[P], list[Restart]]:
+    """Run EM from every start and keep the best result.
+
+    A fit that ended in a collapse ranks below all that did not, whatever its bound: near a
+    singularity of the likelihood the bound grows without limit and means nothing.
+
+    Parameters
+    ----------
+    starts : iterable of callables
+        Each gives the parameters of a start; called one after the other.
+    run : callable
+        Runs EM from given parameters.
+
+    Returns
+    -------
+    best : Fit
+    account : list of Restart
+        One for each start, in order.
+
+    Raises
+    ------
+    CollapseError
+        If every start failed; it gives the first cause.
+    """
+    best: Fit[P] | None = None
+    account: list[Restart] = []
+    failures: list[CollapseError] = []
+    for start in starts:
+        try:
+            fit = run(start())
+        except CollapseError as error:
+            failures.append(error)
+            account.append(Restart(np.nan, 0, f"failed at the start: {error}"))
+            continue
+        account.append(Restart(float(fit.trace.bounds[-1]), fit.trace.n_iter, str(fit.status)))
+        if best is None or _rank(fit) > _rank(best):
+            best = fit
+        if fit.status is Status.INTERRUPTED:
+            break
+    if best is None:
+        raise failures[0]
+    return best, account
+
+
+def _rank(fit: Fit[P]) -> tuple[bool, float]:
+    return fit.status is not Status.COLLAPSED, float(fit.trace.bounds[-1])

@@ -1,0 +1,320 @@
+"""What mixture estimators share: the surface of scikit-learn's mixtures."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from numbers import Integral
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import DensityMixin, _fit_context
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from em_toolkit.engine import Rows
+from em_toolkit.estimators.base import Data, EMEstimator, rows_with_weight
+from em_toolkit.initialization import INITIALIZERS, from_responsibilities
+from em_toolkit.models.mixture import Mixture, MixtureParameters, Responsibilities
+from em_toolkit.statistics import Array, IntArray
+
+
+class MixtureEstimator(DensityMixin, EMEstimator):
+    """A mixture with scikit-learn's methods; a subclass says of what."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **EMEstimator._parameter_constraints,
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "init_params": [StrOptions(set(INITIALIZERS)), "array-like"],
+        "weights_init": ["array-like", None],
+        "warm_start": ["boolean"],
+    }
+
+    # -- what a subclass says -------------------------------------------------------------------
+
+    @abstractmethod
+    def _model(self, total_weight: float) -> Mixture[Any]:
+        """The mixture to fit, for data of a total weight."""
+
+    @abstractmethod
+    def _given(self, n_features: int) -> dict[str, Any]:
+        """The checked parts of a start that the user gave, by the name of the parameter."""
+
+    @abstractmethod
+    def _start_with(self, start: MixtureParameters[Any] | None, given: dict[str, Any]) -> Any:
+        """A start with the given parts in place; `start` is None if all parts are given."""
+
+    @abstractmethod
+    def _parameters(self) -> MixtureParameters[Any]:
+        """The parameters that the fitted attributes hold."""
+
+    def _validate_rows(self, X: Any, *, reset: bool) -> Data:
+        """X as an array of floats."""
+        dtypes = [np.float64, np.float32]
+        # Two rows at least to fit, as scikit-learn has it; one is enough to predict.
+        return np.asarray(
+            validate_data(
+                self, X, dtype=dtypes, reset=reset, ensure_min_samples=2 if reset else 1
+            )
+        )
+
+    # -- fitting --------------------------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: npt.ArrayLike, y: None = None, sample_weight: Any = None) -> Self:
+        """Fit by expectation-maximization, `n_init` times, and keep the best.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The data, a row each.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How many times each row counts; weight 2 is the row given twice, 0 the row left out.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            For data or parameters that cannot be used, and for a start whose components have no
+            density (in which case the message says which and why).
+        ELBODecreaseError
+            If the bound falls, with ``bound_check="raise"``.
+        """
+        X = self._validate_rows(X, reset=True)
+        given = self._given(X.shape[1])
+        X, weights, responsibilities = rows_with_weight(
+            X, sample_weight, *self._given_responsibilities(X)
+        )
+        if X.shape[0] < self.n_components:
+            raise ValueError(
+                "Expected n_samples >= n_components "
+                f"but got n_components = {self.n_components}, n_samples = {X.shape[0]}"
+            )
+        model = self._model(float(X.shape[0] if weights is None else weights.sum()))
+        continues = self.warm_start and hasattr(self, "converged_")
+        if continues:
+            starts: list[Callable[[], MixtureParameters[Any]]] = [self._parameters]
+        else:
+            random_state = check_random_state(self.random_state)
+
+            def start() -> MixtureParameters[Any]:
+                if len(given) == self._n_parts:
+                    return self._start_with(None, given)
+                if responsibilities:
+                    begun = from_responsibilities(model, X, weights, responsibilities[0])
+                else:
+                    initialize = INITIALIZERS[self.init_params]
+                    begun = initialize(model, X, weights, self.n_components, random_state)
+                return self._start_with(begun, given)
+
+            starts = [start] * self.n_init
+        previous_bound = self._previous_bound() if continues else -np.inf
+        self._run_em(model, starts, len(starts), X, y, weights, previous_bound)
+        return self
+
+    _n_parts: int
+
+    def _previous_bound(self) -> float:
+        bounds = self.trace_.bounds
+        return float(bounds[-2]) if bounds.size > 1 else -np.inf
+
+    def _given_responsibilities(self, X: Data) -> tuple[Data, ...]:
+        if isinstance(self.init_params, str):
+            if self.init_params not in INITIALIZERS:
+                raise InvalidParameterError(
+                    f"The 'init_params' parameter of {type(self).__name__} must be a str among "
+                    f"{set(INITIALIZERS)} or an array of responsibilities. Got "
+                    f"{self.init_params!r} instead."
+                )
+            return ()
+        responsibilities = check_array(self.init_params, dtype=np.float64)
+        check_shape(responsibilities, (X.shape[0], self.n_components), "init_params")
+        totals = responsibilities.sum(axis=1)
+        if (responsibilities < 0.0).any() or not np.allclose(totals, 1.0, rtol=0.0, atol=1e-6):
+            raise ValueError(
+                "The responsibilities in 'init_params' should be non-negative and sum to 1 in "
+                f"each row, but got min value {responsibilities.min():.5f} and row sums from "
+                f"{totals.min():.5f} to {totals.max():.5f}"
+            )
+        return (responsibilities,)
+
+    def fit_predict(self, X: npt.ArrayLike, y: None = None, sample_weight: Any = None) -> IntArray:
+        """Fit, and label the rows: ``fit(X).predict(X)``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+        """
+        return self.fit(X, y, sample_weight=sample_weight).predict(X)
+
+    # -- using a fit ----------------------------------------------------------------------------
+
+    def _posteriors(self, X: Data) -> Iterator[tuple[Responsibilities, Array]]:
+        model, params = self._model(1.0), self._parameters()
+        for rows, _ in Rows(X):
+            yield model.posterior(params, rows)
+
+    def _fitted_rows(self, X: Any) -> Data:
+        check_is_fitted(self)
+        return self._validate_rows(X, reset=False)
+
+    def predict(self, X: npt.ArrayLike) -> IntArray:
+        """The most probable component of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+        """
+        blocks = self._posteriors(self._fitted_rows(X))
+        return np.concatenate(
+            [posterior.log_responsibilities.argmax(axis=1) for posterior, _ in blocks]
+        )
+
+    def predict_proba(self, X: npt.ArrayLike) -> Data:
+        """The responsibilities p(k | x_i).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        responsibilities : ndarray of shape (n_samples, n_components)
+        """
+        X = self._fitted_rows(X)
+        blocks = [posterior.responsibilities for posterior, _ in self._posteriors(X)]
+        return np.concatenate(blocks).astype(X.dtype, copy=False)
+
+    def score_samples(self, X: npt.ArrayLike) -> Data:
+        """The log density log p(x_i) of each row, in nats.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_samples,)
+        """
+        X = self._fitted_rows(X)
+        blocks = [log_evidence for _, log_evidence in self._posteriors(X)]
+        return np.concatenate(blocks).astype(X.dtype, copy=False)
+
+    def score(self, X: npt.ArrayLike, y: None = None, sample_weight: Any = None) -> float:
+        """The mean log density of the rows, in nats.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the mean.
+
+        Returns
+        -------
+        score : float
+        """
+        X, weights, _ = rows_with_weight(self._fitted_rows(X), sample_weight)
+        blocks = [log_evidence for _, log_evidence in self._posteriors(X)]
+        return float(np.average(np.concatenate(blocks), weights=weights))
+
+    def sample(self, n_samples: int = 1) -> tuple[Data, IntArray]:
+        """Draw from the fitted mixture.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            The rows, grouped by component.
+        labels : ndarray of shape (n_samples,)
+            The component of each row.
+        """
+        check_is_fitted(self)
+        if n_samples < 1:
+            raise ValueError(
+                f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least "
+                "one sample."
+            )
+        rng = check_random_state(self.random_state)
+        return self._model(1.0).sample(self._parameters(), n_samples, rng)
+
+    def _n_parameters(self) -> int:
+        return self._model(1.0).n_parameters(self._parameters())
+
+    def bic(self, X: npt.ArrayLike) -> float:
+        """Bayesian information criterion, −2 log p(X) + p log n: the lower the better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        bic : float
+        """
+        X = self._fitted_rows(X)
+        return -2.0 * self.score(X) * len(X) + self._n_parameters() * math.log(len(X))
+
+    def aic(self, X: npt.ArrayLike) -> float:
+        """Akaike information criterion, −2 log p(X) + 2 p: the lower the better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        aic : float
+        """
+        X = self._fitted_rows(X)
+        return -2.0 * self.score(X) * len(X) + 2.0 * self._n_parameters()
+
+
+def check_shape(array: Data, shape: tuple[int, ...], name: str) -> None:
+    """Raise scikit-learn's error for a parameter of a wrong shape."""
+    if array.shape != shape:
+        raise ValueError(
+            f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}"
+        )
+
+
+def check_weights(weights: Any, n_components: int) -> Data:
+    """The weights of a start: as many as components, in [0, 1], summing to one."""
+    weights = check_array(weights, dtype=[np.float64, np.float32], ensure_2d=False)
+    check_shape(weights, (n_components,), "weights")
+    if (weights < 0.0).any() or (weights > 1.0).any():
+        raise ValueError(
+            "The parameter 'weights' should be in the range [0, 1], but got max value "
+            f"{weights.min():.5f}, min value {weights.max():.5f}"
+        )
+    tolerance = 1e-6 if weights.dtype == np.float32 else 1e-8
+    if abs(1.0 - float(weights.sum())) > tolerance:
+        raise ValueError(
+            "The parameter 'weights' should be normalized, but got sum(weights) = "
+            f"{weights.sum():.5f}"
+        )
+    return np.asarray(weights, dtype=np.float64)

@@ -1,0 +1,156 @@
+"""Poisson mixtures."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_non_negative
+
+from em_toolkit.estimators.base import Data
+from em_toolkit.estimators.mixture import MixtureEstimator, check_shape, check_weights
+from em_toolkit.families import Poisson, PoissonRates
+from em_toolkit.models.mixture import Mixture, MixtureParameters
+
+
+class PoissonMixture(MixtureEstimator):
+    r"""A mixture of products of Poisson distributions, for counts.
+
+    .. math:: p(x) = \sum_k \pi_k \prod_j \frac{\lambda_{kj}^{x_j} e^{-\lambda_{kj}}}{x_j!}
+
+    Parameters
+    ----------
+    n_components : int, default=1
+        The number of components K.
+    tol : float, default=1e-3
+        EM stops when an iteration raises the bound by less, in nats per unit of weight.
+    max_iter : int, default=100
+        At most so many iterations. 0 returns the start.
+    n_init : int, default=1
+        The number of starts; the best result is kept.
+    init_params : {"kmeans", "k-means++", "random", "random_from_data"} or array-like of shape \
+            (n_samples, n_components), default="kmeans"
+        How to find a start, or the responsibilities to start from.
+    weights_init : array-like of shape (n_components,), default=None
+        Weights of the start, instead of those that `init_params` gives.
+    rates_init : array-like of shape (n_components, n_features), default=None
+        Rates of the start, likewise.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the start and of `sample`.
+    warm_start : bool, default=False
+        Continue from the last fit when `fit` is called again; `n_init` is then ignored.
+    verbose : int, default=0
+        1 prints starts and iterations, 2 also times and gains.
+    verbose_interval : int, default=10
+        Iterations between two prints.
+    bound_check : {"raise", "warn", "off"}, default="raise"
+        What to do if the bound falls by more than rounding explains, which is a bug.
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (n_components,)
+        The weights π_k.
+    rates_ : ndarray of shape (n_components, n_features)
+        The rates λ_kj, in counts a row.
+    converged_, n_iter_, lower_bound_, lower_bounds_, trace_, status_, n_passes_, restarts_
+        As in `GaussianMixture`.
+
+    References
+    ----------
+    Hasselblad (1969), Estimation of finite mixtures of distributions from the exponential family.
+
+    Examples
+    --------
+    >>> from em_toolkit import PoissonMixture
+    >>> counts = [[count] for count in range(10)]
+    >>> deaths = [162, 267, 271, 185, 111, 61, 27, 8, 3, 1]
+    >>> pm = PoissonMixture(
+    ...     2, weights_init=[0.5, 0.5], rates_init=[[1.0], [3.0]], tol=1e-12, max_iter=20000
+    ... ).fit(counts, sample_weight=deaths)
+    >>> pm.weights_.round(4), pm.rates_.ravel().round(4)
+    (array([0.3599, 0.6401]), array([1.2561, 2.6634]))
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **MixtureEstimator._parameter_constraints,
+        "rates_init": ["array-like", None],
+    }
+    _n_parts = 2
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        tol: float = 1e-3,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: str | npt.ArrayLike = "kmeans",
+        weights_init: npt.ArrayLike | None = None,
+        rates_init: npt.ArrayLike | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        bound_check: str = "raise",
+    ) -> None:
+        self.n_components = n_components
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.rates_init = rates_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.bound_check = bound_check
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        return tags
+
+    def _validate_rows(self, X: Any, *, reset: bool) -> Data:
+        rows = super()._validate_rows(X, reset=reset)
+        check_non_negative(rows, "PoissonMixture (input X)")
+        return rows
+
+    def _model(self, total_weight: float) -> Mixture[PoissonRates]:
+        return Mixture(Poisson())
+
+    def _given(self, n_features: int) -> dict[str, Any]:
+        given: dict[str, Any] = {}
+        if self.weights_init is not None:
+            given["weights"] = check_weights(self.weights_init, self.n_components)
+        if self.rates_init is not None:
+            rates = check_array(self.rates_init, dtype=np.float64, ensure_2d=False)
+            check_shape(rates, (self.n_components, n_features), "rates")
+            if (rates < 0.0).any():
+                raise ValueError(
+                    f"The parameter 'rates' should be non-negative, but got min {rates.min():.5f}"
+                )
+            given["rates"] = rates
+        return given
+
+    def _start_with(
+        self, start: MixtureParameters[PoissonRates] | None, given: dict[str, Any]
+    ) -> MixtureParameters[PoissonRates]:
+        parts = given
+        if start is not None:
+            parts = {"weights": start.weights, "rates": start.components.rates} | given
+        return MixtureParameters(parts["weights"], PoissonRates(parts["rates"]))
+
+    def _parameters(self) -> MixtureParameters[PoissonRates]:
+        rates = np.asarray(self.rates_, dtype=np.float64)
+        return MixtureParameters(np.asarray(self.weights_, dtype=np.float64), PoissonRates(rates))
+
+    def _attributes_of(
+        self, params: MixtureParameters[PoissonRates], dtype: npt.DTypeLike
+    ) -> dict[str, Any]:
+        return {
+            "weights_": np.array(params.weights, dtype=dtype),
+            "rates_": np.array(params.components.rates, dtype=dtype),
+        }

@@ -1,0 +1,111 @@
+"""Who hears of each iteration: scikit-learn's callbacks, and the lines of ``verbose``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from em_toolkit.engine import Fit
+
+
+class StartReporter:
+    """Hears of the iterations of one start; a `em_toolkit.engine.Listener`."""
+
+    def __init__(self, report: FitReporter, context: Any) -> None:
+        self._report = report
+        self._context = context
+        self._iteration_context: Any = None
+        self._bound = -np.inf
+        self._began = self._last = perf_counter()
+
+    def begin(self, iteration: int) -> None:
+        self._iteration_context = self._context.subcontext(task_name="iteration")
+        self._iteration_context.call_on_fit_task_begin(**self._report.task)
+
+    def end(self, iteration: int, params: Any, bound: float) -> bool:
+        report = self._report
+        if iteration % report.interval == 0:
+            now = perf_counter()
+            report.say(
+                f"  Iteration {iteration}",
+                f"\t time lapse {now - self._last:.5f}s\t ll change {bound - self._bound:.5f}",
+            )
+            self._last = now
+        self._bound = bound
+        return bool(
+            self._iteration_context.call_on_fit_task_end(
+                **report.task, reconstruction_attributes=lambda: report.attributes(params)
+            )
+        )
+
+    def finish(self, fit: Fit[Any]) -> None:
+        """Say how the start ended."""
+        report = self._report
+        message = f"Initialization {'converged' if report.converged(fit) else 'did not converge'}."
+        seconds = perf_counter() - self._began
+        report.say(
+            message, f" time lapse {seconds:.5f}s\t lower bound {fit.trace.bounds[-1]:.5f}."
+        )
+        self._context.call_on_fit_task_end(
+            **report.task, reconstruction_attributes=lambda: report.attributes(fit.params)
+        )
+
+
+class FitReporter:
+    """Hears of a whole fit.
+
+    Parameters
+    ----------
+    estimator : EMEstimator
+    task : dict
+        What scikit-learn's callback hooks are told: estimator, X, y, metadata.
+    n_starts : int
+    attributes : callable
+        From parameters to the fitted attributes that make an estimator ready to predict.
+    converged : callable
+        Whether a fit converged.
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        task: dict[str, Any],
+        n_starts: int,
+        attributes: Callable[[Any], dict[str, Any]],
+        converged: Callable[[Fit[Any]], bool],
+    ) -> None:
+        self.task = task
+        self.attributes = attributes
+        self.converged = converged
+        self.interval: int = estimator.verbose_interval
+        self._verbose = int(estimator.verbose)
+        self._max_iter: int = estimator.max_iter
+        self._n_begun = 0
+        self._root = estimator._init_callback_context(max_subtasks=n_starts)
+        self._root.call_on_fit_task_begin(**task)
+
+    def say(self, message: str, details: str) -> None:
+        """Print what ``verbose`` asks for."""
+        if self._verbose == 1:
+            print(message)
+        elif self._verbose >= 2:
+            print(message + details)
+
+    @contextmanager
+    def start(self) -> Iterator[StartReporter]:
+        """The reporter of the next start."""
+        self.say(f"Initialization {self._n_begun}", "")
+        self._n_begun += 1
+        context = self._root.subcontext(task_name="start", max_subtasks=self._max_iter)
+        context.call_on_fit_task_begin(**self.task)
+        yield StartReporter(self, context)
+
+    def finish(self, params: Any) -> None:
+        """The fit is over."""
+        self._root.call_on_fit_task_end(
+            **self.task, reconstruction_attributes=lambda: self.attributes(params)
+        )

@@ -1,0 +1,27 @@
+"""What a component of a mixture can be: a density, its statistics and its maximizer."""
+
+from em_toolkit.families.base import Family
+from em_toolkit.families.covariance import (
+    Covariances,
+    DiagonalCovariances,
+    FullCovariances,
+    SphericalCovariances,
+    TiedCovariances,
+)
+from em_toolkit.families.gaussian import Gaussian, GaussianComponents, GaussianStatistics
+from em_toolkit.families.poisson import Poisson, PoissonRates, PoissonStatistics
+
+__all__ = [
+    "Covariances",
+    "DiagonalCovariances",
+    "Family",
+    "FullCovariances",
+    "Gaussian",
+    "GaussianComponents",
+    "GaussianStatistics",
+    "Poisson",
+    "PoissonRates",
+    "PoissonStatistics",
+    "SphericalCovariances",
+    "TiedCovariances",
+]

@@ -1,0 +1,92 @@
+"""The contract of a component family."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from em_toolkit.parameters import Parameters
+from em_toolkit.statistics import EPS, Array, BoolArray, IntArray, RandomSource, Statistics
+
+
+@dataclass(frozen=True, eq=False)
+class ComponentStatistics(Statistics):
+    """Base of the statistics of K components.
+
+    Parameters
+    ----------
+    count : ndarray of shape (n_components,)
+        Weighted sum of the responsibilities of each component.
+    """
+
+    count: Array
+
+
+C = TypeVar("C", bound=Parameters)
+T = TypeVar("T", bound=ComponentStatistics)
+
+# Below this share of the data the statistics of a component are lost in underflow, and it keeps
+# its old parameters: a step that cannot lower the bound.
+NEGLIGIBLE_SHARE = 1e-150
+
+
+def present(count: Array) -> BoolArray:
+    """Which components hold enough responsibility to be estimated, of shape (n_components,)."""
+    return np.asarray(count > NEGLIGIBLE_SHARE * count.sum())
+
+
+class Family(ABC, Generic[C, T]):
+    """K densities p(x | k) of one family, with their parameters in one object.
+
+    A family knows nothing of the latent structure: a mixture, and later a hidden Markov model,
+    gives it responsibilities r_ik ≥ 0 (already multiplied by the weights of the rows).
+    """
+
+    @abstractmethod
+    def log_density(self, components: C, X: Array) -> Array:
+        """log p(x_i | k), of shape (n_rows, n_components), in nats."""
+
+    @abstractmethod
+    def statistics(self, components: C, X: Array, responsibilities: Array) -> T:
+        """Σ_i r_ik t(x_i), about the means in `components` where there are moments."""
+
+    @abstractmethod
+    def maximize(self, components: C, stats: T) -> C:
+        """The maximizer of `expected_log_density` + `log_prior`; without data, the old values."""
+
+    @abstractmethod
+    def expected_log_density(self, components: C, stats: T) -> float:
+        """Σ_k Σ_i r_ik log p(x_i | k), from the statistics, every constant included."""
+
+    def log_prior(self, components: C) -> float:
+        """log p(θ) up to a constant."""
+        return 0.0
+
+    def rounding_error(self, components: C, stats: T) -> float:
+        """The size of the rounding error of `expected_log_density`, in nats."""
+        return EPS * abs(self.expected_log_density(components, stats))
+
+    @abstractmethod
+    def reference(self, X: Array, weights: Array, responsibilities: Array) -> C:
+        """Where a first M-step starts: the weighted means as origin, the spread of all the data.
+
+        A component to which no responsibility was given takes the mean of all the data.
+        """
+
+    @abstractmethod
+    def around_points(self, points: Array, X: Array, weights: Array) -> C:
+        """Components each placed on a point, of shape (n_components, n_features)."""
+
+    @abstractmethod
+    def n_parameters(self, components: C) -> int:
+        """The number of free parameters."""
+
+    @abstractmethod
+    def sample(self, components: C, labels: IntArray, rng: RandomSource) -> Array:
+        """A row from the component of each label, of shape (n_rows, n_features).
+
+        Components are drawn one after the other, in their order.
+        """

@@ -1,0 +1,203 @@
+"""The multivariate normal family, with any covariance structure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from em_toolkit.families.base import ComponentStatistics, Family, present
+from em_toolkit.families.covariance import Covariances, FullCovariances
+from em_toolkit.parameters import Parameters
+from em_toolkit.priors import ScatterPrior
+from em_toolkit.statistics import EPS, Array, IntArray, RandomSource, origin
+
+_LOG_2_PI = float(np.log(2.0 * np.pi))
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianComponents(Parameters):
+    """Means and covariances.
+
+    Parameters
+    ----------
+    means : ndarray of shape (n_components, n_features)
+        In the units of the data.
+    covariances : Covariances
+        In squared units of the data.
+    """
+
+    means: Array
+    covariances: Covariances
+
+    def check(self) -> None:
+        self.covariances.check_about(self.means)
+
+    def to_vector(self) -> Array:
+        return np.concatenate([self.means.ravel(), self.covariances.to_vector()])
+
+    def from_vector(self, vector: Array) -> Self:
+        size = self.means.size
+        return type(self)(
+            np.reshape(vector[:size], self.means.shape), self.covariances.from_vector(vector[size:])
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianStatistics(ComponentStatistics):
+    """Moments about an origin o_k for each component.
+
+    Parameters
+    ----------
+    count : ndarray of shape (n_components,)
+        N_k = Σ_i r_ik.
+    first_moment : ndarray of shape (n_components, n_features)
+        Σ_i r_ik (x_i − o_k).
+    second_moment : ndarray, in the shape of the structure's scatter
+        Σ_i r_ik (x_i − o_k)(x_i − o_k)ᵀ.
+    origin : ndarray of shape (n_components, n_features)
+        The means at which the E-step was taken.
+    """
+
+    first_moment: Array
+    second_moment: Array
+    origin: Array = origin()
+
+
+class Gaussian(Family[GaussianComponents, GaussianStatistics]):
+    r"""Normal components.
+
+    .. math:: \log p(x \mid k) = -\tfrac12 \left[ d \log 2\pi + \log |\Sigma_k|
+              + (x - \mu_k)^\top \Sigma_k^{-1} (x - \mu_k) \right]
+
+    The E-step takes moments about the current means o_k; in exact arithmetic any origin serves,
+    in floating point this one keeps all digits wherever the data lie. The M-step (Bishop 2006,
+    eqs 9.24 and 9.25, with a prior's pseudo-scatter Ψ added) is
+
+    .. math:: \mu_k = o_k + \frac{1}{N_k} \sum_i r_{ik} (x_i - o_k), \qquad
+              \Sigma_k = \frac{1}{N_k} \Big[ \sum_i r_{ik} (x_i - \mu_k)(x_i - \mu_k)^\top
+              + \Psi_k \Big]
+
+    with the covariances pooled or reduced as their structure says.
+
+    Parameters
+    ----------
+    structure : type of Covariances
+        How the covariance matrices share their entries.
+    prior : ScatterPrior
+        The prior of the covariances; none by default.
+    """
+
+    def __init__(
+        self,
+        structure: type[Covariances] = FullCovariances,
+        prior: ScatterPrior | None = None,
+    ) -> None:
+        self.structure = structure
+        self.prior = ScatterPrior() if prior is None else prior
+
+    def log_density(self, components: GaussianComponents, X: Array) -> Array:
+        covariances = components.covariances
+        log_density = covariances.squared_distances(X, components.means)
+        log_density += X.shape[1] * _LOG_2_PI + covariances.log_determinants
+        log_density *= -0.5
+        return log_density
+
+    def statistics(
+        self, components: GaussianComponents, X: Array, responsibilities: Array
+    ) -> GaussianStatistics:
+        means = components.means
+        first_moment = np.empty(means.shape)
+        for k, mean in enumerate(means):
+            first_moment[k] = responsibilities[:, k] @ (X - mean)
+        return GaussianStatistics(
+            count=responsibilities.sum(axis=0),
+            first_moment=first_moment,
+            second_moment=self.structure.second_moment(X, means, responsibilities),
+            origin=means,
+        )
+
+    def maximize(
+        self, components: GaussianComponents, stats: GaussianStatistics
+    ) -> GaussianComponents:
+        known = present(stats.count)
+        count = np.where(known, stats.count, 1.0)
+        moved = stats.origin + stats.first_moment / count[:, None]
+        means = np.where(known[:, None], moved, components.means)
+        scatter = self._scatter_about(means, stats)
+        scatter = scatter + self.prior.scatter(self.structure, *means.shape)
+        covariances = self.structure.from_scatter(scatter, count, means.shape[1])
+        return GaussianComponents(means, covariances.or_previous(known, components.covariances))
+
+    def _scatter_about(self, means: Array, stats: GaussianStatistics) -> Array:
+        shift = means - stats.origin
+        moved = stats.first_moment - 0.5 * stats.count[:, None] * shift
+        return stats.second_moment - 2.0 * self.structure.outer(moved, shift)
+
+    def expected_log_density(
+        self, components: GaussianComponents, stats: GaussianStatistics
+    ) -> float:
+        covariances = components.covariances
+        constants = components.means.shape[1] * _LOG_2_PI + covariances.log_determinants
+        quadratic = covariances.inner_product(self._scatter_about(components.means, stats))
+        return -0.5 * (float(stats.count @ constants) + quadratic)
+
+    def log_prior(self, components: GaussianComponents) -> float:
+        return self.prior.log_density(components.covariances)
+
+    def rounding_error(self, components: GaussianComponents, stats: GaussianStatistics) -> float:
+        """What cancellation and ill-conditioning cost.
+
+        Besides the sizes of the terms themselves: the conditioning Σ_j Σ_jj (Σ⁻¹)_jj, which no
+        scaling of the features changes; the jump of the means from the origin of the moments,
+        measured by Σ; and the spacing of floating-point numbers at the means, measured likewise.
+        """
+        covariances, means = components.covariances, components.means
+        constants = means.shape[1] * _LOG_2_PI + np.abs(covariances.log_determinants)
+        inverse_diagonals = covariances.inverse_diagonals
+        conditioning = np.sum(covariances.variances * inverse_diagonals, axis=1)
+        shift = means - stats.origin
+        jump = covariances.inner_product(self.structure.outer(stats.count[:, None] * shift, shift))
+        spacing = np.sum(np.square(EPS * means) * inverse_diagonals, axis=1)
+        quadratic = covariances.inner_product(self._scatter_about(means, stats))
+        sizes = float(stats.count @ (constants + conditioning)) + jump + abs(quadratic)
+        return 0.5 * (EPS * sizes + float(stats.count @ spacing))
+
+    def reference(self, X: Array, weights: Array, responsibilities: Array) -> GaussianComponents:
+        center, total = _center_and_scatter(X, weights)
+        count = responsibilities.sum(axis=0)
+        known = present(count)
+        moved = responsibilities.T @ (X - center) / np.where(known, count, 1.0)[:, None]
+        means = center + np.where(known[:, None], moved, 0.0)
+        spread = total + self.prior.pseudo_scatter * means.shape[0] * np.eye(X.shape[1])
+        return GaussianComponents(
+            means, self.structure.alike(spread / weights.sum(), means.shape[0])
+        )
+
+    def around_points(self, points: Array, X: Array, weights: Array) -> GaussianComponents:
+        _, total = _center_and_scatter(X, weights)
+        scatter = self.structure.scatter_around_points(total, points.shape[0])
+        scatter = scatter + self.prior.scatter(self.structure, *points.shape)
+        count = np.full(points.shape[0], weights.sum() / points.shape[0])
+        return GaussianComponents(
+            points, self.structure.from_scatter(scatter, count, points.shape[1])
+        )
+
+    def n_parameters(self, components: GaussianComponents) -> int:
+        return components.means.size + components.covariances.n_parameters
+
+    def sample(
+        self, components: GaussianComponents, labels: IntArray, rng: RandomSource
+    ) -> Array:
+        rows = np.empty((labels.shape[0], components.means.shape[1]))
+        for k, mean in enumerate(components.means):
+            chosen = labels == k
+            rows[chosen] = mean + components.covariances.draw(int(chosen.sum()), k, rng)
+        return rows
+
+
+def _center_and_scatter(X: Array, weights: Array) -> tuple[Array, Array]:
+    center = weights @ X / weights.sum()
+    deviations = X - center
+    return center, (weights[:, None] * deviations).T @ deviations

@@ -1,0 +1,86 @@
+"""The Poisson family: counts, independent given the component."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from scipy.special import gammaln, xlogy
+
+from em_toolkit.families.base import ComponentStatistics, Family, present
+from em_toolkit.parameters import Parameters
+from em_toolkit.statistics import EPS, Array, IntArray, RandomSource
+
+
+@dataclass(frozen=True, eq=False)
+class PoissonRates(Parameters):
+    """Rates of shape (n_components, n_features), in counts a row."""
+
+    rates: Array
+
+    def to_vector(self) -> Array:
+        return np.log(self.rates).ravel()
+
+    def from_vector(self, vector: Array) -> Self:
+        return type(self)(np.exp(np.reshape(vector, self.rates.shape)))
+
+
+@dataclass(frozen=True, eq=False)
+class PoissonStatistics(ComponentStatistics):
+    """Counts, first moments Σ_i r_ik x_i, and Σ_ik r_ik Σ_j log x_ij!, which no rate changes."""
+
+    first_moment: Array
+    log_factorials: float
+
+
+class Poisson(Family[PoissonRates, PoissonStatistics]):
+    r"""Poisson components.
+
+    .. math:: \log p(x \mid k) = \sum_j \left( x_j \log \lambda_{kj} - \lambda_{kj}
+              - \log x_j! \right)
+
+    The M-step is λ_kj = Σ_i r_ik x_ij / N_k (Hasselblad 1969). A rate may be zero: its component
+    then gives no probability to a count above zero.
+    """
+
+    def log_density(self, components: PoissonRates, X: Array) -> Array:
+        rates = components.rates
+        logs = np.stack([xlogy(X, rate).sum(axis=1) for rate in rates], axis=1)
+        return logs - rates.sum(axis=1) - gammaln(X + 1.0).sum(axis=1)[:, None]
+
+    def statistics(
+        self, components: PoissonRates, X: Array, responsibilities: Array
+    ) -> PoissonStatistics:
+        log_factorials = responsibilities.sum(axis=1) @ gammaln(X + 1.0).sum(axis=1)
+        return PoissonStatistics(
+            responsibilities.sum(axis=0), responsibilities.T @ X, float(log_factorials)
+        )
+
+    def maximize(self, components: PoissonRates, stats: PoissonStatistics) -> PoissonRates:
+        known = present(stats.count)[:, None]
+        means = stats.first_moment / np.where(known, stats.count[:, None], 1.0)
+        return PoissonRates(np.where(known, means, components.rates))
+
+    def expected_log_density(self, components: PoissonRates, stats: PoissonStatistics) -> float:
+        rates = components.rates
+        logs = xlogy(stats.first_moment, rates) - stats.count[:, None] * rates
+        return float(logs.sum()) - stats.log_factorials
+
+    def rounding_error(self, components: PoissonRates, stats: PoissonStatistics) -> float:
+        rates = components.rates
+        sizes = np.abs(xlogy(stats.first_moment, rates)) + stats.count[:, None] * rates
+        return EPS * (float(sizes.sum()) + stats.log_factorials)
+
+    def reference(self, X: Array, weights: Array, responsibilities: Array) -> PoissonRates:
+        return PoissonRates(np.tile(weights @ X / weights.sum(), (responsibilities.shape[1], 1)))
+
+    def around_points(self, points: Array, X: Array, weights: Array) -> PoissonRates:
+        # Halfway to the mean: a count of zero is no evidence for a rate of zero.
+        return PoissonRates(0.5 * (points + weights @ X / weights.sum()))
+
+    def n_parameters(self, components: PoissonRates) -> int:
+        return components.rates.size
+
+    def sample(self, components: PoissonRates, labels: IntArray, rng: RandomSource) -> Array:
+        return rng.poisson(components.rates[labels]).astype(np.float64)

@@ -1,0 +1,187 @@
+"""Finite mixtures of any family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic, Self, TypeVar
+
+import numpy as np
+from scipy.special import xlogy
+
+from em_toolkit.families.base import Family
+from em_toolkit.model import LatentVariableModel
+from em_toolkit.parameters import Parameters
+from em_toolkit.statistics import EPS, Array, IntArray, RandomSource
+
+C = TypeVar("C", bound=Parameters)
+_SMALLEST_LOG = float(np.log(np.finfo(np.float64).smallest_subnormal)) - 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class MixtureParameters(Parameters, Generic[C]):
+    """Weights and components.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_components,)
+        π_k ≥ 0, summing to one.
+    components : Parameters
+        The parameters of the family.
+    """
+
+    weights: Array
+    components: C
+
+    @property
+    def log_weights(self) -> Array:
+        """log π_k, −inf for a component of weight zero."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.weights)
+
+    def check(self) -> None:
+        self.components.check()
+
+    def to_vector(self) -> Array:
+        log_ratios = np.log(self.weights[:-1] / self.weights[-1])
+        return np.concatenate([log_ratios, self.components.to_vector()])
+
+    def from_vector(self, vector: Array) -> Self:
+        size = self.weights.shape[0] - 1
+        log_ratios = np.append(vector[:size], 0.0)
+        weights = np.exp(log_ratios - log_ratios.max())
+        return type(self)(weights / weights.sum(), self.components.from_vector(vector[size:]))
+
+
+@dataclass(frozen=True, eq=False)
+class Responsibilities:
+    """The posterior of a block: p(k | x_i), of shape (n_rows, n_components)."""
+
+    responsibilities: Array
+    log_responsibilities: Array
+
+    @cached_property
+    def entropy(self) -> Array:
+        # The logarithm of a number that underflowed may be −inf, and 0 · −inf is not 0.
+        logs = np.maximum(self.log_responsibilities, _SMALLEST_LOG)
+        return -np.einsum("ik,ik->i", self.responsibilities, logs)
+
+
+class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], Generic[C]):
+    r"""A mixture of K components of one family.
+
+    .. math:: p(x \mid \theta) = \sum_k \pi_k \, p(x \mid k)
+
+    The E-step gives the responsibilities (Bishop 2006, eq. 9.23), the M-step the weights
+    (eq. 9.22) and, by the family, the components:
+
+    .. math:: r_{ik} = \frac{\pi_k p(x_i \mid k)}{\sum_l \pi_l p(x_i \mid l)}, \qquad
+              \pi_k = \frac{1}{n} \sum_i r_{ik}
+
+    Its statistics are those of the family: their ``count`` is all that the weights need.
+
+    Parameters
+    ----------
+    family : Family
+        What a component is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from em_toolkit.families import Poisson, PoissonRates
+    >>> from em_toolkit.models import Mixture, MixtureParameters
+    >>> mixture = Mixture(Poisson())
+    >>> params = MixtureParameters(np.array([0.5, 0.5]), PoissonRates(np.array([[1.0], [3.0]])))
+    >>> posterior, log_evidence = mixture.posterior(params, np.array([[0.0], [9.0]]))
+    >>> posterior.responsibilities.round(3)
+    array([[0.881, 0.119],
+           [0.   , 1.   ]])
+    """
+
+    def __init__(self, family: Family[C, Any]) -> None:
+        self.family = family
+
+    def posterior(self, params: MixtureParameters[C], X: Array) -> tuple[Responsibilities, Array]:
+        log_joint = self.family.log_density(params.components, X)
+        log_joint += params.log_weights
+        highest = log_joint.max(axis=1, keepdims=True)
+        impossible = np.isneginf(highest[:, 0])
+        if impossible.any():
+            # No component gives these rows any probability: they say nothing of z.
+            log_joint[impossible] = params.log_weights
+            highest = log_joint.max(axis=1, keepdims=True)
+        log_joint -= highest
+        responsibilities = np.exp(log_joint)
+        total = responsibilities.sum(axis=1, keepdims=True)
+        responsibilities /= total
+        log_total = np.log(total)
+        log_joint -= log_total
+        log_evidence = np.where(impossible, -np.inf, (highest + log_total)[:, 0])
+        return Responsibilities(responsibilities, log_joint), log_evidence
+
+    def statistics(
+        self, params: MixtureParameters[C], X: Array, posterior: Responsibilities, weights: Array
+    ) -> Any:
+        responsibilities = posterior.responsibilities * weights[:, None]
+        return self.family.statistics(params.components, X, responsibilities)
+
+    def maximize(self, params: MixtureParameters[C], stats: Any) -> MixtureParameters[C]:
+        weights = stats.count / stats.count.sum()
+        return MixtureParameters(weights, self.family.maximize(params.components, stats))
+
+    def expected_log_joint(self, params: MixtureParameters[C], stats: Any) -> float:
+        log_weights = float(xlogy(stats.count, params.weights).sum())
+        return log_weights + self.family.expected_log_density(params.components, stats)
+
+    def log_prior(self, params: MixtureParameters[C]) -> float:
+        return self.family.log_prior(params.components)
+
+    def rounding_error(self, params: MixtureParameters[C], stats: Any) -> float:
+        sizes = np.abs(xlogy(stats.count, params.weights)).sum()
+        return EPS * float(sizes) + self.family.rounding_error(params.components, stats)
+
+    def from_responsibilities(
+        self, X: Array, responsibilities: Array, weights: Array
+    ) -> MixtureParameters[C]:
+        """The first M-step: parameters from responsibilities that no parameters gave.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_rows, n_features)
+        responsibilities : ndarray of shape (n_rows, n_components)
+        weights : ndarray of shape (n_rows,)
+        """
+        weighted = responsibilities * weights[:, None]
+        components = self.family.reference(X, weights, weighted)
+        n_components = responsibilities.shape[1]
+        params = MixtureParameters(np.full(n_components, 1.0 / n_components), components)
+        stats = self.family.statistics(components, X, weighted)
+        # A prior's weight counts against that of all the data, however few rows are assigned.
+        return self.maximize(params, (weights.sum() / stats.count.sum()) * stats)
+
+    def from_points(self, X: Array, points: IntArray, weights: Array) -> MixtureParameters[C]:
+        """A component on each chosen row, of equal weights."""
+        n_components = points.shape[0]
+        return MixtureParameters(
+            np.full(n_components, 1.0 / n_components),
+            self.family.around_points(X[points], X, weights),
+        )
+
+    def n_parameters(self, params: MixtureParameters[C]) -> int:
+        """The number of free parameters."""
+        return params.weights.shape[0] - 1 + self.family.n_parameters(params.components)
+
+    def sample(
+        self, params: MixtureParameters[C], n_rows: int, rng: RandomSource
+    ) -> tuple[Array, IntArray]:
+        """Draw rows, grouped by component.
+
+        Returns
+        -------
+        X : ndarray of shape (n_rows, n_features)
+        labels : ndarray of shape (n_rows,)
+            The component of each row, ascending.
+        """
+        counts = rng.multinomial(n_rows, params.weights / params.weights.sum())
+        labels = np.repeat(np.arange(counts.shape[0]), counts)
+        return self.family.sample(params.components, labels, rng), labels

@@ -1,0 +1,76 @@
+"""Expected sufficient statistics: a frozen vector space.
+
+Statistics of independent units add, and may be multiplied by a number. Blocks of rows, threads,
+data on disk and machines of a cluster are therefore one operation: a sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+RandomSource = np.random.RandomState | np.random.Generator
+
+EPS = float(np.finfo(np.float64).eps)
+
+
+def origin() -> Any:
+    """Declare a field that holds the origin about which moments are taken.
+
+    An origin is a label of the vector space, not a coordinate in it: it is carried along by sums
+    and products, and statistics about unlike origins refuse to add.
+    """
+    return field(metadata={"origin": True})
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Base of all statistics: fields that add, and origins that must agree.
+
+    A subclass is a frozen dataclass whose fields are floats, arrays or other `Statistics`.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> import numpy as np
+    >>> from em_toolkit.statistics import Array, Statistics, origin
+    >>> @dataclass(frozen=True, eq=False)
+    ... class Moments(Statistics):
+    ...     count: float
+    ...     first_moment: Array
+    ...     origin: Array = origin()
+    >>> a = Moments(2.0, np.array([1.0, 0.0]), np.zeros(2))
+    >>> (a + 3 * a).count
+    8.0
+    """
+
+    def __add__(self, other: Self) -> Self:
+        return self._combine(lambda mine, theirs: mine + theirs, other)
+
+    def __mul__(self, factor: float) -> Self:
+        return self._combine(lambda mine, _: factor * mine, self)
+
+    __rmul__ = __mul__
+
+    def _combine(self, operation: Callable[[Any, Any], Any], other: Self) -> Self:
+        values: dict[str, Any] = {}
+        for item in fields(self):
+            mine, theirs = getattr(self, item.name), getattr(other, item.name)
+            if item.metadata.get("origin", False):
+                if mine is not theirs and not np.array_equal(mine, theirs):
+                    raise ValueError(
+                        f"{type(self).__name__}: expected statistics about one origin, got two "
+                        "unlike ones. Moments about different origins do not add: take both "
+                        "about the same one."
+                    )
+                values[item.name] = mine
+            else:
+                values[item.name] = operation(mine, theirs)
+        return type(self)(**values)
