@@ -7,11 +7,12 @@ from em_toolkit.engine import (
     Status,
     Trace,
 )
-from em_toolkit.estimators import GaussianMixture, PoissonMixture
+from em_toolkit.estimators import PPCA, GaussianMixture, PoissonMixture
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "PPCA",
     "ELBODecreaseError",
     "ELBODecreaseWarning",
     "GaussianMixture",

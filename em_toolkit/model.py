@@ -26,10 +26,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from em_toolkit.parameters import Parameters
 from em_toolkit.statistics import EPS, Array, Statistics
+
+
+class Block(NamedTuple):
+    """Units and their weights.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_units, ...)
+    weights : ndarray of shape (n_units,)
+    """
+
+    X: Array
+    weights: Array
 
 
 class Posterior(Protocol):

@@ -1,13 +1,12 @@
 """The one loop of expectation-maximization, and what watches it."""
 
 from em_toolkit.engine.em import Fit, Listener, Status, em
-from em_toolkit.engine.expectation import Block, Blocks, Rows, expect
+from em_toolkit.engine.expectation import Blocks, Rows, expect
 from em_toolkit.engine.monitor import ELBODecreaseError, ELBODecreaseWarning, Monitor
 from em_toolkit.engine.restarts import Restart, best_of
 from em_toolkit.engine.trace import Trace
 
 __all__ = [
-    "Block",
     "Blocks",
     "ELBODecreaseError",
     "ELBODecreaseWarning",

@@ -21,6 +21,8 @@ class Status(Enum):
     """Why a fit stopped; the value is what to tell a person."""
 
     CONVERGED = "converged: the bound rose by less than tol in an iteration"
+    CLOSED_FORM = "solved in closed form: no iteration was needed"
+    START = "no iteration was asked for (max_iter=0): these are the parameters of the start"
     MAX_ITER = (
         "max_iter iterations were not enough for tol: increase max_iter or tol, or start elsewhere"
     )
@@ -38,8 +40,8 @@ class Status(Enum):
 class Listener(Protocol):
     """Whoever wants to see each iteration, and may end the fit."""
 
-    def begin(self, iteration: int) -> None:
-        """An iteration is about to begin."""
+    def begin(self, iteration: int, bound: float) -> None:
+        """An iteration is about to begin, from parameters with this bound."""
 
     def end(self, iteration: int, params: Any, bound: float) -> bool:
         """An iteration has ended with `params`; true stops the fit here."""
@@ -48,7 +50,7 @@ class Listener(Protocol):
 class Silence:
     """A listener that does nothing."""
 
-    def begin(self, iteration: int) -> None:
+    def begin(self, iteration: int, bound: float) -> None:
         pass
 
     def end(self, iteration: int, params: Any, bound: float) -> bool:
@@ -122,10 +124,11 @@ def em(
     start.check()
     params, expectation = start, _finite(expect(model, start, blocks))
     monitor.after_e_step(0, params, expectation)
-    status, cause, recorded = Status.MAX_ITER, "", len(monitor)
+    status = Status.MAX_ITER if max_iter > 0 else Status.START
+    cause, recorded = "", len(monitor)
     try:
         for iteration in range(1, max_iter + 1):
-            listener.begin(iteration)
+            listener.begin(iteration, monitor.bound)
             converged = abs(monitor.bound - previous_bound) < tol
             previous_bound = monitor.bound
 

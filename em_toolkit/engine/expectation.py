@@ -5,30 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import reduce
 from operator import add
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from em_toolkit.model import Expectation, LatentVariableModel
-from em_toolkit.statistics import Array
+from em_toolkit.model import Block, Expectation, LatentVariableModel
 
 # Rows of a block: enough to amortize the calls, few enough for the cache; and short sums round
 # less than long ones.
 BLOCK_SIZE = 4096
-
-
-class Block(NamedTuple):
-    """Units and their weights.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_units, ...)
-    weights : ndarray of shape (n_units,)
-    """
-
-    X: Array
-    weights: Array
 
 
 # Data are anything that gives the same blocks, in the same order, each time it is asked.

@@ -174,7 +174,7 @@ class Monitor:
         sizes = abs(energy) + abs(entropy) + abs(log_prior)
         tolerance = SAFETY * (EPS * sizes + rounding)
         allowed = max(tolerance, self._tolerance)
-        if not elbo >= self._elbo - allowed:
+        if not (math.isfinite(elbo) and elbo >= self._elbo - allowed):
             self._report(
                 ELBODecreaseError(half_step, iteration, self._elbo - elbo, allowed, self.trace)
             )

@@ -69,6 +69,11 @@ def best_of(
             failures.append(error)
             account.append(Restart(np.nan, 0, f"failed at the start: {error}"))
             continue
+        except KeyboardInterrupt:
+            if best is None:
+                raise
+            account.append(Restart(np.nan, 0, str(Status.INTERRUPTED)))
+            break
         account.append(Restart(float(fit.trace.bounds[-1]), fit.trace.n_iter, str(fit.status)))
         if best is None or _rank(fit) > _rank(best):
             best = fit

@@ -2,5 +2,6 @@
 
 from em_toolkit.estimators.gaussian_mixture import GaussianMixture
 from em_toolkit.estimators.poisson_mixture import PoissonMixture
+from em_toolkit.estimators.ppca import PPCA
 
-__all__ = ["GaussianMixture", "PoissonMixture"]
+__all__ = ["PPCA", "GaussianMixture", "PoissonMixture"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from abc import ABCMeta, abstractmethod
-from collections.abc import Callable, Iterable
+from abc import ABCMeta
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import takewhile
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -16,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
-from em_toolkit.engine import Fit, Rows, Status, best_of, em
+from em_toolkit.engine import Blocks, Fit, Status, best_of, em
 from em_toolkit.engine.monitor import BOUND_CHECKS
 from em_toolkit.estimators.reporting import FitReporter
 from em_toolkit.model import LatentVariableModel
@@ -25,11 +27,6 @@ from em_toolkit.statistics import Array
 
 Data = npt.NDArray[Any]
 
-_ILL_DEFINED = (
-    "Fitting the mixture model failed because some components have ill-defined empirical "
-    "covariance (for instance caused by singleton or collapsed samples). Try to decrease the "
-    "number of components, increase reg_covar, or scale the input data."
-)
 _NOT_CONVERGED = (
     "Best performing initialization did not converge. Try different init parameters, or increase "
     "max_iter, tol, or check for degenerate data."
@@ -67,49 +64,64 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         "bound_check": [StrOptions(set(BOUND_CHECKS))],
     }
 
-    @abstractmethod
-    def _attributes_of(self, params: Any, dtype: npt.DTypeLike) -> dict[str, Any]:
-        """The fitted attributes that hold the parameters."""
+    _collapse_message: ClassVar[str]
 
     def _run_em(
         self,
         model: LatentVariableModel[Any, Any, Any],
-        starts: Iterable[Callable[[], Any]],
-        n_starts: int,
-        X: Data,
-        y: Any,
-        weights: Array | None,
+        starts: Sequence[Callable[[], Any]],
+        blocks: Blocks,
+        task: dict[str, Any],
+        attributes: Callable[[Any], dict[str, Any]],
+        *,
+        max_iter: int,
         previous_bound: float = -np.inf,
     ) -> None:
-        """Run EM from each start on the rows of X, and set all fitted attributes."""
+        """Run EM from each start and set all fitted attributes.
 
-        def attributes(params: Any) -> dict[str, Any]:
-            return self._attributes_of(params, X.dtype)
+        Parameters
+        ----------
+        model : LatentVariableModel
+        starts : sequence of callables
+            Each gives the parameters of a start.
+        blocks : iterable of Block
+            The data.
+        task : dict
+            What callbacks are told of the data: X, y and metadata.
+        attributes : callable
+            From parameters to the fitted attributes that hold them.
+        max_iter : int
+        previous_bound : float
+            Where an earlier fit is continued, the bound before its last iteration.
+        """
 
         def converged(fit: Fit[Any]) -> bool:
             return fit.status is Status.CONVERGED
 
         def run(start: Any) -> Fit[Any]:
-            with reporter.start() as listener:
-                fit = em(
-                    model,
-                    start,
-                    Rows(X, weights),
-                    max_iter=self.max_iter,
-                    tol=self.tol,
-                    bound_check=self.bound_check,
-                    previous_bound=previous_bound,
-                    listener=listener,
-                )
+            listener = reporter.start(previous_bound)
+            fit = em(
+                model,
+                start,
+                blocks,
+                max_iter=max_iter,
+                tol=self.tol,
+                bound_check=self.bound_check,
+                previous_bound=previous_bound,
+                listener=listener,
+            )
+            try:
                 listener.finish(fit)
-                return fit
+            except KeyboardInterrupt:
+                return replace(fit, status=Status.INTERRUPTED)
+            return fit
 
-        task = {"estimator": self, "X": X, "y": y, "metadata": {"sample_weight": weights}}
-        reporter = FitReporter(self, task, n_starts, attributes, converged)
+        task = {"estimator": self} | task
+        reporter = FitReporter(self, task, len(starts), max_iter, attributes, converged)
         try:
-            fit, restarts = best_of(starts, run)
+            fit, restarts = best_of(takewhile(lambda _: not reporter.stopped, starts), run)
         except CollapseError as error:
-            raise ValueError(f"{_ILL_DEFINED} Seen: {error}") from error
+            raise ValueError(f"{self._collapse_message} Seen: {error}") from None
 
         for name, value in attributes(fit.params).items():
             setattr(self, name, value)
@@ -118,27 +130,35 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         self.lower_bound_ = float(fit.trace.bounds[-1])
         self.n_iter_ = fit.trace.n_iter
         self.n_passes_ = fit.trace.n_iter + 1
-        self.status_ = fit.status
+        interrupted = restarts[-1].status == str(Status.INTERRUPTED)
+        self.status_ = Status.INTERRUPTED if interrupted else fit.status
         self.converged_ = converged(fit)
         self.restarts_ = restarts
         self._warn_unless_converged(fit)
         reporter.finish(fit.params)
+        if interrupted and hasattr(self, "_parent_callback_ctx"):
+            # Within a grid search it is the search that a person wants to end.
+            raise KeyboardInterrupt
 
     def _warn_unless_converged(self, fit: Fit[Any]) -> None:
         messages = {
             Status.MAX_ITER: _NOT_CONVERGED,
             Status.COLLAPSED: f"{_NOT_CONVERGED} Status: {fit.status} ({fit.cause})",
-            Status.INTERRUPTED: f"The fit was {fit.status}.",
+            Status.INTERRUPTED: f"The fit was {Status.INTERRUPTED}.",
         }
-        failed = [restart.status for restart in self.restarts_ if np.isnan(restart.bound)]
+        failed = [
+            restart.status
+            for restart in self.restarts_
+            if np.isnan(restart.bound) and restart.status != str(Status.INTERRUPTED)
+        ]
         if failed:
             warnings.warn(
                 f"{len(failed)} of {len(self.restarts_)} starts failed; the first: {failed[0]}",
                 ConvergenceWarning,
                 stacklevel=4,
             )
-        if fit.status in messages and self.max_iter > 0:
-            warnings.warn(messages[fit.status], ConvergenceWarning, stacklevel=4)
+        if self.status_ in messages:
+            warnings.warn(messages[self.status_], ConvergenceWarning, stacklevel=4)
 
 
 def rows_with_weight(
@@ -152,11 +172,6 @@ def rows_with_weight(
         return X, None, others
     weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     kept = weights > 0.0
-    if not kept.any():
-        raise ValueError(
-            "Sample weights must contain at least one positive value, got only zeros: no row "
-            "is left to fit to."
-        )
     if kept.all():
         return X, weights, others
     return X[kept], weights[kept], tuple(other[kept] for other in others)

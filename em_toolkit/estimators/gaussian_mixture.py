@@ -10,7 +10,6 @@ import numpy.typing as npt
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from em_toolkit.estimators.base import Data
 from em_toolkit.estimators.mixture import MixtureEstimator, check_shape, check_weights
 from em_toolkit.families import (
     Covariances,
@@ -187,20 +186,33 @@ class GaussianMixture(MixtureEstimator):
         prior = ScatterPrior(self.reg_covar * total_weight / self.n_components)
         return Mixture(Gaussian(self._structure, prior))
 
+    def _shapes(self, n_features: int) -> dict[str, tuple[int, ...]]:
+        alike = self._structure.alike(np.eye(n_features), self.n_components)
+        return {
+            "weights_": (self.n_components,),
+            "means_": (self.n_components, n_features),
+            "precisions_cholesky_": alike.public.shape,
+        }
+
     def _given(self, n_features: int) -> dict[str, Any]:
-        shape = (self.n_components, n_features)
+        shapes = self._shapes(n_features)
         given: dict[str, Any] = {}
         if self.weights_init is not None:
             given["weights"] = check_weights(self.weights_init, self.n_components)
         if self.means_init is not None:
             means = check_array(self.means_init, dtype=np.float64, ensure_2d=False)
-            check_shape(means, shape, "means")
+            check_shape(means, shapes["means_"], "means")
             given["means"] = means
         if self.precisions_init is not None:
-            precisions = check_precisions(
-                self.precisions_init, self.covariance_type, self._structure, *shape
+            precisions = check_array(
+                self.precisions_init, dtype=np.float64, ensure_2d=False, allow_nd=True
             )
-            given["covariances"] = self._structure.from_precisions(precisions, *shape)
+            name = f"{self.covariance_type} precision"
+            check_shape(precisions, shapes["precisions_cholesky_"], name)
+            complaint = self._structure.complaint_about_precisions(precisions)
+            if complaint:
+                raise ValueError(f"'{name}' should be {complaint}")
+            given["covariances"] = self._structure.from_precisions(precisions, *shapes["means_"])
         return given
 
     def _start_with(
@@ -225,6 +237,15 @@ class GaussianMixture(MixtureEstimator):
         weights = np.asarray(self.weights_, dtype=np.float64)
         return MixtureParameters(weights, GaussianComponents(means, covariances))
 
+    def _parameters_to_sample(self) -> MixtureParameters[GaussianComponents]:
+        # From covariances_, as scikit-learn: the eigenvectors that a draw needs are not unique
+        # where eigenvalues are equal, and a rounding of the matrix would turn them.
+        means = np.asarray(self.means_, dtype=np.float64)
+        values = np.asarray(self.covariances_, dtype=np.float64)
+        covariances = self._structure.from_public(values, *means.shape)
+        weights = np.asarray(self.weights_, dtype=np.float64)
+        return MixtureParameters(weights, GaussianComponents(means, covariances))
+
     def _attributes_of(
         self, params: MixtureParameters[GaussianComponents], dtype: npt.DTypeLike
     ) -> dict[str, Any]:
@@ -237,20 +258,3 @@ class GaussianMixture(MixtureEstimator):
             "precisions_cholesky_": covariances.precisions_cholesky,
         }
         return {name: np.array(values, dtype=dtype) for name, values in arrays.items()}
-
-
-def check_precisions(
-    precisions: npt.ArrayLike,
-    covariance_type: str,
-    structure: type[Covariances],
-    n_components: int,
-    n_features: int,
-) -> Data:
-    """Validated inverse covariances of a start, with scikit-learn's messages."""
-    checked: Data = check_array(precisions, dtype=np.float64, ensure_2d=False, allow_nd=True)
-    expected = structure.alike(np.eye(n_features), n_components).public
-    check_shape(checked, expected.shape, f"{covariance_type} precision")
-    complaint = structure.complaint_about_precisions(checked)
-    if complaint:
-        raise ValueError(f"'{covariance_type} precision' should be {complaint}")
-    return checked

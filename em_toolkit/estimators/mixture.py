@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
+from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -12,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import DensityMixin, _fit_context
 from sklearn.utils import check_array, check_random_state
-from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
 from em_toolkit.engine import Rows
 from em_toolkit.estimators.base import Data, EMEstimator, rows_with_weight
@@ -34,6 +35,12 @@ class MixtureEstimator(DensityMixin, EMEstimator):
         "warm_start": ["boolean"],
     }
 
+    _collapse_message = (
+        "Fitting the mixture model failed because some components have ill-defined empirical "
+        "covariance (for instance caused by singleton or collapsed samples). Try to decrease the "
+        "number of components, increase reg_covar, or scale the input data."
+    )
+
     # -- what a subclass says -------------------------------------------------------------------
 
     @abstractmethod
@@ -45,22 +52,35 @@ class MixtureEstimator(DensityMixin, EMEstimator):
         """The checked parts of a start that the user gave, by the name of the parameter."""
 
     @abstractmethod
-    def _start_with(self, start: MixtureParameters[Any] | None, given: dict[str, Any]) -> Any:
+    def _start_with(
+        self, start: MixtureParameters[Any] | None, given: dict[str, Any]
+    ) -> MixtureParameters[Any]:
         """A start with the given parts in place; `start` is None if all parts are given."""
 
     @abstractmethod
     def _parameters(self) -> MixtureParameters[Any]:
         """The parameters that the fitted attributes hold."""
 
+    @abstractmethod
+    def _attributes_of(
+        self, params: MixtureParameters[Any], dtype: npt.DTypeLike
+    ) -> dict[str, Any]:
+        """The fitted attributes that hold the parameters."""
+
+    @abstractmethod
+    def _shapes(self, n_features: int) -> dict[str, tuple[int, ...]]:
+        """The shapes of the fitted attributes from which `_parameters` is made."""
+
+    def _parameters_to_sample(self) -> MixtureParameters[Any]:
+        """The parameters that `sample` draws from."""
+        return self._parameters()
+
     def _validate_rows(self, X: Any, *, reset: bool) -> Data:
-        """X as an array of floats."""
+        """X as an array: of floats and of two rows at least to fit, as scikit-learn has it."""
+        if not reset:
+            return np.asarray(validate_data(self, X, reset=False))
         dtypes = [np.float64, np.float32]
-        # Two rows at least to fit, as scikit-learn has it; one is enough to predict.
-        return np.asarray(
-            validate_data(
-                self, X, dtype=dtypes, reset=reset, ensure_min_samples=2 if reset else 1
-            )
-        )
+        return np.asarray(validate_data(self, X, dtype=dtypes, ensure_min_samples=2))
 
     # -- fitting --------------------------------------------------------------------------------
 
@@ -102,6 +122,7 @@ class MixtureEstimator(DensityMixin, EMEstimator):
         model = self._model(float(X.shape[0] if weights is None else weights.sum()))
         continues = self.warm_start and hasattr(self, "converged_")
         if continues:
+            self._check_continues(X.shape[1])
             starts: list[Callable[[], MixtureParameters[Any]]] = [self._parameters]
         else:
             random_state = check_random_state(self.random_state)
@@ -118,10 +139,28 @@ class MixtureEstimator(DensityMixin, EMEstimator):
 
             starts = [start] * self.n_init
         previous_bound = self._previous_bound() if continues else -np.inf
-        self._run_em(model, starts, len(starts), X, y, weights, previous_bound)
+        self._run_em(
+            model,
+            starts,
+            Rows(X, weights),
+            {"X": X, "y": y, "metadata": {"sample_weight": weights}},
+            partial(self._attributes_of, dtype=X.dtype),
+            max_iter=self.max_iter,
+            previous_bound=previous_bound,
+        )
         return self
 
     _n_parts: int
+
+    def _check_continues(self, n_features: int) -> None:
+        for name, expected in self._shapes(n_features).items():
+            shape = getattr(self, name).shape
+            if shape != expected:
+                raise ValueError(
+                    f"A warm start continues from the last fit, but {name} has the shape {shape} "
+                    f"where the parameters and X ask for {expected}. To start anew, set "
+                    "warm_start=False."
+                )
 
     def _previous_bound(self) -> float:
         bounds = self.trace_.bounds
@@ -129,12 +168,6 @@ class MixtureEstimator(DensityMixin, EMEstimator):
 
     def _given_responsibilities(self, X: Data) -> tuple[Data, ...]:
         if isinstance(self.init_params, str):
-            if self.init_params not in INITIALIZERS:
-                raise InvalidParameterError(
-                    f"The 'init_params' parameter of {type(self).__name__} must be a str among "
-                    f"{set(INITIALIZERS)} or an array of responsibilities. Got "
-                    f"{self.init_params!r} instead."
-                )
             return ()
         responsibilities = check_array(self.init_params, dtype=np.float64)
         check_shape(responsibilities, (X.shape[0], self.n_components), "init_params")
@@ -161,7 +194,8 @@ class MixtureEstimator(DensityMixin, EMEstimator):
         -------
         labels : ndarray of shape (n_samples,)
         """
-        return self.fit(X, y, sample_weight=sample_weight).predict(X)
+        labels: IntArray = self.fit(X, y, sample_weight=sample_weight).predict(X)
+        return labels
 
     # -- using a fit ----------------------------------------------------------------------------
 
@@ -169,6 +203,13 @@ class MixtureEstimator(DensityMixin, EMEstimator):
         model, params = self._model(1.0), self._parameters()
         for rows, _ in Rows(X):
             yield model.posterior(params, rows)
+
+    def _like_fitted(self, blocks: list[Array], X: Data) -> Data:
+        """The blocks as one array, as precise as X and the fit are."""
+        return np.concatenate(blocks).astype(np.result_type(X, self.weights_), copy=False)
+
+    def _log_density(self, X: Data) -> Data:
+        return self._like_fitted([density for _, density in self._posteriors(X)], X)
 
     def _fitted_rows(self, X: Any) -> Data:
         check_is_fitted(self)
@@ -203,7 +244,7 @@ class MixtureEstimator(DensityMixin, EMEstimator):
         """
         X = self._fitted_rows(X)
         blocks = [posterior.responsibilities for posterior, _ in self._posteriors(X)]
-        return np.concatenate(blocks).astype(X.dtype, copy=False)
+        return self._like_fitted(blocks, X)
 
     def score_samples(self, X: npt.ArrayLike) -> Data:
         """The log density log p(x_i) of each row, in nats.
@@ -216,9 +257,7 @@ class MixtureEstimator(DensityMixin, EMEstimator):
         -------
         log_density : ndarray of shape (n_samples,)
         """
-        X = self._fitted_rows(X)
-        blocks = [log_evidence for _, log_evidence in self._posteriors(X)]
-        return np.concatenate(blocks).astype(X.dtype, copy=False)
+        return self._log_density(self._fitted_rows(X))
 
     def score(self, X: npt.ArrayLike, y: None = None, sample_weight: Any = None) -> float:
         """The mean log density of the rows, in nats.
@@ -236,8 +275,7 @@ class MixtureEstimator(DensityMixin, EMEstimator):
         score : float
         """
         X, weights, _ = rows_with_weight(self._fitted_rows(X), sample_weight)
-        blocks = [log_evidence for _, log_evidence in self._posteriors(X)]
-        return float(np.average(np.concatenate(blocks), weights=weights))
+        return float(np.average(self._log_density(X), weights=weights))
 
     def sample(self, n_samples: int = 1) -> tuple[Data, IntArray]:
         """Draw from the fitted mixture.
@@ -260,7 +298,7 @@ class MixtureEstimator(DensityMixin, EMEstimator):
                 "one sample."
             )
         rng = check_random_state(self.random_state)
-        return self._model(1.0).sample(self._parameters(), n_samples, rng)
+        return self._model(1.0).sample(self._parameters_to_sample(), n_samples, rng)
 
     def _n_parameters(self) -> int:
         return self._model(1.0).n_parameters(self._parameters())
@@ -276,8 +314,8 @@ class MixtureEstimator(DensityMixin, EMEstimator):
         -------
         bic : float
         """
-        X = self._fitted_rows(X)
-        return -2.0 * self.score(X) * len(X) + self._n_parameters() * math.log(len(X))
+        n_samples: int = _num_samples(X)
+        return -2.0 * self.score(X) * n_samples + self._n_parameters() * math.log(n_samples)
 
     def aic(self, X: npt.ArrayLike) -> float:
         """Akaike information criterion, −2 log p(X) + 2 p: the lower the better.
@@ -290,8 +328,8 @@ class MixtureEstimator(DensityMixin, EMEstimator):
         -------
         aic : float
         """
-        X = self._fitted_rows(X)
-        return -2.0 * self.score(X) * len(X) + 2.0 * self._n_parameters()
+        n_samples: int = _num_samples(X)
+        return -2.0 * self.score(X) * n_samples + 2.0 * self._n_parameters()
 
 
 def check_shape(array: Data, shape: tuple[int, ...], name: str) -> None:

@@ -121,13 +121,16 @@ class PoissonMixture(MixtureEstimator):
     def _model(self, total_weight: float) -> Mixture[PoissonRates]:
         return Mixture(Poisson())
 
+    def _shapes(self, n_features: int) -> dict[str, tuple[int, ...]]:
+        return {"weights_": (self.n_components,), "rates_": (self.n_components, n_features)}
+
     def _given(self, n_features: int) -> dict[str, Any]:
         given: dict[str, Any] = {}
         if self.weights_init is not None:
             given["weights"] = check_weights(self.weights_init, self.n_components)
         if self.rates_init is not None:
             rates = check_array(self.rates_init, dtype=np.float64, ensure_2d=False)
-            check_shape(rates, (self.n_components, n_features), "rates")
+            check_shape(rates, self._shapes(n_features)["rates_"], "rates")
             if (rates < 0.0).any():
                 raise ValueError(
                     f"The parameter 'rates' should be non-negative, but got min {rates.min():.5f}"

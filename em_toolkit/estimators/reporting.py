@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
-
-import numpy as np
 
 from em_toolkit.engine import Fit
 
@@ -15,14 +12,17 @@ from em_toolkit.engine import Fit
 class StartReporter:
     """Hears of the iterations of one start; a `em_toolkit.engine.Listener`."""
 
-    def __init__(self, report: FitReporter, context: Any) -> None:
+    def __init__(self, report: FitReporter, context: Any, previous_bound: float) -> None:
         self._report = report
         self._context = context
         self._iteration_context: Any = None
-        self._bound = -np.inf
+        self._bound = previous_bound
+        self._change = 0.0
         self._began = self._last = perf_counter()
 
-    def begin(self, iteration: int) -> None:
+    def begin(self, iteration: int, bound: float) -> None:
+        # The change that is compared with tol: the one that the last two E-steps saw.
+        self._change, self._bound = bound - self._bound, bound
         self._iteration_context = self._context.subcontext(task_name="iteration")
         self._iteration_context.call_on_fit_task_begin(**self._report.task)
 
@@ -32,10 +32,9 @@ class StartReporter:
             now = perf_counter()
             report.say(
                 f"  Iteration {iteration}",
-                f"\t time lapse {now - self._last:.5f}s\t ll change {bound - self._bound:.5f}",
+                f"\t time lapse {now - self._last:.5f}s\t ll change {self._change:.5f}",
             )
             self._last = now
-        self._bound = bound
         return bool(
             self._iteration_context.call_on_fit_task_end(
                 **report.task, reconstruction_attributes=lambda: report.attributes(params)
@@ -45,13 +44,17 @@ class StartReporter:
     def finish(self, fit: Fit[Any]) -> None:
         """Say how the start ended."""
         report = self._report
-        message = f"Initialization {'converged' if report.converged(fit) else 'did not converge'}."
-        seconds = perf_counter() - self._began
-        report.say(
-            message, f" time lapse {seconds:.5f}s\t lower bound {fit.trace.bounds[-1]:.5f}."
-        )
-        self._context.call_on_fit_task_end(
-            **report.task, reconstruction_attributes=lambda: report.attributes(fit.params)
+        if report.max_iter > 0:
+            outcome = "converged" if report.converged(fit) else "did not converge"
+            seconds = perf_counter() - self._began
+            report.say(
+                f"Initialization {outcome}.",
+                f" time lapse {seconds:.5f}s\t lower bound {fit.trace.bounds[-1]:.5f}.",
+            )
+        report.stopped = bool(
+            self._context.call_on_fit_task_end(
+                **report.task, reconstruction_attributes=lambda: report.attributes(fit.params)
+            )
         )
 
 
@@ -63,11 +66,16 @@ class FitReporter:
     estimator : EMEstimator
     task : dict
         What scikit-learn's callback hooks are told: estimator, X, y, metadata.
-    n_starts : int
+    n_starts, max_iter : int
     attributes : callable
         From parameters to the fitted attributes that make an estimator ready to predict.
     converged : callable
         Whether a fit converged.
+
+    Attributes
+    ----------
+    stopped : bool
+        Whether a callback asked for no more starts.
     """
 
     def __init__(
@@ -75,6 +83,7 @@ class FitReporter:
         estimator: Any,
         task: dict[str, Any],
         n_starts: int,
+        max_iter: int,
         attributes: Callable[[Any], dict[str, Any]],
         converged: Callable[[Fit[Any]], bool],
     ) -> None:
@@ -83,7 +92,8 @@ class FitReporter:
         self.converged = converged
         self.interval: int = estimator.verbose_interval
         self._verbose = int(estimator.verbose)
-        self._max_iter: int = estimator.max_iter
+        self.max_iter = max_iter
+        self.stopped = False
         self._n_begun = 0
         self._root = estimator._init_callback_context(max_subtasks=n_starts)
         self._root.call_on_fit_task_begin(**task)
@@ -95,14 +105,13 @@ class FitReporter:
         elif self._verbose >= 2:
             print(message + details)
 
-    @contextmanager
-    def start(self) -> Iterator[StartReporter]:
-        """The reporter of the next start."""
+    def start(self, previous_bound: float) -> StartReporter:
+        """The reporter of the next start, which may continue from an earlier bound."""
         self.say(f"Initialization {self._n_begun}", "")
         self._n_begun += 1
-        context = self._root.subcontext(task_name="start", max_subtasks=self._max_iter)
+        context = self._root.subcontext(task_name="start", max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(**self.task)
-        yield StartReporter(self, context)
+        return StartReporter(self, context, previous_bound)
 
     def finish(self, params: Any) -> None:
         """The fit is over."""

@@ -263,20 +263,24 @@ class _MatrixCovariances(Covariances, ABC):
         return "symmetric, positive-definite"
 
     @classmethod
-    def from_precisions_matrices(cls, precisions: Array) -> Array:
+    def from_precisions_matrices(cls, precisions: Array, *others: int) -> Self:
         # The reversal turns the lower factor into the upper one of scikit-learn's convention.
         reversed_factors = np.linalg.cholesky(precisions[:, ::-1, ::-1])
-        return cls.from_factors(reversed_factors[:, ::-1, ::-1])
+        return cls.from_factors(reversed_factors[:, ::-1, ::-1], *others)
 
     @classmethod
-    def from_factors(cls, factors: Array) -> Array:
+    def from_factors(cls, factors: Array, *others: int) -> Self:
         """Σ = P⁻ᵀ P⁻¹ for factors P of shape (n_matrices, n_features, n_features)."""
         lowers = []
         for factor in factors:
             upper = factor if not np.tril(factor, -1).any() else rq(factor)[0]
-            lowers.append(_inverse_of_lower(np.ascontiguousarray(upper.T)))
+            lower = _inverse_of_lower(np.ascontiguousarray(upper.T))
+            lowers.append(lower * np.sign(np.diagonal(lower)))
         stacked = np.stack(lowers)
-        return stacked @ stacked.transpose(0, 2, 1)
+        covariances = cls(stacked @ stacked.transpose(0, 2, 1), *others)
+        # Kept: to factor the product again would lose as many digits as Σ is ill-conditioned.
+        covariances.__dict__["cholesky"] = stacked
+        return covariances
 
     def to_vector(self) -> Array:
         lower = self.cholesky.copy()
@@ -347,11 +351,11 @@ class FullCovariances(_MatrixCovariances):
 
     @classmethod
     def from_precisions(cls, precisions: Array, n_components: int, n_features: int) -> Self:
-        return cls(cls.from_precisions_matrices(precisions))
+        return cls.from_precisions_matrices(precisions)
 
     @classmethod
     def from_precisions_cholesky(cls, factors: Array, n_components: int, n_features: int) -> Self:
-        return cls(cls.from_factors(factors))
+        return cls.from_factors(factors)
 
     @property
     def public(self) -> Array:
@@ -417,11 +421,11 @@ class TiedCovariances(_MatrixCovariances):
 
     @classmethod
     def from_precisions(cls, precisions: Array, n_components: int, n_features: int) -> Self:
-        return cls(cls.from_precisions_matrices(precisions[None]), n_components)
+        return cls.from_precisions_matrices(precisions[None], n_components)
 
     @classmethod
     def from_precisions_cholesky(cls, factors: Array, n_components: int, n_features: int) -> Self:
-        return cls(cls.from_factors(factors[None]), n_components)
+        return cls.from_factors(factors[None], n_components)
 
     @property
     def public(self) -> Array:

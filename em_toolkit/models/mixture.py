@@ -9,7 +9,7 @@ from typing import Any, Generic, Self, TypeVar
 import numpy as np
 from scipy.special import xlogy
 
-from em_toolkit.families.base import Family
+from em_toolkit.families.base import NEGLIGIBLE_SHARE, Family
 from em_toolkit.model import LatentVariableModel
 from em_toolkit.parameters import Parameters
 from em_toolkit.statistics import EPS, Array, IntArray, RandomSource
@@ -62,7 +62,7 @@ class Responsibilities:
 
     @cached_property
     def entropy(self) -> Array:
-        # The logarithm of a number that underflowed may be −inf, and 0 · −inf is not 0.
+        # The logarithm of a responsibility of zero may be −inf, and 0 · −inf is not 0.
         logs = np.maximum(self.log_responsibilities, _SMALLEST_LOG)
         return -np.einsum("ik,ik->i", self.responsibilities, logs)
 
@@ -114,6 +114,9 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
         responsibilities = np.exp(log_joint)
         total = responsibilities.sum(axis=1, keepdims=True)
         responsibilities /= total
+        # So that products of what is left with weights and data do not underflow by halves, a
+        # sum positive and its quotient zero.
+        responsibilities[responsibilities < NEGLIGIBLE_SHARE] = 0.0
         log_total = np.log(total)
         log_joint -= log_total
         log_evidence = np.where(impossible, -np.inf, (highest + log_total)[:, 0])

@@ -1,0 +1,228 @@
+"""A thousand hostile fits: does any bound fall, any parameter become NaN, any error lack a cause?
+
+    python -m benchmarks.hostile [--fits 1000] [--seed 0]
+
+Data: tight, overlapping, near-degenerate, duplicated rows, constant columns, one feature, as many
+components as rows, far from zero, badly scaled. Every covariance structure, every kind of start,
+`reg_covar` from 0 to 0.1, and probabilistic PCA by EM. It prints how the fits ended, and the
+largest rounding error seen as a multiple of what the models stated (the monitor allows 16 times).
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from em_toolkit import PPCA, ELBODecreaseError, GaussianMixture, PoissonMixture
+from em_toolkit.engine.monitor import SAFETY, Monitor
+from em_toolkit.statistics import Array
+
+Rng = np.random.Generator
+
+
+def overlapping(rng: Rng, n: int, d: int) -> Array:
+    return rng.standard_normal((n, d))
+
+
+def tight(rng: Rng, n: int, d: int) -> Array:
+    centers = 10.0 ** rng.uniform(0, 6) * rng.standard_normal((4, d))
+    return centers[rng.integers(4, size=n)] + 10.0 ** rng.uniform(-8, 0) * rng.standard_normal(
+        (n, d)
+    )
+
+
+def near_degenerate(rng: Rng, n: int, d: int) -> Array:
+    factors = rng.standard_normal((n, max(1, d // 2)))
+    plane = factors @ rng.standard_normal((factors.shape[1], d))
+    return plane + 10.0 ** rng.uniform(-15, -1) * rng.standard_normal((n, d))
+
+
+def duplicated(rng: Rng, n: int, d: int) -> Array:
+    distinct = rng.standard_normal((max(2, n // 8), d))
+    return distinct[rng.integers(distinct.shape[0], size=n)]
+
+
+def constant_column(rng: Rng, n: int, d: int) -> Array:
+    X = rng.standard_normal((n, d))
+    X[:, 0] = 10.0 ** rng.uniform(-3, 6)
+    return X
+
+
+def one_feature(rng: Rng, n: int, d: int) -> Array:
+    return rng.standard_normal((n, 1)) ** 3
+
+
+def far_from_zero(rng: Rng, n: int, d: int) -> Array:
+    return 10.0 ** rng.uniform(3, 9) * rng.choice([-1, 1], d) + rng.standard_normal((n, d))
+
+
+def badly_scaled(rng: Rng, n: int, d: int) -> Array:
+    return rng.standard_normal((n, d)) * 10.0 ** rng.uniform(-8, 8, d)
+
+
+def heavy_tailed(rng: Rng, n: int, d: int) -> Array:
+    return rng.standard_cauchy((n, d))
+
+
+def rounded(rng: Rng, n: int, d: int) -> Array:
+    return np.round(2.0 * rng.standard_normal((n, d)))
+
+
+DATA: list[Callable[[Rng, int, int], Array]] = [
+    overlapping,
+    tight,
+    near_degenerate,
+    duplicated,
+    constant_column,
+    one_feature,
+    far_from_zero,
+    badly_scaled,
+    heavy_tailed,
+    rounded,
+]
+
+
+def gaussian_mixture(rng: Rng, X: Array, seed: int) -> Any:
+    n = X.shape[0]
+    n_components = n - int(rng.integers(2)) if rng.random() < 0.15 and n < 25 else 1 + int(
+        rng.integers(min(8, n))
+    )
+    return GaussianMixture(
+        n_components,
+        covariance_type=rng.choice(["full", "tied", "diag", "spherical"]),
+        reg_covar=rng.choice([0.0, 1e-12, 1e-6, 1e-3, 0.1]),
+        init_params=rng.choice(["kmeans", "k-means++", "random", "random_from_data"]),
+        max_iter=int(rng.integers(1, 300)),
+        tol=rng.choice([0.0, 1e-8, 1e-3]),
+        random_state=seed,
+    )
+
+
+def ppca(rng: Rng, X: Array, seed: int) -> Any:
+    n_components = 1 + int(rng.integers(max(1, X.shape[1] - 1)))
+    return PPCA(n_components, solver="em", max_iter=300, tol=1e-12, random_state=seed)
+
+
+def poisson_mixture(rng: Rng, X: Array, seed: int) -> Any:
+    return PoissonMixture(
+        1 + int(rng.integers(min(6, X.shape[0]))),
+        init_params=rng.choice(["kmeans", "k-means++", "random", "random_from_data"]),
+        max_iter=300,
+        tol=1e-10,
+        random_state=seed,
+    )
+
+
+@dataclass
+class Report:
+    """How the fits ended."""
+
+    outcomes: Counter[str]
+    not_finite: list[str]
+    falls: list[str]
+    largest_error: float
+
+
+class _ErrorGauge(Monitor):
+    """A monitor that also keeps the largest rounding error, in units of the models' statement."""
+
+    largest = 0.0
+
+    def _record(self, half_step: str, *others: Any) -> float:
+        elbo, stated = self._elbo, self._tolerance
+        kl = super()._record(half_step, *others)
+        stated = max(stated, self._tolerance, np.finfo(np.float64).tiny) / SAFETY
+        errors = [elbo - self._elbo if np.isfinite(elbo) else 0.0]
+        if half_step == "E":
+            errors.append(abs(kl))
+        _ErrorGauge.largest = max(_ErrorGauge.largest, max(errors) / stated)
+        return kl
+
+
+def run(n_fits: int, seed: int) -> Report:
+    """Fit, and count how the fits ended."""
+    engine: Any = sys.modules["em_toolkit.engine.em"]
+    report = Report(Counter(), [], [], 0.0)
+    _ErrorGauge.largest = 0.0
+    original, engine.Monitor = engine.Monitor, _ErrorGauge
+    try:
+        for index in range(n_fits):
+            _run_one(index, np.random.default_rng([seed, index]), report)
+    finally:
+        engine.Monitor = original
+    report.largest_error = _ErrorGauge.largest
+    return report
+
+
+def _run_one(index: int, rng: Rng, report: Report) -> None:
+    n, d = int(rng.integers(2, 120)), int(rng.integers(1, 9))
+    make = DATA[index % len(DATA)]
+    X = make(rng, n, d)
+    kind = rng.choice(["gaussian", "gaussian", "gaussian", "gaussian", "ppca", "poisson"])
+    if kind == "poisson":
+        X = np.minimum(np.abs(np.round(X)), 1e9)
+    weights = rng.choice([None, 0, 1])
+    sample_weight = None if weights is None else 10.0 ** rng.uniform(-3, 3, n) * (
+        rng.random(n) > 0.2 * weights
+    )
+    makers = {"gaussian": gaussian_mixture, "ppca": ppca, "poisson": poisson_mixture}
+    if kind == "ppca" and X.shape[1] == 1:
+        X = np.hstack([X, X**2])
+    estimator = makers[kind](rng, X, index)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            estimator.fit(X, sample_weight=sample_weight)
+        except ELBODecreaseError as error:
+            report.falls.append(f"fit {index} ({make.__name__}, {estimator}): {error}")
+            return
+        except ValueError as error:
+            report.outcomes["error: " + re.sub(r"\d+", "N", str(error))[:70]] += 1
+            return
+    unexpected = [w for w in caught if not issubclass(w.category, ConvergenceWarning)]
+    report.outcomes.update(f"warning: {str(w.message)[:60]}" for w in unexpected)
+    report.outcomes[estimator.status_.name.lower()] += 1
+    values = [v for k, v in vars(estimator).items() if k.endswith("_") and _is_numeric(v)]
+    trace = estimator.trace_
+    values += [trace.elbo, trace.energy, trace.entropy, trace.log_evidence, trace.kl]
+    if not all(np.isfinite(value).all() for value in values):
+        report.not_finite.append(f"fit {index} ({make.__name__}, {estimator})")
+
+
+def _is_numeric(value: Any) -> bool:
+    return isinstance(value, float) or (
+        isinstance(value, np.ndarray) and np.issubdtype(value.dtype, np.number)
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fits", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    report = run(arguments.fits, arguments.seed)
+    for outcome, count in report.outcomes.most_common():
+        print(f"{count:6d}  {outcome}")
+    print(f"fits with a parameter or trace that is not finite: {len(report.not_finite)}")
+    for fit in report.not_finite:
+        print("  ", fit)
+    print(f"fits whose bound fell: {len(report.falls)}")
+    for fall in report.falls:
+        print("  ", fall)
+    print(
+        f"largest rounding error: {report.largest_error:.2g} times the models' statement "
+        f"(allowed: {SAFETY:g})"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""The commands and their options."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import em_toolkit
+
+app = typer.Typer(
+    add_completion=False,
+    help="Fit latent variable models by expectation-maximization, and see what it did.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+# typer's own class or click's, by the version of typer: there is no one place to import it from.
+_UsageError: Any = typer.BadParameter.__bases__[0]
+
+
+class ModelName(StrEnum):
+    """The models of `em-toolkit fit`."""
+
+    GAUSSIAN_MIXTURE = "gaussian-mixture"
+    POISSON_MIXTURE = "poisson-mixture"
+    PPCA = "ppca"
+
+
+class CovarianceType(StrEnum):
+    """The covariance structures of scikit-learn."""
+
+    FULL = "full"
+    TIED = "tied"
+    DIAG = "diag"
+    SPHERICAL = "spherical"
+
+
+class Solver(StrEnum):
+    """How PPCA is fitted."""
+
+    CLOSED_FORM = "closed_form"
+    EM = "em"
+
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .tsv or .parquet table.")]
+Components = Annotated[
+    int, typer.Option("--components", "-k", help="How many components to look for.")
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(metavar="A,B,C", help="The columns to use; by default all numeric ones."),
+]
+Seed = Annotated[int, typer.Option(help="Seed of the random starts.")]
+Starts = Annotated[int | None, typer.Option(help="How many starts to try; 1 by default.")]
+Tol = Annotated[
+    float | None, typer.Option(help="Stop when an iteration gains less, in nats a row.")
+]
+MaxIter = Annotated[int | None, typer.Option(help="At most so many iterations.")]
+RegCovar = Annotated[
+    float | None,
+    typer.Option(help="Keeps covariances from collapsing; 1e-6 by default, in squared units."),
+]
+
+
+@app.callback(invoke_without_command=True)
+def _begin(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        print(f"em_toolkit {em_toolkit.__version__}")
+    elif context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="The folder for the pictures.")] = Path(
+        "em-toolkit-demo"
+    ),
+) -> None:
+    """See it work on real data, side by side with scikit-learn.
+
+    Gaussian mixtures of the Old Faithful eruptions and of Italian wines, probabilistic PCA of
+    handwritten digits. It takes a few seconds, and writes pictures.
+    """
+    from rich.console import Console
+
+    from em_toolkit.cli.demo import run_demo
+
+    run_demo(out, Console())
+
+
+@app.command()
+def fit(
+    file: File,
+    model: Annotated[
+        ModelName, typer.Option(help="The model to fit.")
+    ] = ModelName.GAUSSIAN_MIXTURE,
+    components: Components = 2,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The folder for the results; FILE_em by default."),
+    ] = None,
+    columns: Columns = None,
+    covariance_type: Annotated[
+        CovarianceType | None,
+        typer.Option(help="Gaussian mixtures: the form of the covariances; full by default."),
+    ] = None,
+    solver: Annotated[Solver | None, typer.Option(help="PPCA: closed_form by default.")] = None,
+    seed: Seed = 0,
+    n_init: Starts = None,
+    tol: Tol = None,
+    max_iter: MaxIter = None,
+    reg_covar: RegCovar = None,
+) -> None:
+    """Fit a model to your own table.
+
+    Prints the components; writes the table with labels and responsibilities (or latent
+    coordinates) beside each row, the parameters as JSON, and pictures.
+    """
+    from rich.console import Console
+
+    from em_toolkit.cli.fitting import fit_table
+
+    fit_table(
+        file,
+        model=model.value,
+        n_components=components,
+        out=Path(f"{file.stem}_em") if out is None else out,
+        columns=columns,
+        settings={
+            "covariance_type": covariance_type and covariance_type.value,
+            "solver": solver and solver.value,
+            "random_state": seed,
+            "n_init": n_init,
+            "tol": tol,
+            "max_iter": max_iter,
+            "reg_covar": reg_covar,
+        },
+        console=Console(),
+    )
+
+
+@app.command()
+def compare(
+    file: File,
+    components: Components = 2,
+    columns: Columns = None,
+    seed: Seed = 0,
+    n_init: Starts = None,
+    tol: Tol = None,
+    max_iter: MaxIter = None,
+    reg_covar: RegCovar = None,
+) -> None:
+    """Compare with scikit-learn's Gaussian mixture on your own table."""
+    from rich.console import Console
+
+    from em_toolkit.cli.comparison import compare_table
+
+    compare_table(
+        file,
+        columns=columns,
+        settings={
+            "n_components": components,
+            "random_state": seed,
+            "n_init": n_init,
+            "tol": tol,
+            "max_iter": max_iter,
+            "reg_covar": reg_covar,
+        },
+        console=Console(),
+    )
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command; the exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        What follows the program's name.
+
+    Returns
+    -------
+    code : int
+        0 if all went well; 2, with one line on stderr, for what cannot be used; 130 after Ctrl-C.
+    """
+    from em_toolkit.cli.reading import InputError
+
+    try:
+        code = app(list(arguments), prog_name="em-toolkit", standalone_mode=False)
+    except InputError as error:
+        return _fail(str(error), 2)
+    except _UsageError as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "em-toolkit"
+        return _fail(f"{error.format_message()} ({command} --help lists what there is)", 2)
+    except em_toolkit.ELBODecreaseError as error:
+        return _fail(f"a bug in em_toolkit, please report it: {error}", 1)
+    except (typer.Abort, KeyboardInterrupt):
+        return _fail("stopped; nothing was written", 130)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"em-toolkit: {' '.join(message.split())}", file=sys.stderr)
+    return code

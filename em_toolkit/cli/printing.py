@@ -1,0 +1,71 @@
+"""What all commands print: notes, warnings, and the files that were written."""
+
+from __future__ import annotations
+
+import re
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from em_toolkit.cli.columns import Numbers
+
+
+@contextmanager
+def warnings_as_notes() -> Iterator[list[str]]:
+    """What the block warns of, once each, in a list that is filled at its end."""
+    notes: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield notes
+    for warning in caught:
+        message = " ".join(str(warning.message).split())
+        # Libraries warn each other of what will change in them: nothing for a person to act on.
+        matters = issubclass(warning.category, UserWarning | RuntimeWarning)
+        if matters and message not in notes:
+            notes.append(message)
+
+
+def say_data(path: Path, numbers: Numbers, notes: list[str], console: Console) -> None:
+    """Print what was read, and notes on it."""
+    n_rows, n_columns = numbers.X.shape
+    names = ", ".join(numbers.names[:12]) + (", ..." if n_columns > 12 else "")
+    plural = "" if n_columns == 1 else "s"
+    line = f"{path}: {n_rows} rows, {n_columns} column{plural}: {names}"
+    console.print(line, highlight=False, markup=False)
+    say_notes(notes, console)
+
+
+def say_notes(notes: list[str], console: Console, word: str = "note") -> None:
+    """Print notes, a line each."""
+    for note in notes:
+        console.print(f"{word}: {note}", style="yellow", highlight=False, markup=False)
+
+
+def say_warnings(warned: list[str]) -> None:
+    """Print warnings on stderr, a line each."""
+    for message in warned:
+        print(f"em-toolkit: warning: {message}", file=sys.stderr)
+
+
+def say_written(out: Path, files: Mapping[str, str], console: Console) -> None:
+    """Say which files were written, and what is in them."""
+    console.print(f"Written to {out}:", highlight=False, markup=False, soft_wrap=True)
+    width = max(map(len, files))
+    for name, contents in files.items():
+        line = f"  {name:{width}}  {contents}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def with_names(message: str, numbers: Numbers) -> str:
+    """An estimator's message, which knows features by number, with the names of the columns."""
+
+    def named(found: re.Match[str]) -> str:
+        number = int(found[1])
+        known = number < len(numbers.names)
+        return f"column '{numbers.names[number]}'" if known else found[0]
+
+    return re.sub(r"\bfeature (\d+)", named, message)

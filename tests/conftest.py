@@ -1,0 +1,68 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+Data = npt.NDArray[Any]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """The matrices here are small: threads would only wait for each other."""
+    with threadpool_limits(limits=1):
+        yield
+
+
+# -- what scikit-learn's own tests ask for ------------------------------------------------------
+
+
+@pytest.fixture(params=[np.float64, np.float32], ids=["float64", "float32"])
+def global_dtype(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture(params=[0, 42, 99])
+def global_random_seed(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+# -- real data ------------------------------------------------------------------------------------
+
+
+class RealData(NamedTuple):
+    """Rows, and the number of components that the tests fit to them."""
+
+    X: Data
+    n_components: int
+
+
+def _standardized(X: Data) -> Data:
+    return np.asarray(StandardScaler().fit_transform(X))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> dict[str, RealData]:
+    """Standardized iris, wine and breast cancer, and digits reduced to ten features."""
+    digits = PCA(10, random_state=0).fit_transform(load_digits().data)
+    return {
+        "iris": RealData(_standardized(load_iris().data), 3),
+        "wine": RealData(_standardized(load_wine().data), 3),
+        "breast_cancer": RealData(_standardized(load_breast_cancer().data), 2),
+        "digits": RealData(digits, 10),
+    }
+
+
+@pytest.fixture
+def iris(real_data: dict[str, RealData]) -> Data:
+    """Standardized iris: 150 rows, 4 features."""
+    return real_data["iris"].X.copy()

@@ -1,0 +1,61 @@
+"""The data sets that ship with the package."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from em_toolkit.datasets import load_faithful
+
+
+def test_faithful_is_the_data_set_of_r():
+    faithful = load_faithful()
+    assert faithful.data.shape == (272, 2)
+    assert faithful.data.dtype == np.float64
+    assert faithful.feature_names == ["eruptions", "waiting"]
+    # summary(faithful), var(faithful) and head(faithful, 2) in R
+    np.testing.assert_allclose(faithful.data.mean(axis=0), [3.4877831, 70.8970588], atol=5e-8)
+    expected = [[1.3027283, 13.9778078], [13.9778078, 184.8233124]]
+    np.testing.assert_allclose(np.cov(faithful.data.T), expected, atol=5e-8)
+    np.testing.assert_array_equal(faithful.data[:2], [[3.6, 79.0], [1.8, 54.0]])
+
+
+def test_the_description_names_source_and_units():
+    description = load_faithful().DESCR
+    for words in ("Azzalini", "Bowman", "1990", "minutes"):
+        assert words in description
+
+
+def test_as_frame():
+    arrays, frames = load_faithful(), load_faithful(as_frame=True)
+    assert arrays.frame is None
+    assert isinstance(frames.data, pd.DataFrame)
+    assert frames.frame is frames.data
+    assert list(frames.data.columns) == arrays.feature_names
+    np.testing.assert_array_equal(frames.data.to_numpy(), arrays.data)
+
+
+@pytest.mark.parametrize("as_frame", [False, True])
+def test_return_x_y(as_frame):
+    X, y = load_faithful(return_X_y=True, as_frame=as_frame)
+    assert y is None
+    assert isinstance(X, pd.DataFrame) == as_frame
+    np.testing.assert_array_equal(np.asarray(X), load_faithful().data)
+
+
+def test_every_call_gives_its_own_array():
+    load_faithful().data[:] = 0.0
+    assert load_faithful().data.min() > 0.0
+
+
+def test_arrays_do_not_need_pandas():
+    # scikit-learn imports pandas where it finds it, so hide it.
+    code = (
+        "import sys; sys.modules['pandas'] = None;"
+        "from em_toolkit.datasets import load_faithful; assert load_faithful().data.size == 544"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
