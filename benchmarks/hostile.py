@@ -93,8 +93,10 @@ DATA: list[Callable[[Rng, int, int], Array]] = [
 
 def gaussian_mixture(rng: Rng, X: Array, seed: int) -> Any:
     n = X.shape[0]
-    n_components = n - int(rng.integers(2)) if rng.random() < 0.15 and n < 25 else 1 + int(
-        rng.integers(min(8, n))
+    n_components = (
+        n - int(rng.integers(2))
+        if rng.random() < 0.15 and n < 25
+        else 1 + int(rng.integers(min(8, n)))
     )
     return GaussianMixture(
         n_components,
@@ -170,10 +172,10 @@ def _run_one(index: int, rng: Rng, report: Report) -> None:
     kind = rng.choice(["gaussian", "gaussian", "gaussian", "gaussian", "ppca", "poisson"])
     if kind == "poisson":
         X = np.minimum(np.abs(np.round(X)), 1e9)
-    weights = rng.choice([None, 0, 1])
-    sample_weight = None if weights is None else 10.0 ** rng.uniform(-3, 3, n) * (
-        rng.random(n) > 0.2 * weights
-    )
+    # A third each: no weights, weights, weights of which some are zero.
+    share_of_zeros = (np.nan, 0.0, 0.2)[rng.integers(3)]
+    spread = 10.0 ** rng.uniform(-3, 3, n) * (rng.random(n) > share_of_zeros)
+    sample_weight = None if np.isnan(share_of_zeros) else spread
     makers = {"gaussian": gaussian_mixture, "ppca": ppca, "poisson": poisson_mixture}
     if kind == "ppca" and X.shape[1] == 1:
         X = np.hstack([X, X**2])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 import numpy as np
+from scipy.special import expit, logit, softmax
 
 from em_toolkit.statistics import Array
 
@@ -18,13 +20,73 @@ class CollapseError(ValueError):
     """
 
 
+@dataclass(frozen=True)
+class Constraint:
+    """A one-to-one map between a constrained array and one that may take any value."""
+
+    to_free: Callable[[Array], Array]
+    from_free: Callable[[Array], Array]
+
+
+def _softmax(ratios: Array) -> Array:
+    extended = np.append(ratios, 0.0)
+    return np.asarray(softmax(extended))
+
+
+_REAL = Constraint(lambda values: values, lambda free: free)
+_POSITIVE = Constraint(np.log, np.exp)
+_PROBABILITY = Constraint(logit, expit)
+_SIMPLEX = Constraint(lambda values: np.log(values[:-1] / values[-1]), _softmax)
+
+
+def real() -> Any:
+    """Declare a field of any real values (as is a field that declares nothing)."""
+    return field(metadata={"constraint": _REAL})
+
+
+def positive() -> Any:
+    """Declare a field of positive values; its free coordinates are logarithms."""
+    return field(metadata={"constraint": _POSITIVE})
+
+
+def probability() -> Any:
+    """Declare a field of values in (0, 1); its free coordinates are log odds."""
+    return field(metadata={"constraint": _PROBABILITY})
+
+
+def simplex() -> Any:
+    """Declare a vector that is positive and sums to one; its free coordinates are log ratios."""
+    return field(metadata={"constraint": _SIMPLEX})
+
+
+def size() -> Any:
+    """Declare an integer that is a size, and no parameter."""
+    return field(metadata={"size": True})
+
+
 @dataclass(frozen=True, eq=False)
 class Parameters:
     """Base of all parameter objects.
 
     A subclass is a frozen dataclass of floats, arrays and other `Parameters`. Arrays are copied
     and made read-only, so that what is derived from them (Cholesky factors and the like) can be
-    kept as a cached property.
+    kept as a cached property. A field says how it is constrained, by `positive`, `probability` or
+    `simplex`; that gives the parameters free coordinates, in which they may be perturbed and
+    extrapolated.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> from em_toolkit.parameters import Parameters, positive, simplex
+    >>> @dataclass(frozen=True, eq=False)
+    ... class Rates(Parameters):
+    ...     weights: Array = simplex()
+    ...     rate: float = positive()
+    >>> params = Rates(np.array([0.5, 0.25, 0.25]), 1.0)
+    >>> params.to_vector()
+    array([0.69314718, 0.        , 0.        ])
+    >>> params.from_vector(np.zeros(3)).weights.round(3)
+    array([0.333, 0.333, 0.333])
     """
 
     def __post_init__(self) -> None:
@@ -36,18 +98,18 @@ class Parameters:
                 object.__setattr__(self, item.name, frozen)
 
     def to_vector(self) -> Array:
-        """Coordinates without constraints, of shape (n_free_parameters,)."""
-        raise TypeError(
-            f"{type(self).__name__} has no unconstrained coordinates: define to_vector and "
-            "from_vector to have them (the checks by perturbation need them)."
-        )
+        """The free coordinates, of shape (n_coordinates,)."""
+        return np.concatenate([_to_free(getattr(self, f.name), f.metadata) for f in fields(self)])
 
     def from_vector(self, vector: Array) -> Self:
         """Parameters like these, of the given coordinates: the inverse of `to_vector`."""
-        raise TypeError(
-            f"{type(self).__name__} has no unconstrained coordinates: define to_vector and "
-            "from_vector to have them (the checks by perturbation need them)."
-        )
+        values: dict[str, Any] = {}
+        for item in fields(self):
+            template = getattr(self, item.name)
+            size = _to_free(template, item.metadata).shape[0]
+            values[item.name] = _from_free(vector[:size], template, item.metadata)
+            vector = vector[size:]
+        return type(self)(**values)
 
     def check(self) -> None:
         """Raise `CollapseError` with the cause if these parameters define no density."""
@@ -65,3 +127,22 @@ class Parameters:
         return all(
             close(getattr(self, item.name), getattr(other, item.name)) for item in fields(self)
         )
+
+
+def _to_free(value: Any, metadata: Mapping[str, Any]) -> Array:
+    if isinstance(value, Parameters):
+        return value.to_vector()
+    if metadata.get("size", False):
+        return np.empty(0)
+    constraint: Constraint = metadata.get("constraint", _REAL)
+    return constraint.to_free(np.ravel(np.asarray(value, dtype=np.float64)))
+
+
+def _from_free(free: Array, template: Any, metadata: Mapping[str, Any]) -> Any:
+    if isinstance(template, Parameters):
+        return template.from_vector(free)
+    if metadata.get("size", False):
+        return template
+    constraint: Constraint = metadata.get("constraint", _REAL)
+    values = constraint.from_free(free)
+    return np.reshape(values, template.shape) if np.ndim(template) else float(values[0])

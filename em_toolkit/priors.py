@@ -12,7 +12,8 @@ from em_toolkit.statistics import Array
 class ScatterPrior:
     r"""A penalty that keeps covariances away from singular ones.
 
-    .. math:: \log p(\Sigma_1, \dots, \Sigma_K) = -\tfrac12 \psi \sum_k \operatorname{tr} \Sigma_k^{-1}
+    .. math:: \log p(\Sigma_1, \dots, \Sigma_K)
+              = -\tfrac12 \psi \sum_k \operatorname{tr} \Sigma_k^{-1}
 
     It is the limit of an inverse-Wishart density without pseudo-observations, and enters the
     M-step as scatter ψ I added to each component's own:

@@ -136,9 +136,7 @@ class Monitor:
             self._close_row(log_evidence)
         kl = self._record("E", iteration, params, expectation, log_evidence)
         if not abs(kl) <= self._tolerance:
-            self._report(
-                ELBODecreaseError("E", iteration, abs(kl), self._tolerance, self.trace)
-            )
+            self._report(ELBODecreaseError("E", iteration, abs(kl), self._tolerance, self.trace))
 
     def after_m_step(self, iteration: int, params: Any, expectation: Expectation[Any]) -> None:
         """Record an M-step to `params`, from the sums of the E-step before it."""

@@ -16,7 +16,7 @@ from typing import Self
 import numpy as np
 from scipy.linalg import blas, lapack, rq
 
-from em_toolkit.parameters import CollapseError, Parameters
+from em_toolkit.parameters import CollapseError, Parameters, positive, size
 from em_toolkit.statistics import EPS, Array, BoolArray, RandomSource
 
 # A standard deviation of fewer than this many spacings of floating-point numbers at the mean is
@@ -207,7 +207,7 @@ class _MatrixCovariances(Covariances, ABC):
     @cached_property
     def cholesky(self) -> Array:
         """Lower L_k with L_k L_kᵀ = Σ_k, of shape (n_matrices, n_features, n_features)."""
-        return np.linalg.cholesky(self.values)
+        return np.asarray(np.linalg.cholesky(self.values), dtype=np.float64)
 
     @cached_property
     def inverse_cholesky(self) -> Array:
@@ -289,13 +289,13 @@ class _MatrixCovariances(Covariances, ABC):
         rows, columns = np.tril_indices(self.n_features)
         return lower[:, rows, columns].ravel()
 
-    def values_from_vector(self, vector: Array) -> Array:
+    def from_vector(self, vector: Array) -> Self:
         lower = np.zeros_like(self.values)
         rows, columns = np.tril_indices(self.n_features)
         lower[:, rows, columns] = np.reshape(vector, (lower.shape[0], -1))
         index = np.arange(self.n_features)
         lower[:, index, index] = np.exp(lower[:, index, index])
-        return lower @ lower.transpose(0, 2, 1)
+        return replace(self, values=lower @ lower.transpose(0, 2, 1))
 
 
 def _inverse_of_lower(lower: Array) -> Array:
@@ -369,19 +369,16 @@ class FullCovariances(_MatrixCovariances):
     def precisions(self) -> Array:
         return self.inverse_cholesky.transpose(0, 2, 1) @ self.inverse_cholesky
 
-    def from_vector(self, vector: Array) -> Self:
-        return type(self)(self.values_from_vector(vector))
-
 
 @dataclass(frozen=True, eq=False)
 class TiedCovariances(_MatrixCovariances):
     """One matrix for all components: values of shape (1, n_features, n_features)."""
 
-    size: int
+    n_tied: int = size()
 
     @property
     def n_components(self) -> int:
-        return self.size
+        return self.n_tied
 
     @property
     def n_parameters(self) -> int:
@@ -438,9 +435,6 @@ class TiedCovariances(_MatrixCovariances):
     @property
     def precisions(self) -> Array:
         return self.inverse_cholesky[0].T @ self.inverse_cholesky[0]
-
-    def from_vector(self, vector: Array) -> Self:
-        return type(self)(self.values_from_vector(vector), self.size)
 
 
 class _AxisAlignedCovariances(Covariances, ABC):
@@ -505,13 +499,12 @@ class _AxisAlignedCovariances(Covariances, ABC):
     def from_precisions_cholesky(cls, factors: Array, n_components: int, n_features: int) -> Self:
         return cls.from_public(1.0 / np.square(factors), n_components, n_features)
 
-    def to_vector(self) -> Array:
-        return np.log(self.values).ravel()
-
 
 @dataclass(frozen=True, eq=False)
 class DiagonalCovariances(_AxisAlignedCovariances):
     """A variance for each component and feature: values of shape (n_components, n_features)."""
+
+    values: Array = positive()
 
     @property
     def n_features(self) -> int:
@@ -548,15 +541,13 @@ class DiagonalCovariances(_AxisAlignedCovariances):
     def from_public(cls, values: Array, n_components: int, n_features: int) -> Self:
         return cls(values)
 
-    def from_vector(self, vector: Array) -> Self:
-        return type(self)(np.exp(np.reshape(vector, self.values.shape)))
-
 
 @dataclass(frozen=True, eq=False)
 class SphericalCovariances(_AxisAlignedCovariances):
     """A variance for each component: values of shape (n_components, 1)."""
 
-    dimension: int
+    values: Array = positive()
+    dimension: int = size()
 
     @property
     def n_features(self) -> int:
@@ -596,6 +587,3 @@ class SphericalCovariances(_AxisAlignedCovariances):
     @property
     def public(self) -> Array:
         return self.values[:, 0]
-
-    def from_vector(self, vector: Array) -> Self:
-        return type(self)(np.exp(np.reshape(vector, self.values.shape)), self.dimension)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 
@@ -33,15 +32,6 @@ class GaussianComponents(Parameters):
 
     def check(self) -> None:
         self.covariances.check_about(self.means)
-
-    def to_vector(self) -> Array:
-        return np.concatenate([self.means.ravel(), self.covariances.to_vector()])
-
-    def from_vector(self, vector: Array) -> Self:
-        size = self.means.size
-        return type(self)(
-            np.reshape(vector[:size], self.means.shape), self.covariances.from_vector(vector[size:])
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,9 +177,7 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
     def n_parameters(self, components: GaussianComponents) -> int:
         return components.means.size + components.covariances.n_parameters
 
-    def sample(
-        self, components: GaussianComponents, labels: IntArray, rng: RandomSource
-    ) -> Array:
+    def sample(self, components: GaussianComponents, labels: IntArray, rng: RandomSource) -> Array:
         rows = np.empty((labels.shape[0], components.means.shape[1]))
         for k, mean in enumerate(components.means):
             chosen = labels == k

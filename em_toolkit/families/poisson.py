@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from scipy.special import gammaln, xlogy
 
 from em_toolkit.families.base import ComponentStatistics, Family, present
-from em_toolkit.parameters import Parameters
+from em_toolkit.parameters import Parameters, positive
 from em_toolkit.statistics import EPS, Array, IntArray, RandomSource
 
 
@@ -17,13 +16,7 @@ from em_toolkit.statistics import EPS, Array, IntArray, RandomSource
 class PoissonRates(Parameters):
     """Rates of shape (n_components, n_features), in counts a row."""
 
-    rates: Array
-
-    def to_vector(self) -> Array:
-        return np.log(self.rates).ravel()
-
-    def from_vector(self, vector: Array) -> Self:
-        return type(self)(np.exp(np.reshape(vector, self.rates.shape)))
+    rates: Array = positive()
 
 
 @dataclass(frozen=True, eq=False)

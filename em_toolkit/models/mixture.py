@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from scipy.special import xlogy
 
 from em_toolkit.families.base import NEGLIGIBLE_SHARE, Family
 from em_toolkit.model import LatentVariableModel
-from em_toolkit.parameters import Parameters
+from em_toolkit.parameters import Parameters, real, simplex
 from em_toolkit.statistics import EPS, Array, IntArray, RandomSource
 
 C = TypeVar("C", bound=Parameters)
@@ -30,8 +30,8 @@ class MixtureParameters(Parameters, Generic[C]):
         The parameters of the family.
     """
 
-    weights: Array
-    components: C
+    weights: Array = simplex()
+    components: C = real()
 
     @property
     def log_weights(self) -> Array:
@@ -41,16 +41,6 @@ class MixtureParameters(Parameters, Generic[C]):
 
     def check(self) -> None:
         self.components.check()
-
-    def to_vector(self) -> Array:
-        log_ratios = np.log(self.weights[:-1] / self.weights[-1])
-        return np.concatenate([log_ratios, self.components.to_vector()])
-
-    def from_vector(self, vector: Array) -> Self:
-        size = self.weights.shape[0] - 1
-        log_ratios = np.append(vector[:size], 0.0)
-        weights = np.exp(log_ratios - log_ratios.max())
-        return type(self)(weights / weights.sum(), self.components.from_vector(vector[size:]))
 
 
 @dataclass(frozen=True, eq=False)

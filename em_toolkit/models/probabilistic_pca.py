@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, qr
 
 from em_toolkit.model import Block, LatentVariableModel
-from em_toolkit.parameters import CollapseError, Parameters
+from em_toolkit.parameters import CollapseError, Parameters, positive
 from em_toolkit.statistics import EPS, Array, RandomSource, Statistics, origin
 
 _LOG_2_PI = float(np.log(2.0 * np.pi))
@@ -33,7 +32,7 @@ class PPCAParameters(Parameters):
 
     mean: Array
     loadings: Array
-    noise_variance: float
+    noise_variance: float = positive()
 
     @cached_property
     def _decomposition(self) -> tuple[Array, Array, Array]:
@@ -111,19 +110,6 @@ class PPCAParameters(Parameters):
                 f"subspace of {n_components} dimensions or fewer, and nothing is left for the "
                 "noise."
             )
-
-    def to_vector(self) -> Array:
-        return np.concatenate(
-            [self.mean, self.loadings.ravel(), [np.log(self.noise_variance)]]
-        )
-
-    def from_vector(self, vector: Array) -> Self:
-        n_features = self.mean.shape[0]
-        return type(self)(
-            vector[:n_features],
-            np.reshape(vector[n_features:-1], self.loadings.shape),
-            float(np.exp(vector[-1])),
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,9 +279,7 @@ class ProbabilisticPCA(LatentVariableModel[PPCAParameters, GaussianPosterior, PP
         rotations = n_components * (n_components - 1) // 2
         return n_features + n_features * n_components - rotations + 1
 
-    def sample(
-        self, params: PPCAParameters, n_rows: int, rng: RandomSource
-    ) -> tuple[Array, Array]:
+    def sample(self, params: PPCAParameters, n_rows: int, rng: RandomSource) -> tuple[Array, Array]:
         """Draw rows, and the latent variables that they came from.
 
         Returns
@@ -352,9 +336,7 @@ def closed_form(block: Block, n_components: int) -> PPCAParameters:
     n_features = X.shape[1]
     noise_variance = float(variances[n_components:].sum() / (n_features - n_components))
     strengths = np.sqrt(np.maximum(variances[:n_components] - noise_variance, 0.0))
-    return PPCAParameters(
-        np.zeros(n_features), axes[:n_components].T * strengths, noise_variance
-    )
+    return PPCAParameters(np.zeros(n_features), axes[:n_components].T * strengths, noise_variance)
 
 
 def random_start(block: Block, n_components: int, rng: RandomSource) -> PPCAParameters:

@@ -1,0 +1,320 @@
+"""The conformance suite: what every latent variable model must satisfy.
+
+A bound that rises is not yet a right bound: an M-step that inflates a scale by five per cent stays
+monotone on easy data. `check_model` holds a model to what EM rests on, one check for each; run it
+on your own models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from em_toolkit.engine.em import em
+from em_toolkit.engine.expectation import Rows, expect
+from em_toolkit.engine.monitor import SAFETY
+from em_toolkit.model import Block, Expectation, LatentVariableModel
+from em_toolkit.statistics import EPS, Array, Statistics
+
+Model = LatentVariableModel[Any, Any, Any]
+LogEvidence = Callable[[Any, Array], Array]
+
+# The step of fourth-order differences: their error and that of rounding are both near 1e-12.
+_STEP = 1e-3
+
+
+class ModelCheckError(AssertionError):
+    """A model failed a check; the message says which, by how much, and where to look."""
+
+
+def check_model(
+    model: Model,
+    params: Any,
+    X: npt.ArrayLike,
+    *,
+    weights: npt.ArrayLike | None = None,
+    log_evidence: LogEvidence | None = None,
+    random_state: int = 0,
+) -> dict[str, str]:
+    """Hold a model to the identities of EM.
+
+    Parameters
+    ----------
+    model : LatentVariableModel
+    params : Parameters
+        Parameters in general position: not a fixed point, no weight zero. Their class declares
+        constraints (see `em_toolkit.parameters`), so that they can be perturbed.
+    X : array-like of shape (n_units, ...)
+        A few dozen units.
+    weights : array-like of shape (n_units,), optional
+        Unequal weights; drawn if left out.
+    log_evidence : callable, optional
+        An independent ``log_evidence(params, X)``, of shape (n_units,): scipy's densities, or
+        `by_enumeration` or `by_integration` of this module.
+    random_state : int
+        Seed of perturbations and samples.
+
+    Returns
+    -------
+    outcome : dict of str to str
+        For each check ``"passed"``, or why it was not made.
+
+    Raises
+    ------
+    ModelCheckError
+        At the first check that fails.
+    """
+    X = np.asarray(X, dtype=np.float64)
+    rng = np.random.default_rng(random_state)
+    drawn = rng.uniform(0.5, 2.0, X.shape[0])
+    given = drawn if weights is None else np.asarray(weights, dtype=np.float64)
+    outcome: dict[str, str] = {}
+
+    check_maximize(model, params, X, given, rng)
+    outcome["maximize attains the maximum"] = "passed"
+    check_fisher_identity(model, params, X, given)
+    outcome["Fisher's identity"] = "passed"
+    if log_evidence is None:
+        outcome["evidence against an independent one"] = "not made: no log_evidence was given"
+    else:
+        check_evidence(model, params, X, log_evidence)
+        outcome["evidence against an independent one"] = "passed"
+    check_blocks(model, params, X, given)
+    outcome["any blocks give the same sums"] = "passed"
+    check_weights(model, params, X)
+    outcome["weights are repetitions"] = "passed"
+    if hasattr(model, "sample"):
+        check_sample(model, params, rng)
+        outcome["samples follow the density"] = "passed"
+    else:
+        outcome["samples follow the density"] = "not made: the model has no method sample"
+    check_posterior(model, params, X, given, rng)
+    outcome["the bound touches the evidence after an E-step"] = "passed"
+    em(model, params, [Block(X, given)], max_iter=20, tol=0.0, bound_check="raise")
+    outcome["the bound never falls"] = "passed"
+    return outcome
+
+
+def check_maximize(
+    model: Model, params: Any, X: Array, weights: Array, rng: np.random.Generator
+) -> None:
+    """(a) No perturbation of the parameters beats `maximize`."""
+    stats = model.expectation(params, X, weights).statistics
+    best = model.maximize(params, stats)
+
+    def objective(candidate: Any) -> float:
+        return model.expected_log_joint(candidate, stats) + model.log_prior(candidate)
+
+    reached = objective(best)
+    tolerance = SAFETY * _rounding(model, best, stats, reached)
+    vector = best.to_vector()
+    directions = list(np.eye(vector.shape[0]))
+    directions += list(rng.standard_normal((20, vector.shape[0])))
+    for direction in directions:
+        for step in 10.0 ** np.arange(-6.0, 0.1):
+            for signed in (step, -step):
+                gain = objective(best.from_vector(vector + signed * direction)) - reached
+                if gain > tolerance:
+                    moved = int(np.abs(direction).argmax())
+                    raise ModelCheckError(
+                        f"maximize: a step of {signed:.0e} (mostly in coordinate {moved} of "
+                        f"to_vector) raises E_q[log joint] + log prior by {gain:.3g} nats, where "
+                        f"rounding explains {tolerance:.1g}. The M-step is not the maximizer, or "
+                        "expected_log_joint or log_prior is not its objective."
+                    )
+
+
+def check_fisher_identity(model: Model, params: Any, X: Array, weights: Array) -> None:
+    """(b) The gradient of the evidence is that of E_q[log joint] at the posterior."""
+    stats = model.expectation(params, X, weights).statistics
+
+    def evidence(candidate: Any) -> float:
+        return model.expectation(candidate, X, weights).log_evidence
+
+    def energy(candidate: Any) -> float:
+        return model.expected_log_joint(candidate, stats)
+
+    of_evidence, of_energy = _gradient(evidence, params), _gradient(energy, params)
+    scale = max(1.0, float(np.abs(of_evidence).max()))
+    error = np.abs(of_evidence - of_energy)
+    if not (error <= 1e-6 * scale).all():
+        worst = int(np.nanargmax(error))
+        raise ModelCheckError(
+            f"Fisher's identity: in coordinate {worst} of to_vector the evidence has gradient "
+            f"{of_evidence[worst]:.9g}, E_q[log joint] has {of_energy[worst]:.9g}. The "
+            "statistics are not taken under the posterior, or the evidence and "
+            "expected_log_joint describe different densities."
+        )
+
+
+def check_evidence(model: Model, params: Any, X: Array, log_evidence: LogEvidence) -> None:
+    """(c) The evidence of each unit equals an independent computation."""
+    ours, theirs = model.posterior(params, X)[1], np.asarray(log_evidence(params, X))
+    error = np.abs(ours - theirs)
+    if not (error <= 1e-9 * np.maximum(1.0, np.abs(theirs))).all():
+        worst = int(np.nanargmax(error))
+        raise ModelCheckError(
+            f"evidence: unit {worst} has log evidence {ours[worst]:.12g}, independently "
+            f"{theirs[worst]:.12g}. A constant may be missing."
+        )
+
+
+def check_blocks(model: Model, params: Any, X: Array, weights: Array) -> None:
+    """(d) Any blocks give the same sums, and a fused E-step those of its two parts."""
+    whole = expect(model, params, [Block(X, weights)])
+    for size in (1, 2, 3, 7):
+        blocks = Rows(X, weights, block_size=size)
+        _same(whole, expect(model, params, blocks), f"blocks of {size} units and one block")
+    _same(
+        whole,
+        LatentVariableModel.expectation(model, params, X, weights),
+        "expectation and posterior followed by statistics",
+    )
+
+
+def check_weights(model: Model, params: Any, X: Array) -> None:
+    """(e) Weight 2 is a unit given twice, weight 0 a unit left out."""
+    counts = np.arange(X.shape[0]) % 3
+    repeated = np.repeat(X, counts, axis=0)
+    _same(
+        expect(model, params, [Block(repeated, np.ones(repeated.shape[0]))]),
+        expect(model, params, [Block(X, counts.astype(np.float64))]),
+        "units repeated and units with weights 0, 1 and 2",
+    )
+
+
+def check_sample(
+    model: Any, params: Any, rng: np.random.Generator, *, n_units: int = 20_000
+) -> None:
+    """(f) Samples follow the density: the score has mean zero under it.
+
+    The score is the gradient of log p(x | θ); that of a parameter whose samples are off (a
+    standard deviation taken for a variance, say) is not centred.
+    """
+    X = np.asarray(model.sample(params, n_units, rng)[0], dtype=np.float64)
+
+    def log_evidence(candidate: Any) -> Array:
+        return np.asarray(model.posterior(candidate, X)[1])
+
+    scores = _gradient(log_evidence, params)
+    standard_errors = scores.std(axis=1) / np.sqrt(n_units)
+    z = np.abs(scores.mean(axis=1)) / np.where(standard_errors > 0.0, standard_errors, 1.0)
+    if not (z < 5.0).all():
+        worst = int(np.nanargmax(z))
+        raise ModelCheckError(
+            f"sample: over {n_units} draws the score in coordinate {worst} of to_vector has mean "
+            f"{scores[worst].mean():.3g}, {z[worst]:.1f} standard errors from zero. The samples do "
+            "not follow the density."
+        )
+
+
+def check_posterior(
+    model: Model, params: Any, X: Array, weights: Array, rng: np.random.Generator
+) -> None:
+    """(g) After an E-step the bound touches the evidence, measured."""
+    vector = params.to_vector()
+    perturbed = [params.from_vector(vector + 0.1 * rng.standard_normal(vector.shape))]
+    for candidate in [params, *perturbed]:
+        found = model.expectation(candidate, X, weights)
+        energy = model.expected_log_joint(candidate, found.statistics)
+        kl = (found.log_evidence - energy) - found.entropy
+        tolerance = SAFETY * _rounding(model, candidate, found.statistics, energy)
+        tolerance += SAFETY * EPS * abs(found.entropy)
+        if not abs(kl) <= tolerance:
+            raise ModelCheckError(
+                f"posterior: after an E-step log evidence − energy − entropy is {kl:.3g} nats, "
+                f"where rounding explains {tolerance:.1g}. The posterior is not exact, its "
+                "entropy is wrong, or the evidence and expected_log_joint differ by a constant."
+            )
+
+
+def by_enumeration(log_joint: Callable[[Any, Array, Any], Array], values: list[Any]) -> LogEvidence:
+    """An oracle for a latent variable with few values: log Σ_z p(x, z | θ).
+
+    Parameters
+    ----------
+    log_joint : callable
+        ``log_joint(params, X, z)``, of shape (n_units,).
+    values : list
+        All values of z.
+    """
+
+    def log_evidence(params: Any, X: Array) -> Array:
+        terms = np.stack([log_joint(params, X, z) for z in values])
+        return np.asarray(np.logaddexp.reduce(terms, axis=0))
+
+    return log_evidence
+
+
+def by_integration(
+    log_joint: Callable[[Any, Array, Array], Array], n_latent: int, *, limit: float = 9.0
+) -> LogEvidence:
+    """An oracle for one or two real latent variables: log ∫ p(x, z | θ) dz.
+
+    The trapezoidal rule on a grid from −limit to limit, in steps of 0.02 (0.15 for two). It is
+    exact to rounding for a Gaussian integrand whose standard deviation is more than 1.5 steps and
+    that vanishes at the limits.
+
+    Parameters
+    ----------
+    log_joint : callable
+        ``log_joint(params, X, z)`` for one z of shape (n_latent,), of shape (n_units,).
+    n_latent : int
+        The dimension of z.
+    limit : float
+        Half the width of the grid.
+    """
+    step = 0.02 if n_latent == 1 else 0.15
+    axis = np.arange(-limit, limit + step / 2.0, step)
+    grid = np.stack(np.meshgrid(*[axis] * n_latent, indexing="ij"), axis=-1).reshape(-1, n_latent)
+
+    def log_evidence(params: Any, X: Array) -> Array:
+        total = np.full(X.shape[0], -np.inf)
+        for z in grid:
+            total = np.logaddexp(total, log_joint(params, X, z))
+        return total + n_latent * np.log(step)
+
+    return log_evidence
+
+
+def _rounding(model: Model, params: Any, stats: Any, objective: float) -> float:
+    return EPS * abs(objective) + model.rounding_error(params, stats)
+
+
+def _gradient(function: Callable[[Any], Any], params: Any) -> Array:
+    vector = params.to_vector()
+
+    def at(coordinate: int, steps: float) -> Any:
+        moved = vector.copy()
+        moved[coordinate] += steps * _STEP
+        return function(params.from_vector(moved))
+
+    columns = []
+    for j in range(vector.shape[0]):
+        near, far = at(j, 1.0) - at(j, -1.0), at(j, 2.0) - at(j, -2.0)
+        columns.append((8.0 * near - far) / (12.0 * _STEP))
+    return np.array(columns)
+
+
+def _same(one: Expectation[Any], other: Expectation[Any], what: str) -> None:
+    for name, a, b in _leaves("", one, other):
+        scale = max(1.0, float(np.abs(a).max(initial=0.0)))
+        if not np.allclose(a, b, rtol=0.0, atol=1e-10 * scale):
+            raise ModelCheckError(
+                f"sums: {what} give different {name}: {a} and {b}. Statistics must add over units "
+                "and be linear in their weights."
+            )
+
+
+def _leaves(name: str, one: Any, other: Any) -> list[tuple[str, Array, Array]]:
+    if isinstance(one, Statistics):
+        return [
+            leaf
+            for item in fields(one)
+            for leaf in _leaves(item.name, getattr(one, item.name), getattr(other, item.name))
+        ]
+    return [(name, np.asarray(one), np.asarray(other))]
