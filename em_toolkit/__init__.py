@@ -1,13 +1,21 @@
 """Expectation-maximization for latent variable models, with the bound in full view."""
 
+from em_toolkit.displays import ELBODisplay, MixtureDisplay
 from em_toolkit.engine import (
     ELBODecreaseError,
     ELBODecreaseWarning,
+    Fit,
     Restart,
+    Rows,
     Status,
     Trace,
+    em,
 )
 from em_toolkit.estimators import PPCA, GaussianMixture, PoissonMixture
+from em_toolkit.model import LatentVariableModel
+from em_toolkit.parameters import Parameters
+from em_toolkit.statistics import Statistics
+from em_toolkit.testing import check_model
 
 __version__ = "0.1.0"
 
@@ -15,9 +23,18 @@ __all__ = [
     "PPCA",
     "ELBODecreaseError",
     "ELBODecreaseWarning",
+    "ELBODisplay",
+    "Fit",
     "GaussianMixture",
+    "LatentVariableModel",
+    "MixtureDisplay",
+    "Parameters",
     "PoissonMixture",
     "Restart",
+    "Rows",
+    "Statistics",
     "Status",
     "Trace",
+    "check_model",
+    "em",
 ]
