@@ -19,10 +19,10 @@ def main() -> None:
         2, covariance_type="tied", init_params="k-means++", tol=1e-4, random_state=0
     ).fit(eruptions.data)
     figure, (left, right) = plt.subplots(1, 2, figsize=(11.0, 4.4), layout="constrained")
-    MixtureDisplay.from_estimator(mixture, eruptions.data).plot(ax=left)
+    MixtureDisplay.from_estimator(mixture, eruptions.data, ax=left)
     left.set(xlabel="eruption (minutes)", ylabel="waiting time (minutes)")
     left.set_title("272 eruptions of Old Faithful, two components")
-    ELBODisplay.from_estimator(mixture).plot(ax=right)
+    ELBODisplay.from_estimator(mixture, ax=right)
     right.set_title("what EM did to the bound")
     figure.savefig(PICTURE, dpi=100)
 

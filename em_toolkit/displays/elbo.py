@@ -341,7 +341,7 @@ class ELBODisplay:
     def _draw_bounds(
         self, paths: Mapping[str, _Path], view: _View, line_kw: dict[str, Any]
     ) -> None:
-        for color, (name, path) in zip(DARKER * palette(len(paths)), paths.items(), strict=True):
+        for color, (name, path) in zip(palette(len(paths)), paths.items(), strict=True):
             x, bounds = path.x[path.after_e_step], view.values(path.elbo[path.after_e_step])
             style: dict[str, Any] = {"color": color, "linewidth": 1.8, "label": name} | line_kw
             if np.isnan(bounds).all():

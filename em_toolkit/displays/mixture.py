@@ -78,11 +78,9 @@ class MixtureDisplay:
     >>> from sklearn.datasets import load_iris
     >>> from em_toolkit import GaussianMixture
     >>> from em_toolkit.displays import MixtureDisplay
-    >>> X = load_iris(as_frame=True).data  # doctest: +SKIP
-    >>> gm = GaussianMixture(n_components=3, random_state=0).fit(X)  # doctest: +SKIP
-    >>> display = MixtureDisplay.from_estimator(
-    ...     gm, X, features=["petal length (cm)", "petal width (cm)"]
-    ... )  # doctest: +SKIP
+    >>> X = load_iris().data
+    >>> gm = GaussianMixture(n_components=3, random_state=0).fit(X)
+    >>> display = MixtureDisplay.from_estimator(gm, X, features=(2, 3))  # doctest: +SKIP
     >>> display.figure_.savefig("iris.png")  # doctest: +SKIP
     """
 

@@ -161,6 +161,12 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             warnings.warn(messages[self.status_], ConvergenceWarning, stacklevel=4)
 
 
+def callback_task(X: Data, y: Any, sample_weight: Any) -> dict[str, Any]:
+    """What callbacks are told of the data: all rows, those of weight zero too."""
+    metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+    return {"X": X, "y": y, "metadata": metadata}
+
+
 def rows_with_weight(
     X: Data, sample_weight: Any, *others: Data
 ) -> tuple[Data, Array | None, tuple[Data, ...]]:

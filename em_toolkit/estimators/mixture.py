@@ -17,7 +17,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
 from em_toolkit.engine import Rows
-from em_toolkit.estimators.base import Data, EMEstimator, rows_with_weight
+from em_toolkit.estimators.base import Data, EMEstimator, callback_task, rows_with_weight
 from em_toolkit.initialization import INITIALIZERS, from_responsibilities
 from em_toolkit.models.mixture import Mixture, MixtureParameters, Responsibilities
 from em_toolkit.statistics import Array, IntArray
@@ -110,6 +110,7 @@ class MixtureEstimator(DensityMixin, EMEstimator):
             If the bound falls, with ``bound_check="raise"``.
         """
         X = self._validate_rows(X, reset=True)
+        task = callback_task(X, y, sample_weight)
         given = self._given(X.shape[1])
         X, weights, responsibilities = rows_with_weight(
             X, sample_weight, *self._given_responsibilities(X)
@@ -143,7 +144,7 @@ class MixtureEstimator(DensityMixin, EMEstimator):
             model,
             starts,
             Rows(X, weights),
-            {"X": X, "y": y, "metadata": {"sample_weight": weights}},
+            task,
             partial(self._attributes_of, dtype=X.dtype),
             max_iter=self.max_iter,
             previous_bound=previous_bound,
