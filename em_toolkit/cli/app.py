@@ -21,6 +21,7 @@ app = typer.Typer(
 
 # typer's own class or click's, by the version of typer: there is no one place to import it from.
 _UsageError: Any = typer.BadParameter.__bases__[0]
+_STOPPED = 130
 
 
 class ModelName(StrEnum):
@@ -204,7 +205,10 @@ def run(arguments: Sequence[str]) -> int:
     except em_toolkit.ELBODecreaseError as error:
         return _fail(f"a bug in em_toolkit, please report it: {error}", 1)
     except (typer.Abort, KeyboardInterrupt):
-        return _fail("stopped; nothing was written", 130)
+        code = _STOPPED
+    # Newer versions of typer return this code, older ones abort.
+    if code == _STOPPED:
+        return _fail("stopped; nothing was written", _STOPPED)
     return code if isinstance(code, int) else 0
 
 

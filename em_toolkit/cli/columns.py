@@ -119,9 +119,9 @@ def _column(series: pd.Series[Any], decimal: str) -> _Column:
         return _Column(values, is_missing, np.zeros(len(values), dtype=bool))
     cells = series.tolist()
     numbers = [number(cell, decimal) for cell in cells]
-    values = np.array([math.nan if number is None else number for number in numbers])
+    values = np.array([math.nan if value is None else value for value in numbers])
     says_missing = np.array([_says_missing(cell) for cell in cells], dtype=bool)
-    is_text = np.array([number is None for number in numbers], dtype=bool)
+    is_text = np.array([value is None for value in numbers], dtype=bool)
     is_text &= ~(is_missing | says_missing)
     return _Column(values, np.isnan(values) & ~is_text, is_text)
 
@@ -133,8 +133,8 @@ def _says_missing(cell: Any) -> bool:
 def _reason_to_skip(table: Table, name: str, column: _Column) -> str:
     if column.is_missing.all():
         return "it is empty"
-    if name in table.nameless:
-        return "it has no name, like a column of row numbers (--columns can choose it)"
+    if name in table.row_names:
+        return "it only names the rows (--columns can choose it)"
     if column.is_numeric:
         return ""
     if column.is_text.all():

@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table as Grid
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 
-from em_toolkit import GaussianMixture
+from em_toolkit import GaussianMixture, Status
 from em_toolkit.cli.columns import numeric_columns
 from em_toolkit.cli.printing import say_data, say_notes, warnings_as_notes, with_names
-from em_toolkit.cli.reading import InputError, read_table
+from em_toolkit.cli.reading import InputError, count, read_table
 from em_toolkit.estimators.gaussian_mixture import STRUCTURES
 from em_toolkit.statistics import Array
 
@@ -30,7 +30,8 @@ LEGEND = (
     "log-likelihood: of all rows, in nats; the higher the better. Seconds: the median of up to "
     f"{_MOST_FITS} fits, in turns. Largest difference: of any parameter from scikit-learn's, "
     "|a - b| / max(1, |b|). Decreases: how often the bound fell, of the steps on record. "
-    "*: max_iter was not enough."
+    "*: not converged. reg_covar is a prior in em_toolkit, and part of the bound; in scikit-learn "
+    "it is not, which makes the parameters differ a little."
 )
 
 
@@ -129,6 +130,8 @@ def compete(contestants: Sequence[Contestant], X: Array) -> list[Outcome]:
                 fits[contestant.name] = estimator.fit(X)
             except ValueError as error:
                 failures[contestant.name] = " ".join(str(error).split())
+            if getattr(estimator, "status_", None) is Status.INTERRUPTED:
+                raise KeyboardInterrupt
             seconds[contestant.name].append(perf_counter() - start)
         if perf_counter() - began > _ENOUGH_SECONDS:
             break
@@ -236,7 +239,7 @@ def compare_table(
     n_components, n_rows = given["n_components"], len(numbers.X)
     if n_components > n_rows:
         raise InputError(f"{n_components} components need as many rows; {path} has {n_rows}")
-    with warnings_as_notes():
+    with warnings_as_notes(), console.status("Fitting ..."):
         groups = {
             structure: compete(gaussian_mixtures(given | {"covariance_type": structure}), numbers.X)
             for structure in STRUCTURES
@@ -245,7 +248,7 @@ def compare_table(
     if all(outcome.failure for outcome in ours.values()):
         raise InputError(with_names(ours["full"].failure, numbers))
     say_data(path, numbers, numbers.notes, console)
-    console.print(comparison_table(groups, "covariance"))
+    console.print("", comparison_table(groups, "covariance"), "")
     say_notes([with_names(line, numbers) for line in failures(groups)], console, "failed")
     console.print(LEGEND, style="dim", highlight=False)
     bics = {
@@ -256,7 +259,7 @@ def compare_table(
     if bics:
         best = min(bics, key=lambda name: bics[name])
         console.print(
-            f"The lowest BIC of those with {n_components} components, {bics[best]:.1f}, is that "
-            f"of {best}.",
+            f"The lowest BIC with {count(n_components, 'component')}, {bics[best]:.1f}, is that of "
+            f"{best}.",
             highlight=False,
         )

@@ -20,7 +20,7 @@ from em_toolkit.cli.printing import (
     warnings_as_notes,
     with_names,
 )
-from em_toolkit.cli.reading import InputError, Table, read_table
+from em_toolkit.cli.reading import InputError, Table, count, read_table
 from em_toolkit.cli.writing import check_folder, new_files, versions, write_json
 from em_toolkit.statistics import Array
 
@@ -66,7 +66,7 @@ def fit_table(
     if n_components > n_rows:
         raise InputError(f"{n_components} components need as many rows; {path} has {n_rows}")
     notes = numbers.notes + kind.check(table, numbers)
-    with warnings_as_notes() as warned:
+    with warnings_as_notes() as warned, console.status("Fitting ..."):
         fitted = _fit(kind, given, numbers)
     beside = kind.columns(fitted, numbers.X)
     frame, renamed = _labelled(table, beside)
@@ -88,15 +88,17 @@ def fit_table(
         written = sorted(file.name for file in folder.iterdir())
 
     say_data(path, numbers, notes, console)
-    steps = f" ({fitted.n_iter_} iterations)" if fitted.n_iter_ else ""
-    console.print(f"{model}, {n_components} components: {fitted.status_}{steps}", highlight=False)
+    steps = f" ({count(fitted.n_iter_, 'iteration')})" if fitted.n_iter_ else ""
+    what = f"{model}, {count(n_components, 'component')}"
+    console.print(f"{what}: {fitted.status_}{steps}", highlight=False)
     console.print(
         ", ".join(f"{_NAMES[name]} {value:.4f}" for name, value in criteria.items()),
         highlight=False,
     )
     say_warnings(warned)
     for grid in component_tables(kind.summary(fitted, numbers), console.width):
-        console.print(grid)
+        console.print("", grid)
+    console.print()
     say_notes(renamed, console)
     say_written(out, {name: _contents(name, kind) for name in written}, console)
 

@@ -183,13 +183,13 @@ def component_tables(rows: Sequence[tuple[str, list[str]]], width: int) -> list[
         rows = rows[: _MOST_FEATURES_PRINTED + 2]
     names = [name if len(name) <= 30 else name[:29] + "…" for name, _ in rows]
     widest = max(len(entry) for _, entries in rows for entry in entries)
-    each = max(widest, len("component 10")) + 2
+    each = max(widest, len("component 10")) + 3
     n_components = len(rows[0][1])
-    at_once = max(1, (width - max(map(len, names)) - 2) // each)
+    at_once = max(1, (width - max(map(len, names))) // each)
     grids = []
     for first in range(0, n_components, at_once):
         part = slice(first, first + at_once)
-        grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
+        grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
         grid.add_column("", no_wrap=True)
         for k in range(n_components)[part]:
             grid.add_column(f"component {k}", justify="right", no_wrap=True)

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
+from em_toolkit.cli.reading import count
 from em_toolkit.displays import ELBODisplay, MixtureDisplay
 from em_toolkit.displays.style import INK, palette
 from em_toolkit.statistics import Array
@@ -47,8 +48,7 @@ def bound(fitted: Any) -> Figure:
 def draw_bound(fitted: Any, ax: Axes) -> None:
     """The bound by iteration, on given axes."""
     ELBODisplay.from_estimator(fitted, ax=ax)
-    plural = "" if fitted.n_iter_ == 1 else "s"
-    ax.set_title(f"The bound: {fitted.n_iter_} iteration{plural}")
+    ax.set_title(f"The bound: {count(fitted.n_iter_, 'iteration')}")
 
 
 def mixture(fitted: Any, means: Array, X: Array, names: Sequence[str]) -> Figure:
@@ -58,16 +58,15 @@ def mixture(fitted: Any, means: Array, X: Array, names: Sequence[str]) -> Figure
     return figure
 
 
-def draw_mixture(fitted: Any, means: Array, X: Array, names: Sequence[str], ax: Axes) -> list[str]:
-    """The same, on given axes; the names of the features that were chosen."""
+def draw_mixture(fitted: Any, means: Array, X: Array, names: Sequence[str], ax: Axes) -> None:
+    """The same, on given axes."""
     features = telling_features(fitted.weights_, means, X)
     MixtureDisplay.from_estimator(fitted, X, features=features, ax=ax, legend=True)
     chosen = [names[j] for j in features]
     ax.set_xlabel(chosen[0])
     if len(chosen) > 1:
         ax.set_ylabel(chosen[1])
-    ax.set_title(f"{len(X)} rows, {len(means)} components")
-    return chosen
+    ax.set_title(f"{len(X)} rows, {count(len(means), 'component')}")
 
 
 def telling_features(weights: Array, means: Array, X: Array) -> list[int]:
@@ -133,7 +132,8 @@ def digits(fitted: Any, X: Array, labels: Array) -> Figure:
         Which digit each row is.
     """
     figure = new_figure(14.0, 5.0)
-    left, right = figure.subfigures(1, 2, width_ratios=(1.0, 1.6))
+    halves: Any = figure.subfigures(1, 2, width_ratios=(1.0, 1.6))
+    left, right = halves
     ax = left.subplots()
     latent = fitted.transform(X)
     for digit, color in enumerate(palette(10)):
@@ -164,8 +164,7 @@ def digits(fitted: Any, X: Array, labels: Array) -> Figure:
             "gray_r",
         ),
     ]
-    parts: Any = right.subfigures(3, 1)
-    for part, (title, images, colors) in zip(parts, panels, strict=True):
+    for part, (title, images, colors) in zip(right.subfigures(3, 1), panels, strict=True):
         part.suptitle(title)
         largest = float(np.abs(images).max())
         lowest = -largest if colors == "RdBu_r" else 0.0

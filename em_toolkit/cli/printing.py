@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from em_toolkit.cli.columns import Numbers
+from em_toolkit.cli.reading import count
 
 
 @contextmanager
@@ -33,8 +34,7 @@ def say_data(path: Path, numbers: Numbers, notes: list[str], console: Console) -
     """Print what was read, and notes on it."""
     n_rows, n_columns = numbers.X.shape
     names = ", ".join(numbers.names[:12]) + (", ..." if n_columns > 12 else "")
-    plural = "" if n_columns == 1 else "s"
-    line = f"{path}: {n_rows} rows, {n_columns} column{plural}: {names}"
+    line = f"{path}: {n_rows} rows, {count(n_columns, 'column')}: {names}"
     console.print(line, highlight=False, markup=False)
     say_notes(notes, console)
 

@@ -33,8 +33,9 @@ class Table:
         The cells: text, just as it was written, where the file is text.
     places : sequence of str
         Where each row stands in the file: "line 2" is the first below the header of a text file.
-    nameless : set of str
-        Columns whose name in the file is blank; `frame` numbers them.
+    row_names : set of str
+        Columns that name the rows: the index of a frame, or columns without a name in the file,
+        as R and pandas write them.
     separator, decimal : str
         Between cells, and within numbers.
     notes : list of str
@@ -44,7 +45,7 @@ class Table:
     path: Path
     frame: pd.DataFrame
     places: Sequence[str]
-    nameless: frozenset[str] = frozenset()
+    row_names: frozenset[str] = frozenset()
     separator: str = ","
     decimal: str = "."
     notes: list[str] = field(default_factory=list)
@@ -115,17 +116,21 @@ def _read_text(path: Path, content: bytes) -> Table:
         first = ", ".join(header[:5])
         notes.append(f"line 1 ({first}) was taken as the names of the columns, not as data")
     names = [name or f"column {position}" for position, name in enumerate(header, start=1)]
-    (commonest, times), *_ = Counter(names).most_common(1)
-    if times > 1:
-        raise InputError(f"{path}: {times} columns are named '{commonest}'; rename them")
+    _check_names(path, names)
     cells = list(zip(*records[1:], strict=True)) or [() for _ in names]
     decimal = _decimal(separator, cells)
     if decimal == ",":
         notes.append("decimal commas were read as decimal points")
     frame = pd.DataFrame(dict(zip(names, cells, strict=True)), dtype=object)
     places = [f"line {line}" for line in lines[1:]]
-    nameless = frozenset(names) - frozenset(header)
-    return Table(path, frame, places, nameless, separator, decimal, notes)
+    row_names = frozenset(names) - frozenset(header)
+    return Table(path, frame, places, row_names, separator, decimal, notes)
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise InputError(f"{path}: {times} columns are named '{name}'; rename them")
 
 
 def _separator(text: str) -> str:
@@ -167,11 +172,17 @@ def _read_parquet(path: Path, content: bytes) -> Table:
 
     try:
         frame = pd.read_parquet(io.BytesIO(content))
+        n_columns = len(frame.columns)
+        if not isinstance(frame.index, pd.RangeIndex):
+            frame = frame.reset_index()
     except (pa.ArrowException, ValueError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: not a parquet file that can be read: {reason}") from None
-    frame.columns = pd.Index([str(name) for name in frame.columns], dtype=object)
-    return Table(path, frame, [f"row {row}" for row in range(1, len(frame) + 1)])
+    names = [str(name) for name in frame.columns]
+    _check_names(path, names)
+    frame.columns = pd.Index(names, dtype=object)
+    places = [f"row {row}" for row in range(1, len(frame) + 1)]
+    return Table(path, frame, places, frozenset(names[: len(names) - n_columns]))
 
 
 _READERS: dict[str, Callable[[Path, bytes], Table]] = {

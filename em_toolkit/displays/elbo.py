@@ -354,12 +354,16 @@ class ELBODisplay:
         self.ax_.legend(loc="best", frameon=False)
 
     def _finish(self, view: _View) -> None:
-        from matplotlib.ticker import MaxNLocator
+        from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
         notes = f" ({'; '.join(view.notes)})" if view.notes else ""
         self.ax_.set(xlabel=f"iteration{notes}", ylabel=view.ylabel, yscale=view.scale)
         self.ax_.set_xlim(*view.xlim)
         self.ax_.set_ylim(*view.ylim)
+        numbers = self.ax_.yaxis.get_major_formatter()
+        if isinstance(numbers, ScalarFormatter):
+            # Whole numbers, however little the bound moves: no "-1.184e1" above the axis.
+            numbers.set_useOffset(False)
         ticks = MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1)
         self.ax_.xaxis.set_major_locator(ticks)
 
