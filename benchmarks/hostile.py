@@ -77,6 +77,12 @@ def rounded(rng: Rng, n: int, d: int) -> Array:
     return np.round(2.0 * rng.standard_normal((n, d)))
 
 
+def grouped(rng: Rng, n: int, d: int) -> Array:
+    """Thousands of rows, few of them distinct: roundings that all go one way."""
+    distinct = 10.0 ** rng.uniform(-2, 2) * rng.standard_normal((int(rng.integers(3, 12)), d))
+    return distinct[rng.integers(distinct.shape[0], size=40 * n)]
+
+
 DATA: list[Callable[[Rng, int, int], Array]] = [
     overlapping,
     tight,
@@ -88,6 +94,7 @@ DATA: list[Callable[[Rng, int, int], Array]] = [
     badly_scaled,
     heavy_tailed,
     rounded,
+    grouped,
 ]
 
 
@@ -174,6 +181,7 @@ def _run_one(index: int, rng: Rng, report: Report) -> None:
         X = np.minimum(np.abs(np.round(X)), 1e9)
     # A third each: no weights, weights, weights of which some are zero.
     share_of_zeros = (np.nan, 0.0, 0.2)[rng.integers(3)]
+    n = X.shape[0]
     spread = 10.0 ** rng.uniform(-3, 3, n) * (rng.random(n) > share_of_zeros)
     sample_weight = None if np.isnan(share_of_zeros) else spread
     makers = {"gaussian": gaussian_mixture, "ppca": ppca, "poisson": poisson_mixture}

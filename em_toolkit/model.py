@@ -28,6 +28,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+import numpy as np
+
 from em_toolkit.parameters import Parameters
 from em_toolkit.statistics import EPS, Array, Statistics
 
@@ -127,9 +129,11 @@ class LatentVariableModel(ABC, Generic[P, Q, S]):
     def expectation(self, params: P, X: Array, weights: Array) -> Expectation[S]:
         """The E-step on one block. Override it to fuse the two passes; the sums must agree."""
         posterior, log_evidence = self.posterior(params, X)
+        # Pairwise sums: a dot product adds one by one, and over thousands of equal rows its
+        # roundings all go one way.
         return Expectation(
             statistics=self.statistics(params, X, posterior, weights),
-            entropy=float(weights @ posterior.entropy),
-            log_evidence=float(weights @ log_evidence),
-            weight=float(weights.sum()),
+            entropy=float(np.sum(weights * posterior.entropy)),
+            log_evidence=float(np.sum(weights * log_evidence)),
+            weight=float(np.sum(weights)),
         )

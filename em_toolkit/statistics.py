@@ -74,3 +74,23 @@ class Statistics:
             else:
                 values[item.name] = operation(mine, theirs)
         return type(self)(**values)
+
+
+# Rows that a product of matrices adds one by one. Over thousands of equal rows (counts, rounded
+# or repeated data) the roundings of a longer run all go one way.
+_RUN = 128
+
+
+def sum_of_products(left: Array, right: Array) -> Array:
+    """Σ_i left_i right_iᵀ, of shape (left.shape[1], right.shape[1]), in short runs.
+
+    Parameters
+    ----------
+    left, right : ndarray of shape (n_rows, ...)
+    """
+    whole = left.shape[0] // _RUN * _RUN
+    rest = left[whole:].T @ right[whole:]
+    if whole == 0:
+        return rest
+    runs = left[:whole].reshape(-1, _RUN, left.shape[1]).transpose(0, 2, 1)
+    return (runs @ right[:whole].reshape(-1, _RUN, right.shape[1])).sum(axis=0) + rest

@@ -178,7 +178,7 @@ def test_one_row_is_a_point() -> None:
     display = ELBODisplay.from_estimator(start)
     (line,) = display.lines_
     assert line.get_marker() == "o"
-    assert line.get_ydata() == start.lower_bound_
+    assert line.get_ydata() == start.trace_.elbo
     assert display.gap_ is None
     with pytest.raises(ValueError, match="all bounds shown here are equal to it"):
         ELBODisplay.from_estimator(start, scale="log")
@@ -219,27 +219,27 @@ def test_a_line_for_each_fit(fits: dict[str, GaussianMixture]) -> None:
     assert display.evidence_line_ is None
     for line, fit in zip(display.lines_, fits.values(), strict=True):
         np.testing.assert_array_equal(line.get_xdata(), np.arange(fit.n_iter_ + 1))
-        np.testing.assert_array_equal(line.get_ydata(), fit.trace_.bounds)
+        np.testing.assert_array_equal(line.get_ydata(), fit.trace_.elbo[fit.trace_.after_e_step])
     bottom, _ = display.ax_.get_ylim()
     assert fits["from points"].trace_.elbo[0] < bottom < fits["tied"].trace_.elbo[0]
 
 
 def test_log_scale_refers_to_the_best_of_all(fits: dict[str, GaussianMixture]) -> None:
     display = ELBODisplay.from_estimators(fits, scale="log")
-    best = fits["from points"].lower_bound_
-    assert best > fits["tied"].lower_bound_
+    best, other = fits["from points"].trace_.elbo[-1], fits["tied"].trace_
+    assert best > other.elbo[-1]
     first, second = (line.get_ydata() for line in display.lines_)
     assert np.isnan(first[-1])
-    np.testing.assert_array_equal(second, best - fits["tied"].trace_.bounds)
+    np.testing.assert_array_equal(second, best - other.elbo[other.after_e_step])
 
 
 def test_log_scale_with_a_fit_that_is_nowhere_below_the_best(gm: GaussianMixture) -> None:
     traces = {"EM": first_rows(gm.trace_, 9), "exact": first_rows(gm.trace_, 1)}
-    exact = replace(traces["exact"], elbo=np.array([gm.lower_bound_]))
+    exact = replace(traces["exact"], elbo=gm.trace_.elbo[-1:])
     display = ELBODisplay(traces=traces | {"exact": exact}).plot(scale="log")
     assert legend_of(display) == ["EM", "exact (the best)"]
     np.testing.assert_array_equal(
-        display.lines_[0].get_ydata(), gm.lower_bound_ - gm.trace_.bounds[:5]
+        display.lines_[0].get_ydata(), gm.trace_.elbo[-1] - gm.trace_.elbo[:9:2]
     )
 
 

@@ -83,12 +83,12 @@ def fit_table(
         write_json(folder / f"{path.stem}_parameters.json", content)
         figure = kind.draw(fitted, numbers)
         pictures.save(figure, folder / f"{path.stem}_components.png")
-        if fitted.n_iter_ > 0:
+        if fitted.trace_.n_iter > 0:
             pictures.save(pictures.bound(fitted), folder / f"{path.stem}_bound.png")
         written = sorted(file.name for file in folder.iterdir())
 
     say_data(path, numbers, notes, console)
-    steps = f" ({count(fitted.n_iter_, 'iteration')})" if fitted.n_iter_ else ""
+    steps = f" ({count(fitted.trace_.n_iter, 'iteration')})" if fitted.trace_.n_iter else ""
     what = f"{model}, {count(n_components, 'component')}"
     console.print(f"{what}: {fitted.status_}{steps}", highlight=False)
     console.print(
@@ -162,7 +162,7 @@ def _account(
         },
         "status": str(fitted.status_),
         "converged": fitted.converged_,
-        "n_iter": fitted.n_iter_,
+        "n_iter": fitted.trace_.n_iter,
         "versions": versions(),
     }
 

@@ -55,5 +55,15 @@ class Rows:
 def expect(
     model: LatentVariableModel[Any, Any, Any], params: Any, blocks: Blocks
 ) -> Expectation[Any]:
-    """Statistics, entropy and log evidence at `params`: one pass, summed in the blocks' order."""
-    return reduce(add, (model.expectation(params, X, weights) for X, weights in blocks))
+    """Statistics, entropy and log evidence at `params`: one pass, in an order that is fixed.
+
+    Blocks are added in pairs, the sums in pairs again, and so on: a long sum one by one would
+    round in one direction.
+    """
+    partial: list[tuple[int, Expectation[Any]]] = []
+    for X, weights in blocks:
+        size, total = 1, model.expectation(params, X, weights)
+        while partial and partial[-1][0] == size:
+            size, total = 2 * size, partial.pop()[1] + total
+        partial.append((size, total))
+    return reduce(add, (total for _, total in reversed(partial)))

@@ -109,7 +109,7 @@ class Monitor:
         self._report = BOUND_CHECKS[bound_check]
         self._builder = TraceBuilder()
         self._began = perf_counter()
-        self._elbo = -math.inf
+        self._elbo = self._bound = -math.inf
         self._tolerance = 0.0
 
     def __len__(self) -> int:
@@ -126,8 +126,11 @@ class Monitor:
 
     @property
     def bound(self) -> float:
-        """The bound after the last half-step, in nats per unit of weight."""
-        return self._elbo
+        """The bound at the parameters of the last E-step, in nats per unit of weight.
+
+        Their log evidence + log prior, as in `Trace.bounds`.
+        """
+        return self._bound
 
     def after_e_step(self, iteration: int, params: Any, expectation: Expectation[Any]) -> None:
         """Record an E-step at `params`: the bound must touch the evidence, and not have fallen."""
@@ -135,6 +138,7 @@ class Monitor:
         if self._builder.rows:
             self._close_row(log_evidence)
         kl = self._record("E", iteration, params, expectation, log_evidence)
+        self._bound = log_evidence + self._builder.rows[-1]["log_prior"]
         if not abs(kl) <= self._tolerance:
             self._report(ELBODecreaseError("E", iteration, abs(kl), self._tolerance, self.trace))
 

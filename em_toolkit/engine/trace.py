@@ -75,8 +75,12 @@ class Trace:
 
     @property
     def bounds(self) -> Array:
-        """The bound at the parameters θ_0, θ_1, ..., of shape (n_iter + 1,)."""
-        return self.elbo[self.after_e_step]
+        """The bound at the parameters θ_0, θ_1, ..., of shape (n_iter + 1,).
+
+        It is taken from the side on which it touches, log evidence + log prior: the same as `elbo`
+        after an E-step, without the rounding of an energy under ill-conditioned covariances.
+        """
+        return (self.log_evidence + self.log_prior)[self.after_e_step]
 
     def to_frame(self) -> pd.DataFrame:
         """The ledger as a pandas DataFrame (pandas is in the extra ``cli``)."""

@@ -84,7 +84,8 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
     n_samples_ : int
         Rows of positive weight seen in `fit`.
     trace_, lower_bound_, lower_bounds_, n_iter_, n_passes_, converged_, status_, restarts_
-        As in `GaussianMixture`; the closed form has a trace of one row, the E-step at it.
+        As in `GaussianMixture`; the closed form has a trace of one row, the E-step at it, and an
+        ``n_iter_`` of 1.
 
     References
     ----------
@@ -164,12 +165,11 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
         )
         task = callback_task(rows, y, sample_weight)
         X, given, _ = rows_with_weight(rows, sample_weight)
-        n_components = self._checked_n_components(*X.shape)
         weights = np.ones(X.shape[0]) if given is None else given
         center = np.asarray(weights @ X / weights.sum(), dtype=np.float64)
         block = Block(*compress(X - center, weights))
 
-        self.n_components_ = n_components
+        self.n_components_ = self._checked_n_components(block)
         self.n_samples_ = X.shape[0]
         total_variance = float(block.weights @ np.square(block.X).sum(axis=1) / weights.sum())
         attributes = partial(
@@ -186,6 +186,7 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
         start = partial(closed_form, block, self.n_components_)
         self._run_em(ProbabilisticPCA(), [start], [block], task, attributes, max_iter=0)
         self.status_, self.converged_ = Status.CLOSED_FORM, True
+        self.n_iter_ = 1  # scikit-learn's contract: at least one
 
     def _fit_by_em(
         self, block: Block, task: dict[str, Any], attributes: Callable[[Any], dict[str, Any]]
@@ -194,9 +195,12 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
         start = partial(random_start, block, self.n_components_, random_state)
         self._run_em(ProbabilisticPCA(), [start], [block], task, attributes, max_iter=self.max_iter)
 
-    def _checked_n_components(self, n_samples: int, n_features: int) -> int:
+    def _checked_n_components(self, block: Block) -> int:
+        n_features = block.X.shape[1]
         if self.n_components is None:
-            return max(1, min(n_features - 1, n_samples - 2))
+            # Of the rows of positive weight: repeated rows leave as little to the noise as few.
+            rank = np.linalg.matrix_rank(np.sqrt(block.weights)[:, None] * block.X)
+            return max(1, int(rank) - 1)
         if self.n_components >= n_features:
             raise ValueError(
                 f"PPCA expects n_components from 1 to n_features - 1 = {n_features - 1}, got "

@@ -38,6 +38,14 @@ def present(count: Array) -> BoolArray:
     return np.asarray(count > NEGLIGIBLE_SHARE * count.sum())
 
 
+def total_responsibilities(responsibilities: Array) -> Array:
+    """Σ_i r_ik, of shape (n_components,), by pairwise sums.
+
+    NumPy sums pairwise along the rows of memory alone; down the columns it adds one by one.
+    """
+    return np.asarray(np.ascontiguousarray(responsibilities.T).sum(axis=1))
+
+
 class Family(ABC, Generic[C, T]):
     """K densities p(x | k) of one family, with their parameters in one object.
 

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.linalg import lapack, rq
 
 from em_toolkit.parameters import CollapseError, Parameters, positive, size
-from em_toolkit.statistics import EPS, Array, BoolArray, RandomSource
+from em_toolkit.statistics import EPS, Array, BoolArray, RandomSource, sum_of_products
 
 # A standard deviation of fewer than this many spacings of floating-point numbers at the mean is
 # rounding, not spread; a pivot smaller than this many roundings of its variance is no pivot.
@@ -326,7 +326,7 @@ class FullCovariances(_MatrixCovariances):
             deviations = X - point
             # The square root makes the product symmetric to the bit.
             deviations *= np.sqrt(responsibilities[:, k, None])
-            moment[k] = deviations.T @ deviations
+            moment[k] = sum_of_products(deviations, deviations)
         return moment
 
     @classmethod
@@ -518,7 +518,7 @@ class DiagonalCovariances(_AxisAlignedCovariances):
     def second_moment(cls, X: Array, origin: Array, responsibilities: Array) -> Array:
         moment = np.empty(origin.shape)
         for k, point in enumerate(origin):
-            moment[k] = responsibilities[:, k] @ np.square(X - point)
+            moment[k] = sum_of_products(responsibilities[:, k, None], np.square(X - point))[0]
         return moment
 
     @classmethod

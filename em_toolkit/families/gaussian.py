@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from em_toolkit.families.base import ComponentStatistics, Family, present
+from em_toolkit.families.base import ComponentStatistics, Family, present, total_responsibilities
 from em_toolkit.families.covariance import Covariances, FullCovariances
 from em_toolkit.parameters import Parameters
 from em_toolkit.priors import ScatterPrior
-from em_toolkit.statistics import EPS, Array, IntArray, RandomSource, origin
+from em_toolkit.statistics import EPS, Array, IntArray, RandomSource, origin, sum_of_products
 
 _LOG_2_PI = float(np.log(2.0 * np.pi))
 
@@ -100,9 +100,9 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         means = components.means
         first_moment = np.empty(means.shape)
         for k, mean in enumerate(means):
-            first_moment[k] = responsibilities[:, k] @ (X - mean)
+            first_moment[k] = sum_of_products(responsibilities[:, k, None], X - mean)[0]
         return GaussianStatistics(
-            count=responsibilities.sum(axis=0),
+            count=total_responsibilities(responsibilities),
             first_moment=first_moment,
             second_moment=self.structure.second_moment(X, means, responsibilities),
             origin=means,
@@ -139,19 +139,22 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
     def rounding_error(self, components: GaussianComponents, stats: GaussianStatistics) -> float:
         """What cancellation and ill-conditioning cost.
 
-        Besides the sizes of the terms themselves: the conditioning Σ_j Σ_jj (Σ⁻¹)_jj, which no
-        scaling of the features changes; the jump of the means from the origin of the moments,
-        measured by Σ; and the spacing of floating-point numbers at the means, measured likewise.
+        Besides the sizes of the terms themselves: in L⁻¹ S L⁻ᵀ, for a scatter S and Σ = L Lᵀ, the
+        roundings of the products are within d Σ_j S_jj (Σ⁻¹)_jj (by Cauchy-Schwarz), which no
+        scaling of the features changes. Near a fixed point S is N Σ, and after a jump of the means
+        by δ from the origin of the moments N δ δᵀ more. Last, the spacing of floating-point
+        numbers at the means, measured by Σ.
         """
         covariances, means = components.covariances, components.means
         constants = means.shape[1] * _LOG_2_PI + np.abs(covariances.log_determinants)
         inverse_diagonals = covariances.inverse_diagonals
         conditioning = np.sum(covariances.variances * inverse_diagonals, axis=1)
         shift = means - stats.origin
-        jump = covariances.inner_product(self.structure.outer(stats.count[:, None] * shift, shift))
+        jump = np.sum(np.square(shift) * inverse_diagonals, axis=1)
         spacing = np.sum(np.square(EPS * means) * inverse_diagonals, axis=1)
         quadratic = covariances.inner_product(self._scatter_about(means, stats))
-        sizes = float(stats.count @ (constants + conditioning)) + jump + abs(quadratic)
+        products = means.shape[1] * (conditioning + jump)
+        sizes = float(stats.count @ (constants + products)) + abs(quadratic)
         return 0.5 * (EPS * sizes + float(stats.count @ spacing))
 
     def reference(self, X: Array, weights: Array, responsibilities: Array) -> GaussianComponents:

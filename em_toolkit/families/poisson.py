@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaln, xlogy
 
-from em_toolkit.families.base import ComponentStatistics, Family, present
+from em_toolkit.families.base import ComponentStatistics, Family, present, total_responsibilities
 from em_toolkit.parameters import Parameters, positive
-from em_toolkit.statistics import EPS, Array, IntArray, RandomSource
+from em_toolkit.statistics import EPS, Array, IntArray, RandomSource, sum_of_products
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +45,11 @@ class Poisson(Family[PoissonRates, PoissonStatistics]):
     def statistics(
         self, components: PoissonRates, X: Array, responsibilities: Array
     ) -> PoissonStatistics:
-        log_factorials = responsibilities.sum(axis=1) @ gammaln(X + 1.0).sum(axis=1)
+        log_factorials = np.sum(responsibilities.sum(axis=1) * gammaln(X + 1.0).sum(axis=1))
         return PoissonStatistics(
-            responsibilities.sum(axis=0), responsibilities.T @ X, float(log_factorials)
+            total_responsibilities(responsibilities),
+            sum_of_products(responsibilities, X),
+            float(log_factorials),
         )
 
     def maximize(self, components: PoissonRates, stats: PoissonStatistics) -> PoissonRates:

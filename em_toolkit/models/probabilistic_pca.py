@@ -10,7 +10,7 @@ from scipy.linalg import cho_factor, cho_solve, qr
 
 from em_toolkit.model import Block, LatentVariableModel
 from em_toolkit.parameters import CollapseError, Parameters, positive
-from em_toolkit.statistics import EPS, Array, RandomSource, Statistics, origin
+from em_toolkit.statistics import EPS, Array, RandomSource, Statistics, origin, sum_of_products
 
 _LOG_2_PI = float(np.log(2.0 * np.pi))
 _RESOLUTION = 8.0
@@ -216,15 +216,18 @@ class ProbabilisticPCA(LatentVariableModel[PPCAParameters, GaussianPosterior, PP
     ) -> PPCAStatistics:
         means, factor, loaded = posterior.means, posterior.factor, params.loaded_factor
         count = float(weights.sum())
-        weighted = weights[:, None] * means
         residuals = X - params.mean - means @ params.loadings.T
-        squares = weights @ np.einsum("ij,ij->i", residuals, residuals)
+        # Moments of (z, 1) with (z, 1) and with the residuals, in two products.
+        extended = np.column_stack([means, np.ones(means.shape[0])])
+        design = sum_of_products(weights[:, None] * extended, extended)
+        response = sum_of_products(weights[:, None] * residuals, extended)
+        squares = np.sum(weights * np.einsum("ij,ij->i", residuals, residuals))
         return PPCAStatistics(
             count=count,
-            latent=weighted.sum(axis=0),
-            latent_second=weighted.T @ means + count * (factor @ factor.T),
-            residual=weights @ residuals,
-            residual_latent=residuals.T @ weighted - count * (loaded @ factor.T),
+            latent=design[:-1, -1],
+            latent_second=design[:-1, :-1] + count * (factor @ factor.T),
+            residual=response[:, -1],
+            residual_latent=response[:, :-1] - count * (loaded @ factor.T),
             residual_square=float(squares + count * np.sum(loaded**2)),
             mean=params.mean,
             loadings=params.loadings,
