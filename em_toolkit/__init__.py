@@ -9,8 +9,8 @@ from em_toolkit.engine import (
     Rows,
     Status,
     Trace,
-    em,
 )
+from em_toolkit.engine.em import em
 from em_toolkit.estimators import PPCA, GaussianMixture, PoissonMixture
 from em_toolkit.model import LatentVariableModel
 from em_toolkit.parameters import Parameters

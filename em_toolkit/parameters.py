@@ -97,6 +97,10 @@ class Parameters:
                 frozen.setflags(write=False)
                 object.__setattr__(self, item.name, frozen)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__post_init__()
+
     def to_vector(self) -> Array:
         """The free coordinates, of shape (n_coordinates,)."""
         return np.concatenate([_to_free(getattr(self, f.name), f.metadata) for f in fields(self)])

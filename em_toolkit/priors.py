@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from em_toolkit.families.covariance import Covariances
-from em_toolkit.statistics import Array
+from em_toolkit.statistics import Array, BoolArray
+
+if TYPE_CHECKING:
+    from em_toolkit.families.covariance import Covariances
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,11 @@ class ScatterPrior:
         """The pseudo-scatter, in the shape of the structure's own."""
         return self.pseudo_scatter * structure.identity_scatter(n_components, n_features)
 
-    def log_density(self, covariances: Covariances) -> float:
-        """log p(Σ_1, ..., Σ_K) in nats, up to a constant."""
+    def log_density(self, covariances: Covariances, alive: BoolArray) -> float:
+        """log p(Σ_1, ..., Σ_K) in nats, up to a constant.
+
+        A component of weight 0 has no prior: its covariance is no parameter of the density.
+        """
         if self.pseudo_scatter == 0.0:
             return 0.0
-        identity = covariances.identity_scatter(covariances.n_components, covariances.n_features)
-        return -0.5 * self.pseudo_scatter * covariances.inner_product(identity)
+        return -0.5 * self.pseudo_scatter * covariances.sum_of_inverse_traces(alive)

@@ -151,9 +151,9 @@ def test_interruption_of_a_later_start_keeps_the_best(
     assert_same_parameters(estimator, two)
     assert estimator.converged_ is True
     assert [restart.status for restart in estimator.restarts_] == [
-        str(Status.CONVERGED),
-        str(Status.CONVERGED),
-        str(Status.INTERRUPTED),
+        Status.CONVERGED,
+        Status.CONVERGED,
+        Status.INTERRUPTED,
     ]
 
 

@@ -1,6 +1,6 @@
 """The one loop of expectation-maximization, and what watches it."""
 
-from em_toolkit.engine.em import Fit, Listener, Status, em
+from em_toolkit.engine.em import Fit, Listener, Status
 from em_toolkit.engine.expectation import Blocks, Rows, expect
 from em_toolkit.engine.monitor import ELBODecreaseError, ELBODecreaseWarning, Monitor
 from em_toolkit.engine.restarts import Restart, best_of
@@ -18,6 +18,5 @@ __all__ = [
     "Status",
     "Trace",
     "best_of",
-    "em",
     "expect",
 ]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from em_toolkit.engine.expectation import Blocks, expect
+from em_toolkit.engine.expectation import Blocks, Rows, expect
 from em_toolkit.engine.monitor import Monitor
 from em_toolkit.engine.trace import Trace
 from em_toolkit.model import Expectation, LatentVariableModel
 from em_toolkit.parameters import CollapseError, Parameters
+from em_toolkit.statistics import Array
 
 P = TypeVar("P", bound=Parameters)
 
@@ -28,8 +30,9 @@ class Status(Enum):
     )
     COLLAPSED = (
         "a component collapsed, and these are the last parameters before that: use fewer "
-        "components, more reg_covar, or another start"
+        "components, more regularization (reg_covar), or another start"
     )
+    FAILED = "failed at the start, for which no density is defined: start elsewhere"
     INTERRUPTED = "interrupted from the keyboard: these are the best parameters until then"
     STOPPED = "stopped by a callback"
 
@@ -80,7 +83,7 @@ class Fit(Generic[P]):
 def em(
     model: LatentVariableModel[P, Any, Any],
     start: P,
-    blocks: Blocks,
+    blocks: Blocks | Array,
     *,
     max_iter: int = 100,
     tol: float = 1e-3,
@@ -94,8 +97,8 @@ def em(
     ----------
     model : LatentVariableModel
     start : Parameters
-    blocks : iterable of Block
-        The data; iterated over once for each E-step.
+    blocks : iterable of Block, or ndarray
+        The data; iterated over once for each E-step. An array is its rows, each of weight one.
     max_iter : int
         At most so many M-steps.
     tol : float
@@ -111,6 +114,9 @@ def em(
     -------
     Fit
 
+    An interrupt from the keyboard ends the fit with the last complete iteration (and
+    `Status.INTERRUPTED`); it is not raised again.
+
     Raises
     ------
     CollapseError
@@ -119,6 +125,13 @@ def em(
     ELBODecreaseError
         If the bound falls by more than rounding explains and `bound_check` is ``"raise"``.
     """
+    if isinstance(blocks, np.ndarray):
+        blocks = Rows(blocks)
+    if isinstance(blocks, Iterator):
+        raise TypeError(
+            "em reads the blocks once for each E-step, got an iterator that can be read once. "
+            "Give a list, or an object whose __iter__ begins anew."
+        )
     listener = Silence() if listener is None else listener
     monitor = Monitor(model, bound_check)
     start.check()

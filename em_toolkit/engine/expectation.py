@@ -26,8 +26,8 @@ class Rows:
 
     Parameters
     ----------
-    X : array of shape (n_rows, n_features)
-    weights : array of shape (n_rows,), optional
+    X : array-like of shape (n_rows, n_features)
+    weights : array-like of shape (n_rows,), optional
         One each by default.
     block_size : int
         Rows in a block.
@@ -35,12 +35,18 @@ class Rows:
 
     def __init__(
         self,
-        X: npt.NDArray[Any],
-        weights: npt.NDArray[Any] | None = None,
+        X: npt.ArrayLike,
+        weights: npt.ArrayLike | None = None,
         block_size: int = BLOCK_SIZE,
     ) -> None:
-        self.X = X
-        self.weights = np.ones(X.shape[0]) if weights is None else weights
+        self.X = np.asarray(X)
+        n_rows = self.X.shape[0]
+        self.weights = np.ones(n_rows) if weights is None else np.asarray(weights)
+        if self.weights.shape != (n_rows,) or not (self.weights >= 0.0).all():
+            raise ValueError(
+                f"Rows expects {n_rows} non-negative weights, one for each row of X, got weights "
+                f"of shape {self.weights.shape} and minimum {self.weights.min():.5g}."
+            )
         self.block_size = block_size
 
     def __iter__(self) -> Iterator[Block]:

@@ -24,13 +24,16 @@ class Restart:
         The bound reached, in nats per unit of weight; NaN for a start that failed.
     n_iter : int
         Iterations.
-    status : str
-        Why it stopped, or why it failed.
+    status : Status
+        Why it stopped.
+    cause : str
+        What failed or collapsed, in words; empty otherwise.
     """
 
     bound: float
     n_iter: int
-    status: str
+    status: Status
+    cause: str = ""
 
 
 def best_of(
@@ -67,14 +70,15 @@ def best_of(
             fit = run(start())
         except CollapseError as error:
             failures.append(error)
-            account.append(Restart(np.nan, 0, f"failed at the start: {error}"))
+            account.append(Restart(np.nan, 0, Status.FAILED, str(error)))
             continue
         except KeyboardInterrupt:
             if best is None:
                 raise
-            account.append(Restart(np.nan, 0, str(Status.INTERRUPTED)))
+            account.append(Restart(np.nan, 0, Status.INTERRUPTED))
             break
-        account.append(Restart(float(fit.trace.bounds[-1]), fit.trace.n_iter, str(fit.status)))
+        bound = float(fit.trace.bounds[-1])
+        account.append(Restart(bound, fit.trace.n_iter, fit.status, fit.cause))
         if best is None or _rank(fit) > _rank(best):
             best = fit
         if fit.status is Status.INTERRUPTED:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABCMeta
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
 from numbers import Integral, Real
@@ -18,7 +18,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
-from em_toolkit.engine import Blocks, Fit, Status, best_of, em
+from em_toolkit.engine import Blocks, Fit, Status, best_of
+from em_toolkit.engine.em import em
 from em_toolkit.engine.monitor import BOUND_CHECKS
 from em_toolkit.estimators.reporting import FitReporter
 from em_toolkit.model import LatentVariableModel
@@ -123,21 +124,24 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         except CollapseError as error:
             raise ValueError(f"{self._collapse_message} Seen: {error}") from None
 
-        for name, value in attributes(fit.params).items():
-            setattr(self, name, value)
-        self.trace_ = fit.trace
-        self.lower_bounds_ = fit.trace.bounds[1:].tolist()
-        self.lower_bound_ = float(fit.trace.bounds[-1])
-        self.n_iter_ = fit.trace.n_iter
-        self.n_passes_ = fit.trace.n_iter + 1
-        interrupted = restarts[-1].status == str(Status.INTERRUPTED)
-        self.status_ = Status.INTERRUPTED if interrupted else fit.status
-        self.converged_ = converged(fit)
-        self.restarts_ = restarts
+        interrupted = restarts[-1].status is Status.INTERRUPTED
+        bounds = fit.trace.bounds
+        # All at once: an interrupt must not leave half of an earlier fit.
+        self.__dict__.update(
+            attributes(fit.params),
+            trace_=fit.trace,
+            lower_bounds_=bounds[1:].tolist(),
+            lower_bound_=float(bounds[-1]),
+            n_iter_=fit.trace.n_iter,
+            n_passes_=fit.trace.n_iter + 1,
+            status_=Status.INTERRUPTED if interrupted else fit.status,
+            converged_=converged(fit),
+            restarts_=restarts,
+        )
         self._warn_unless_converged(fit)
         reporter.finish(fit.params)
         if interrupted and hasattr(self, "_parent_callback_ctx"):
-            # Within a grid search it is the search that a person wants to end.
+            # Within a grid search or a pipeline it is that which a person wants to end.
             raise KeyboardInterrupt
 
     def _warn_unless_converged(self, fit: Fit[Any]) -> None:
@@ -146,19 +150,28 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             Status.COLLAPSED: f"{_NOT_CONVERGED} Status: {fit.status} ({fit.cause})",
             Status.INTERRUPTED: f"The fit was {Status.INTERRUPTED}.",
         }
-        failed = [
-            restart.status
-            for restart in self.restarts_
-            if np.isnan(restart.bound) and restart.status != str(Status.INTERRUPTED)
-        ]
+        failed = [r.cause for r in self.restarts_ if r.status is Status.FAILED]
         if failed:
             warnings.warn(
                 f"{len(failed)} of {len(self.restarts_)} starts failed; the first: {failed[0]}",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         if self.status_ in messages:
-            warnings.warn(messages[self.status_], ConvergenceWarning, stacklevel=4)
+            warnings.warn(messages[self.status_], ConvergenceWarning, stacklevel=5)
+
+
+def cast(arrays: Mapping[str, Array], dtype: npt.DTypeLike) -> dict[str, Data]:
+    """Parameters as fitted attributes, in the precision of the data."""
+    with np.errstate(over="ignore", under="ignore"):
+        attributes = {name: np.array(values, dtype=dtype) for name, values in arrays.items()}
+    for name, values in attributes.items():
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"{name} exceeds what {np.dtype(dtype).name} can hold: pass the data as float64, "
+                "or scale them."
+            )
+    return attributes
 
 
 def callback_task(X: Data, y: Any, sample_weight: Any) -> dict[str, Any]:

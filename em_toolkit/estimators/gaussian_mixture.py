@@ -10,6 +10,7 @@ import numpy.typing as npt
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from em_toolkit.estimators.base import cast
 from em_toolkit.estimators.mixture import MixtureEstimator, check_shape, check_weights
 from em_toolkit.families import (
     Covariances,
@@ -257,4 +258,4 @@ class GaussianMixture(MixtureEstimator):
             "precisions_": covariances.precisions,
             "precisions_cholesky_": covariances.precisions_cholesky,
         }
-        return {name: np.array(values, dtype=dtype) for name, values in arrays.items()}
+        return cast(arrays, dtype)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_non_negative
 
-from em_toolkit.estimators.base import Data
+from em_toolkit.estimators.base import Data, cast
 from em_toolkit.estimators.mixture import MixtureEstimator, check_shape, check_weights
 from em_toolkit.families import Poisson, PoissonRates
 from em_toolkit.models.mixture import Mixture, MixtureParameters
@@ -78,6 +78,10 @@ class PoissonMixture(MixtureEstimator):
         "rates_init": ["array-like", None],
     }
     _n_parts = 2
+    _collapse_message = (
+        "Fitting the mixture model failed because the start gives some rows no probability. Use "
+        "another start, or fewer components."
+    )
 
     def __init__(
         self,
@@ -153,7 +157,4 @@ class PoissonMixture(MixtureEstimator):
     def _attributes_of(
         self, params: MixtureParameters[PoissonRates], dtype: npt.DTypeLike
     ) -> dict[str, Any]:
-        return {
-            "weights_": np.array(params.weights, dtype=dtype),
-            "rates_": np.array(params.components.rates, dtype=dtype),
-        }
+        return cast({"weights_": params.weights, "rates_": params.components.rates}, dtype)

@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from em_toolkit.engine import Rows, Status
-from em_toolkit.estimators.base import Data, EMEstimator, callback_task, rows_with_weight
+from em_toolkit.estimators.base import Data, EMEstimator, callback_task, cast, rows_with_weight
 from em_toolkit.model import Block
 from em_toolkit.models.probabilistic_pca import (
     GaussianPosterior,
@@ -374,5 +374,4 @@ def _attributes_of(
         "explained_variance_": params.variances,
         "explained_variance_ratio_": params.variances / total_variance,
     }
-    cast = {name: np.array(values, dtype=dtype) for name, values in arrays.items()}
-    return cast | {"noise_variance_": params.noise_variance}
+    return cast(arrays, dtype) | {"noise_variance_": params.noise_variance}

@@ -28,14 +28,18 @@ class ComponentStatistics(Statistics):
 C = TypeVar("C", bound=Parameters)
 T = TypeVar("T", bound=ComponentStatistics)
 
-# Below this share of the data the statistics of a component are lost in underflow, and it keeps
-# its old parameters: a step that cannot lower the bound.
-NEGLIGIBLE_SHARE = 1e-150
+# Responsibilities below this are zero: what is left may be multiplied by weights and data without
+# underflow.
+NEGLIGIBLE_RESPONSIBILITY = 1e-150
 
 
 def present(count: Array) -> BoolArray:
-    """Which components hold enough responsibility to be estimated, of shape (n_components,)."""
-    return np.asarray(count > NEGLIGIBLE_SHARE * count.sum())
+    """Which components hold enough of the data to be estimated, of shape (n_components,).
+
+    One that holds less than a rounding of it keeps its old parameters: a step that cannot lower
+    the bound.
+    """
+    return np.asarray(count > EPS * count.sum())
 
 
 def total_responsibilities(responsibilities: Array) -> Array:
@@ -69,8 +73,8 @@ class Family(ABC, Generic[C, T]):
     def expected_log_density(self, components: C, stats: T) -> float:
         """Σ_k Σ_i r_ik log p(x_i | k), from the statistics, every constant included."""
 
-    def log_prior(self, components: C) -> float:
-        """log p(θ) up to a constant."""
+    def log_prior(self, components: C, alive: BoolArray) -> float:
+        """log p(θ) up to a constant, of the components that are alive (their weight is not 0)."""
         return 0.0
 
     def rounding_error(self, components: C, stats: T) -> float:

@@ -141,10 +141,18 @@ class Covariances(Parameters, ABC):
     def check_rank(self) -> None:
         """Raise `CollapseError` for a matrix that is singular to rounding."""
 
-    def or_previous(self, known: BoolArray, previous: Self) -> Self:
-        """These where the component is known, the previous ones where it is not."""
-        mask = known.reshape((-1,) + (1,) * (self.values.ndim - 1))
+    def or_previous(self, known: BoolArray, settled: BoolArray, previous: Self) -> Self:
+        """These for components that hold data and whose mean has settled, else the previous."""
+        mask = (known & settled).reshape((-1,) + (1,) * (self.values.ndim - 1))
         return replace(self, values=np.where(mask, self.values, previous.values))
+
+    @abstractmethod
+    def diagonal_product(self, scatter: Array) -> float:
+        """Σ_k Σ_j (A_k)_jj (Σ_k⁻¹)_jj."""
+
+    def sum_of_inverse_traces(self, alive: BoolArray) -> float:
+        """Σ_k tr Σ_k⁻¹ over the components that are alive."""
+        return float(self.inverse_diagonals[alive].sum())
 
     # -- scikit-learn's shapes ----------------------------------------------------------------
 
@@ -239,6 +247,10 @@ class _MatrixCovariances(Covariances, ABC):
         inverse = self.inverse_cholesky
         return float(np.sum((inverse @ scatter) * inverse))
 
+    def diagonal_product(self, scatter: Array) -> float:
+        inverse_diagonals = np.square(self.inverse_cholesky).sum(axis=1)
+        return float(np.sum(np.diagonal(scatter, axis1=1, axis2=2) * inverse_diagonals))
+
     def check_rank(self) -> None:
         for k, matrix in enumerate(self.values):
             lower, failed = lapack.dpotrf(matrix, lower=1)
@@ -262,7 +274,8 @@ class _MatrixCovariances(Covariances, ABC):
     def from_precisions_matrices(cls, precisions: Array, *others: int) -> Self:
         # The reversal turns the lower factor into the upper one of scikit-learn's convention.
         reversed_factors = np.linalg.cholesky(precisions[:, ::-1, ::-1])
-        return cls.from_factors(reversed_factors[:, ::-1, ::-1], *others)
+        upper = np.asarray(reversed_factors[:, ::-1, ::-1], dtype=np.float64)
+        return cls.from_factors(upper, *others)
 
     @classmethod
     def from_factors(cls, factors: Array, *others: int) -> Self:
@@ -292,6 +305,11 @@ class _MatrixCovariances(Covariances, ABC):
         index = np.arange(self.n_features)
         lower[:, index, index] = np.exp(lower[:, index, index])
         return replace(self, values=lower @ lower.transpose(0, 2, 1))
+
+
+def _divisor(count: Array) -> Array:
+    """What to divide by; a component without data keeps its old covariance anyway."""
+    return np.where(count > 0.0, count, 1.0)
 
 
 def _inverse_of_lower(lower: Array) -> Array:
@@ -335,7 +353,7 @@ class FullCovariances(_MatrixCovariances):
 
     @classmethod
     def from_scatter(cls, scatter: Array, count: Array, n_features: int) -> Self:
-        return cls(scatter / count[:, None, None])
+        return cls(scatter / _divisor(count)[:, None, None])
 
     @classmethod
     def alike(cls, matrix: Array, n_components: int) -> Self:
@@ -405,8 +423,12 @@ class TiedCovariances(_MatrixCovariances):
     def scatter_around_points(cls, total: Array, n_components: int) -> Array:
         return total[None]
 
-    def or_previous(self, known: BoolArray, previous: Self) -> Self:
-        return self
+    def or_previous(self, known: BoolArray, settled: BoolArray, previous: Self) -> Self:
+        return self if settled.all() else previous
+
+    def sum_of_inverse_traces(self, alive: BoolArray) -> float:
+        # One matrix, whose prior is K-fold, however many components still hold data.
+        return float(self.inverse_diagonals.sum())
 
     @classmethod
     def from_public(cls, values: Array, n_components: int, n_features: int) -> Self:
@@ -468,6 +490,9 @@ class _AxisAlignedCovariances(Covariances, ABC):
     def inner_product(self, scatter: Array) -> float:
         return float(np.sum(scatter / self.values))
 
+    def diagonal_product(self, scatter: Array) -> float:
+        return self.inner_product(scatter)
+
     def check_rank(self) -> None:
         """Positive variances are enough."""
 
@@ -527,7 +552,7 @@ class DiagonalCovariances(_AxisAlignedCovariances):
 
     @classmethod
     def from_scatter(cls, scatter: Array, count: Array, n_features: int) -> Self:
-        return cls(scatter / count[:, None])
+        return cls(scatter / _divisor(count)[:, None])
 
     @classmethod
     def alike(cls, matrix: Array, n_components: int) -> Self:
@@ -569,7 +594,7 @@ class SphericalCovariances(_AxisAlignedCovariances):
 
     @classmethod
     def from_scatter(cls, scatter: Array, count: Array, n_features: int) -> Self:
-        return cls(scatter / (n_features * count[:, None]), n_features)
+        return cls(scatter / (n_features * _divisor(count)[:, None]), n_features)
 
     @classmethod
     def alike(cls, matrix: Array, n_components: int) -> Self:

@@ -10,9 +10,18 @@ from em_toolkit.families.base import ComponentStatistics, Family, present, total
 from em_toolkit.families.covariance import Covariances, FullCovariances
 from em_toolkit.parameters import Parameters
 from em_toolkit.priors import ScatterPrior
-from em_toolkit.statistics import EPS, Array, IntArray, RandomSource, origin, sum_of_products
+from em_toolkit.statistics import (
+    EPS,
+    Array,
+    BoolArray,
+    IntArray,
+    RandomSource,
+    origin,
+    sum_of_products,
+)
 
 _LOG_2_PI = float(np.log(2.0 * np.pi))
+_LOST_DIGITS = 1e-7
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,13 +121,18 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         self, components: GaussianComponents, stats: GaussianStatistics
     ) -> GaussianComponents:
         known = present(stats.count)
-        count = np.where(known, stats.count, 1.0)
-        moved = stats.origin + stats.first_moment / count[:, None]
-        means = np.where(known[:, None], moved, components.means)
+        shift = stats.first_moment / np.where(known, stats.count, 1.0)[:, None]
+        means = np.where(known[:, None], stats.origin + shift, components.means)
         scatter = self._scatter_about(means, stats)
         scatter = scatter + self.prior.scatter(self.structure, *means.shape)
-        covariances = self.structure.from_scatter(scatter, count, means.shape[1])
-        return GaussianComponents(means, covariances.or_previous(known, components.covariances))
+        covariances = self.structure.from_scatter(scatter, stats.count, means.shape[1])
+        # After a jump so far that N δ δᵀ takes half of the digits of the scatter with it, the mean
+        # alone moves: the bound rises, and the next moments are taken about the new mean.
+        kept_digits = EPS * (means - stats.origin) ** 2 <= _LOST_DIGITS * covariances.variances
+        settled = kept_digits.all(axis=1) | ~known
+        return GaussianComponents(
+            means, covariances.or_previous(known, settled, components.covariances)
+        )
 
     def _scatter_about(self, means: Array, stats: GaussianStatistics) -> Array:
         shift = means - stats.origin
@@ -133,28 +147,27 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         quadratic = covariances.inner_product(self._scatter_about(components.means, stats))
         return -0.5 * (float(stats.count @ constants) + quadratic)
 
-    def log_prior(self, components: GaussianComponents) -> float:
-        return self.prior.log_density(components.covariances)
+    def log_prior(self, components: GaussianComponents, alive: BoolArray) -> float:
+        return self.prior.log_density(components.covariances, alive)
 
     def rounding_error(self, components: GaussianComponents, stats: GaussianStatistics) -> float:
         """What cancellation and ill-conditioning cost.
 
         Besides the sizes of the terms themselves: in L⁻¹ S L⁻ᵀ, for a scatter S and Σ = L Lᵀ, the
         roundings of the products are within d Σ_j S_jj (Σ⁻¹)_jj (by Cauchy-Schwarz), which no
-        scaling of the features changes. Near a fixed point S is N Σ, and after a jump of the means
-        by δ from the origin of the moments N δ δᵀ more. Last, the spacing of floating-point
-        numbers at the means, measured by Σ.
+        scaling of the features changes. The scatter is what the moments hold and, after a jump of
+        the means by δ from their origin, N δ δᵀ with both signs. Last, the spacing of
+        floating-point numbers at the means, measured by Σ.
         """
         covariances, means = components.covariances, components.means
         constants = means.shape[1] * _LOG_2_PI + np.abs(covariances.log_determinants)
         inverse_diagonals = covariances.inverse_diagonals
-        conditioning = np.sum(covariances.variances * inverse_diagonals, axis=1)
         shift = means - stats.origin
-        jump = np.sum(np.square(shift) * inverse_diagonals, axis=1)
+        jump = self.structure.outer(2.0 * stats.count[:, None] * shift, shift)
+        products = means.shape[1] * covariances.diagonal_product(stats.second_moment + jump)
         spacing = np.sum(np.square(EPS * means) * inverse_diagonals, axis=1)
         quadratic = covariances.inner_product(self._scatter_about(means, stats))
-        products = means.shape[1] * (conditioning + jump)
-        sizes = float(stats.count @ (constants + products)) + abs(quadratic)
+        sizes = float(stats.count @ constants) + products + abs(quadratic)
         return 0.5 * (EPS * sizes + float(stats.count @ spacing))
 
     def reference(self, X: Array, weights: Array, responsibilities: Array) -> GaussianComponents:

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from scipy.special import xlogy
 
-from em_toolkit.families.base import NEGLIGIBLE_SHARE, Family
+from em_toolkit.families.base import NEGLIGIBLE_RESPONSIBILITY, Family
 from em_toolkit.model import LatentVariableModel
 from em_toolkit.parameters import Parameters, real, simplex
 from em_toolkit.statistics import EPS, Array, IntArray, RandomSource
@@ -106,7 +106,7 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
         responsibilities /= total
         # So that products of what is left with weights and data do not underflow by halves, a
         # sum positive and its quotient zero.
-        responsibilities[responsibilities < NEGLIGIBLE_SHARE] = 0.0
+        responsibilities[responsibilities < NEGLIGIBLE_RESPONSIBILITY] = 0.0
         log_total = np.log(total)
         log_joint -= log_total
         log_evidence = np.where(impossible, -np.inf, (highest + log_total)[:, 0])
@@ -127,7 +127,7 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
         return log_weights + self.family.expected_log_density(params.components, stats)
 
     def log_prior(self, params: MixtureParameters[C]) -> float:
-        return self.family.log_prior(params.components)
+        return self.family.log_prior(params.components, params.weights > 0.0)
 
     def rounding_error(self, params: MixtureParameters[C], stats: Any) -> float:
         sizes = np.abs(xlogy(stats.count, params.weights)).sum()
@@ -148,9 +148,7 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
         components = self.family.reference(X, weights, weighted)
         n_components = responsibilities.shape[1]
         params = MixtureParameters(np.full(n_components, 1.0 / n_components), components)
-        stats = self.family.statistics(components, X, weighted)
-        # A prior's weight counts against that of all the data, however few rows are assigned.
-        return self.maximize(params, (weights.sum() / stats.count.sum()) * stats)
+        return self.maximize(params, self.family.statistics(components, X, weighted))
 
     def from_points(self, X: Array, points: IntArray, weights: Array) -> MixtureParameters[C]:
         """A component on each chosen row, of equal weights."""

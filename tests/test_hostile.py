@@ -1,0 +1,110 @@
+"""Hostile data: no bound falls, nothing is NaN, and every error names its cause."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from oracles import STRUCTURES, Data
+
+from benchmarks import hostile
+from em_toolkit import PPCA, GaussianMixture, PoissonMixture
+from em_toolkit.datasets import load_faithful
+from em_toolkit.engine.monitor import SAFETY
+from em_toolkit.estimators.mixture import MixtureEstimator
+
+# What may be wrong with data or a start, each naming what and where.
+CAUSES = [
+    r"Expected n_samples >= n_components but got n_components = \d+, n_samples = \d+",
+    r"Sample weights must contain at least one non-zero number",
+    r"component \d+ has variance \S+ in feature \d+, about a mean of \S+: all the rows that it",
+    r"the covariance of component \d+ is singular to rounding: within it, feature \d+ is a linear",
+    r"the noise variance is \S+: to rounding, the data lie in a subspace of \d+ dimensions",
+    r"feature \d+ is a combination of the others but for a noise of variance \S+",
+    r"the parameters overflowed: the squares of the data exceed the largest number. Scale the data",
+]
+REMEDIES = ["Try to decrease", "Use fewer components", "Expected n_samples", "Sample weights must"]
+
+
+@pytest.fixture
+def messages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What every failed fit from now on says, in full."""
+    said: list[str] = []
+
+    def listening(fit: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return fit(self, *args, **kwargs)
+            except ValueError as error:
+                said.append(str(error))
+                raise
+
+        return wrapped
+
+    for owner in (MixtureEstimator, PPCA):
+        monkeypatch.setattr(owner, "fit", listening(owner.fit))
+    return said
+
+
+@pytest.mark.parametrize("seed", [11, 12])
+def test_hostile_fits(seed: int, messages: list[str]) -> None:
+    report = hostile.run(60, seed=seed)
+    assert report.falls == []
+    assert report.not_finite == []
+    # No numpy warning, no other exception: it ended well, or with an error that is told below.
+    endings = {"converged", "max_iter", "collapsed"}
+    others = [outcome for outcome in report.outcomes if outcome not in endings]
+    assert all(outcome.startswith("error: ") for outcome in others)
+    assert sum(report.outcomes.values()) == 60
+    assert sum(report.outcomes[outcome] for outcome in others) == len(messages)
+    assert report.outcomes["converged"] > 10
+    assert len(messages) > 0
+    for message in messages:
+        assert any(re.search(cause, message) for cause in CAUSES), message
+        assert any(remedy in message for remedy in REMEDIES), message
+    # Half of what the monitor allows is a reserve; and the gauge did measure.
+    assert 0.05 < report.largest_error < SAFETY / 2
+
+
+# -- many rows that are alike ---------------------------------------------------------------------
+
+HASSELBLAD = np.array([162, 267, 271, 185, 111, 61, 27, 8, 3, 1])
+RNG = np.random.default_rng(0)
+ALIKE: dict[str, Data] = {
+    "counts in order": np.repeat(np.arange(10.0), 10 * HASSELBLAD)[:, None],
+    "counts in turn": np.tile(np.repeat(np.arange(10.0), HASSELBLAD), 10)[:, None],
+    "binary": RNG.integers(0, 2, (10_000, 2)).astype(float),
+    "binary in order": np.sort(RNG.integers(0, 2, (10_000, 2)).astype(float), axis=0),
+    "six points": np.repeat(
+        np.array([[0.0, 0], [1, 3], [2, 1], [100, 100], [101, 102], [103, 101]]), 2000, axis=0
+    ),
+    "geyser, repeated": np.repeat(load_faithful().data, 40, axis=0),
+    "geyser, repeated and sorted": np.sort(np.repeat(load_faithful().data, 40, axis=0), axis=0),
+    "four values": np.repeat(np.array([[0.3], [0.7], [9.1], [9.7]]), [6000, 2000, 1000, 1000], 0),
+}
+
+
+def all_models() -> Iterator[Any]:
+    settings: dict[str, Any] = {"max_iter": 10, "tol": 0.0, "random_state": 0}
+    for start in ("kmeans", "random"):
+        for structure in STRUCTURES:
+            yield GaussianMixture(
+                2, covariance_type=structure, reg_covar=1e-3, init_params=start, **settings
+            )
+        yield PoissonMixture(2, init_params=start, **settings)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("name", ALIKE)
+def test_roundings_of_many_equal_rows_do_not_add_up(name: str, monkeypatch: Any) -> None:
+    """Equal terms round in one direction: a plain sum of n of them errs by n roundings, and the
+    monitor would take that for a fall. The statement of the models does not grow with n."""
+    monkeypatch.setattr(sys.modules["em_toolkit.engine.em"], "Monitor", hostile._ErrorGauge)
+    for estimator in all_models():
+        hostile._ErrorGauge.largest = 0.0
+        estimator.fit(ALIKE[name])
+        assert hostile._ErrorGauge.largest < SAFETY / 2, estimator
