@@ -56,7 +56,7 @@ def test_a_start_far_away_comes_home(structure: str, distance: float) -> None:
     ours = GaussianMixture(2, **settings).fit(X)
     theirs = SklearnGaussianMixture(2, **settings).fit(X)
     assert ours.converged_
-    assert ours.score(X) == pytest.approx(theirs.score(X), abs=1e-6)
+    assert ours.score(X) > theirs.score(X) - 1e-6
 
 
 def test_a_dead_component_has_no_prior() -> None:
