@@ -99,12 +99,15 @@ DATA: list[Callable[[Rng, int, int], Array]] = [
 
 
 def gaussian_mixture(rng: Rng, X: Array, seed: int) -> Any:
-    n = X.shape[0]
-    n_components = (
-        n - int(rng.integers(2))
-        if rng.random() < 0.15 and n < 25
-        else 1 + int(rng.integers(min(8, n)))
-    )
+    n, d = X.shape
+    near_n = rng.random() < 0.15 and n < 25
+    n_components = n - int(rng.integers(2)) if near_n else 1 + int(rng.integers(min(8, n)))
+    start: dict[str, Any] = {}
+    if rng.random() < 0.2:
+        start["means_init"] = 10.0 ** rng.uniform(0, 9) * rng.standard_normal((n_components, d))
+    if rng.random() < 0.2:
+        weights = rng.dirichlet(np.ones(n_components)) * (rng.random(n_components) > 0.2)
+        start["weights_init"] = (weights + 1e-300) / np.sum(weights + 1e-300)
     return GaussianMixture(
         n_components,
         covariance_type=rng.choice(["full", "tied", "diag", "spherical"]),
@@ -113,6 +116,8 @@ def gaussian_mixture(rng: Rng, X: Array, seed: int) -> Any:
         max_iter=int(rng.integers(1, 300)),
         tol=rng.choice([0.0, 1e-8, 1e-3]),
         random_state=seed,
+        warm_start=bool(rng.random() < 0.2),
+        **start,
     )
 
 
@@ -188,10 +193,14 @@ def _run_one(index: int, rng: Rng, report: Report) -> None:
     if kind == "ppca" and X.shape[1] == 1:
         X = np.hstack([X, X**2])
     estimator = makers[kind](rng, X, index)
+    if rng.random() < 0.15:
+        X = X.astype(np.float32)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             estimator.fit(X, sample_weight=sample_weight)
+            if getattr(estimator, "warm_start", False):
+                estimator.fit(X + rng.choice([0.0, 1.0, 1e6]), sample_weight=sample_weight)
         except ELBODecreaseError as error:
             report.falls.append(f"fit {index} ({make.__name__}, {estimator}): {error}")
             return
