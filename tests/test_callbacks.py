@@ -165,7 +165,7 @@ def test_stopping_an_iteration_leaves_the_other_starts(X: Data) -> None:
     estimator = GaussianMixture(3, init_params="random", n_init=3, random_state=0)
     estimator.set_callbacks(Recorder(stop=("iteration", 1))).fit(X)
     assert [restart.n_iter for restart in estimator.restarts_] == [2, 2, 2]
-    assert {restart.status for restart in estimator.restarts_} == {str(Status.STOPPED)}
+    assert {restart.status for restart in estimator.restarts_} == {Status.STOPPED}
 
 
 def test_stopping_a_start_leaves_no_others(X: Data) -> None:
