@@ -1,27 +1,24 @@
-"""The loop, its stopping rule, restarts, blocks of rows and the ledger."""
+"""The loop: the order of its steps, when it stops, interruption and collapse."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
-from oracles import STRUCTURES, Data, clusters, gaussian_log_densities, mixture_log_density
+from oracles import Data, gaussian_log_densities, mixture_log_density
 from scipy.special import logsumexp
 from scipy.stats import norm
+from starts import FAITHFUL, faithful_start, gaussian_mixture, poisson
 
 import em_toolkit
-from em_toolkit import Status, Trace
-from em_toolkit.datasets import load_faithful
-from em_toolkit.engine import Fit, Restart, Rows, best_of
+from em_toolkit import Status
+from em_toolkit.engine import Fit, Rows
 from em_toolkit.engine.em import em
-from em_toolkit.estimators.gaussian_mixture import STRUCTURES as CLASSES
 from em_toolkit.families import (
     FullCovariances,
     Gaussian,
@@ -29,22 +26,8 @@ from em_toolkit.families import (
     Poisson,
     PoissonRates,
 )
-from em_toolkit.models import Mixture, MixtureParameters, PPCAParameters, ProbabilisticPCA
-from em_toolkit.parameters import CollapseError, Parameters
-
-FAITHFUL: Data = load_faithful().data
-
-
-def faithful_start(structure: str = "full") -> MixtureParameters[GaussianComponents]:
-    """Two components: far from the maximum, so that there is a way to go."""
-    covariances = CLASSES[structure].alike(np.cov(FAITHFUL.T), 2)
-    means = np.array([[3.0, 60.0], [4.0, 75.0]])
-    return MixtureParameters(np.array([0.5, 0.5]), GaussianComponents(means, covariances))
-
-
-def gaussian_mixture(structure: str = "full") -> Mixture[GaussianComponents]:
-    return Mixture(Gaussian(CLASSES[structure]))
-
+from em_toolkit.models import Mixture, MixtureParameters
+from em_toolkit.parameters import CollapseError
 
 # -- the order of steps ---------------------------------------------------------------------------
 
@@ -353,10 +336,6 @@ def test_a_start_without_density_raises(matrix: Data, message: str) -> None:
         em(gaussian_mixture(), start, Rows(FAITHFUL))
 
 
-def poisson(weights: list[float], rates: list[list[float]]) -> MixtureParameters[PoissonRates]:
-    return MixtureParameters(np.array(weights), PoissonRates(np.array(rates)))
-
-
 def test_a_start_that_gives_a_row_no_probability_raises() -> None:
     start = poisson([0.5, 0.5], [[1.0, 0.0], [3.0, 0.0]])
     with pytest.raises(CollapseError, match="no probability"):
@@ -378,255 +357,3 @@ def test_a_row_that_loses_its_probability_later_ends_the_fit() -> None:
     assert "no probability" in fit.cause
     assert fit.params is start
     assert len(fit.trace) == 1
-
-
-# -- restarts -------------------------------------------------------------------------------------
-
-
-def some_fit(bound: float, status: Status = Status.CONVERGED) -> Fit[Any]:
-    columns = {item.name: np.array([bound]) for item in fields(Trace)}
-    columns["iteration"], columns["half_step"] = np.array([4]), np.array(["E"])
-    columns["log_prior"] = np.zeros(1)
-    return Fit(Parameters(), Trace(**columns), status)
-
-
-def run_all(outcomes: list[Fit[Any] | BaseException]) -> tuple[Fit[Any], list[Restart], list[int]]:
-    """Restarts that end as told; and in which order they were started and run."""
-    order: list[int] = []
-
-    def start(index: int) -> Callable[[], Any]:
-        def begin() -> Any:
-            order.append(index)
-            return index
-
-        return begin
-
-    def run(index: Any) -> Fit[Any]:
-        order.append(index)
-        outcome = outcomes[index]
-        if isinstance(outcome, BaseException):
-            raise outcome
-        return outcome
-
-    best, account = best_of((start(i) for i in range(len(outcomes))), run)
-    return best, account, order
-
-
-def test_the_best_start_is_kept_and_all_are_told_of() -> None:
-    fits: list[Any] = [some_fit(-3.0), some_fit(-1.0, Status.MAX_ITER), some_fit(-2.0)]
-    best, account, order = run_all(fits)
-    assert best is fits[1]
-    assert [restart.bound for restart in account] == [-3.0, -1.0, -2.0]
-    assert [restart.status for restart in account] == [fit.status for fit in fits]
-    assert [restart.n_iter for restart in account] == [4, 4, 4]
-    # A start is not made before its turn.
-    assert order == [0, 0, 1, 1, 2, 2]
-
-
-def test_of_equal_starts_the_first_is_kept() -> None:
-    fits: list[Any] = [some_fit(-1.0), some_fit(-1.0)]
-    assert run_all(fits)[0] is fits[0]
-
-
-@pytest.mark.parametrize("first", [True, False])
-def test_a_collapsed_fit_is_never_preferred(first: bool) -> None:
-    """Near a singularity the bound is as high as one likes."""
-    good, collapsed = some_fit(-5.0), some_fit(100.0, Status.COLLAPSED)
-    best, account, _ = run_all([collapsed, good] if first else [good, collapsed])
-    assert best is good
-    assert 100.0 in [restart.bound for restart in account]
-
-
-def test_of_collapsed_fits_the_best_is_kept() -> None:
-    fits: list[Any] = [some_fit(b, Status.COLLAPSED) for b in (1.0, 3.0, 2.0)]
-    assert run_all(fits)[0] is fits[1]
-
-
-def test_failed_starts_are_recorded() -> None:
-    good = some_fit(-1.0)
-    best, account, _ = run_all([CollapseError("component 7 is flat"), good])
-    assert best is good
-    assert np.isnan(account[0].bound)
-    assert account[0].status is Status.FAILED
-    assert account[0].cause == "component 7 is flat"
-    assert account[1].bound == -1.0
-
-
-def test_if_all_starts_fail_the_first_cause_is_raised() -> None:
-    with pytest.raises(CollapseError, match="the first"):
-        run_all([CollapseError("the first"), CollapseError("the second")])
-
-
-def test_other_errors_are_not_swallowed() -> None:
-    with pytest.raises(ZeroDivisionError):
-        run_all([some_fit(-1.0), ZeroDivisionError()])
-
-
-def test_an_interrupted_start_is_the_last() -> None:
-    fits: list[Any] = [some_fit(-1.0), some_fit(-2.0, Status.INTERRUPTED), some_fit(5.0)]
-    best, account, order = run_all(fits)
-    assert best is fits[0]
-    assert len(account) == 2
-    assert 2 not in order
-
-
-def test_an_interruption_between_starts_keeps_the_best() -> None:
-    fits: list[Any] = [some_fit(-1.0), KeyboardInterrupt(), some_fit(5.0)]
-    best, account, order = run_all(fits)
-    assert best is fits[0]
-    assert account[1].status is Status.INTERRUPTED
-    assert np.isnan(account[1].bound)
-    assert 2 not in order
-    with pytest.raises(KeyboardInterrupt):
-        run_all([KeyboardInterrupt(), some_fit(5.0)])
-
-
-# -- blocks and passes ----------------------------------------------------------------------------
-
-
-def blocked_cases() -> Iterator[Any]:
-    rng = np.random.default_rng(3)
-    X = clusters(rng, 300, 3, 2)
-    for structure in STRUCTURES:
-        covariances = CLASSES[structure].alike(np.cov(X.T), 2)
-        start = MixtureParameters(
-            np.array([0.4, 0.6]), GaussianComponents(X[:2].copy(), covariances)
-        )
-        yield pytest.param(gaussian_mixture(structure), start, X, id=structure)
-    counts = rng.poisson(rng.choice([2.0, 9.0], (300, 1)), (300, 2)).astype(float)
-    yield pytest.param(
-        Mixture(Poisson()), poisson([0.5, 0.5], [[1.0, 2.0], [6.0, 5.0]]), counts, id="poisson"
-    )
-    loadings = rng.standard_normal((3, 2))
-    yield pytest.param(ProbabilisticPCA(), PPCAParameters(X[0], loadings, 1.0), X, id="ppca")
-
-
-@pytest.mark.parametrize(("model", "start", "X"), list(blocked_cases()))
-def test_the_size_of_blocks_changes_nothing(model: Any, start: Any, X: Data) -> None:
-    weights = np.random.default_rng(4).uniform(0.1, 3.0, X.shape[0])
-    fits = [
-        em(model, start, Rows(X, weights, block_size=size), max_iter=10, tol=0.0)
-        for size in (300, 1, 7, 128, 299, 10**6)
-    ]
-    # At unit scale, where 1e-13 is some hundred roundings: EM contracts, and adds none.
-    for fit in fits[1:]:
-        np.testing.assert_allclose(
-            fit.params.to_vector(), fits[0].params.to_vector(), rtol=1e-13, atol=1e-13
-        )
-        np.testing.assert_allclose(fit.trace.elbo, fits[0].trace.elbo, rtol=1e-13)
-        size = np.abs(fits[0].trace.elbo).max()
-        np.testing.assert_allclose(fit.trace.kl, fits[0].trace.kl, rtol=0.0, atol=1e-13 * size)
-
-
-class CountedBlocks:
-    """Blocks, and how often they were asked for."""
-
-    def __init__(self, rows: Rows) -> None:
-        self.rows, self.n_passes, self.n_blocks = rows, 0, 0
-
-    def __iter__(self) -> Iterator[Any]:
-        self.n_passes += 1
-        for block in self.rows:
-            self.n_blocks += 1
-            yield block
-
-
-class CountedMixture(Mixture[Any]):
-    n_densities = 0
-
-    def posterior(self, params: Any, X: Data) -> Any:
-        self.n_densities += X.shape[0]
-        return super().posterior(params, X)
-
-
-def test_the_ledger_costs_no_pass_over_the_data() -> None:
-    blocks, model = CountedBlocks(Rows(FAITHFUL, block_size=100)), CountedMixture(Gaussian())
-    fit = em(model, faithful_start(), blocks, max_iter=9, tol=0.0)
-    assert len(fit.trace) == 19
-    assert blocks.n_passes == fit.trace.n_iter + 1 == 10
-    assert blocks.n_blocks == 30
-    assert model.n_densities == 10 * 272
-
-
-def test_blocks_are_of_doubles_in_the_order_of_the_rows() -> None:
-    X = np.asfortranarray(np.arange(20, dtype=np.float32).reshape(10, 2))
-    weights = np.arange(10, dtype=np.float32)
-    blocks = list(Rows(X, weights, block_size=4))
-    assert [block.X.shape[0] for block in blocks] == [4, 4, 2]
-    for block in blocks:
-        assert block.X.dtype == block.weights.dtype == np.float64
-        assert block.X.flags.c_contiguous
-    np.testing.assert_array_equal(np.concatenate([block.X for block in blocks]), X)
-    np.testing.assert_array_equal(np.concatenate([block.weights for block in blocks]), weights)
-    np.testing.assert_array_equal(next(iter(Rows(X))).weights, np.ones(10))
-
-
-def test_statistics_about_unlike_origins_do_not_add() -> None:
-    family = Gaussian()
-    components = faithful_start().components
-    moved = GaussianComponents(components.means + 1.0, components.covariances)
-    responsibilities = np.full((272, 2), 0.5)
-    stats = family.statistics(components, FAITHFUL, responsibilities)
-    with pytest.raises(ValueError, match="one origin"):
-        stats + family.statistics(moved, FAITHFUL, responsibilities)
-    double = stats + stats
-    np.testing.assert_array_equal(double.second_moment, (2 * stats).second_moment)
-    np.testing.assert_array_equal(double.origin, stats.origin)
-
-
-# -- the ledger -----------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def trace() -> Trace:
-    return em(gaussian_mixture(), faithful_start(), Rows(FAITHFUL), max_iter=6, tol=0.0).trace
-
-
-def test_the_ledger_adds_up(trace: Trace) -> None:
-    np.testing.assert_allclose(trace.elbo, trace.energy + trace.entropy, rtol=1e-15)
-    assert not trace.log_prior.any()
-    # What an M-step gains is not entropy, and the next E-step keeps the evidence of its parameters.
-    after_m = ~trace.after_e_step
-    np.testing.assert_array_equal(trace.entropy[after_m], trace.entropy[:-1:2])
-    np.testing.assert_array_equal(trace.log_evidence[after_m], trace.log_evidence[2::2])
-    assert (trace.kl[after_m] > 0.0).all()
-    assert (np.diff(trace.elbo) > 0.0).all()
-    assert (np.diff(trace.seconds) >= 0.0).all()
-
-
-def test_the_ledger_as_a_frame(trace: Trace) -> None:
-    frame = trace.to_frame()
-    assert isinstance(frame, pd.DataFrame)
-    assert list(frame.columns) == [item.name for item in fields(Trace)]
-    assert len(frame) == len(trace) == 13
-    for name in frame.columns:
-        np.testing.assert_array_equal(frame[name], getattr(trace, name))
-    assert frame["elbo"].dtype == np.float64
-    assert np.issubdtype(frame["iteration"].dtype, np.integer)
-    # The frame is the reader's own.
-    frame.loc[0, "elbo"] = 0.0
-    assert trace.elbo[0] != 0.0
-
-
-def test_the_ledger_cannot_be_written_to(trace: Trace) -> None:
-    for item in fields(Trace):
-        with pytest.raises(ValueError, match="read-only"):
-            getattr(trace, item.name)[0] = 0
-
-
-def test_the_ledger_in_words(trace: Trace) -> None:
-    words = str(trace)
-    bounds = trace.bounds
-    assert "6 iterations" in words
-    for number in (bounds[0], bounds[-1], trace.energy[-1], trace.entropy[-1]):
-        assert f"{number:.6f}" in words
-    assert f"{bounds[-1] - bounds[0]:.3g}" in words
-    assert f"{trace.kl[1]:.3g} at the first, {trace.kl[-2]:.3g} at the last" in words
-    assert "prior" not in words
-    assert len(words.splitlines()) <= 6
-
-
-def test_the_ledger_of_no_iteration_in_words() -> None:
-    fit = em(gaussian_mixture(), faithful_start(), Rows(FAITHFUL), max_iter=0)
-    assert "0 iterations" in str(fit.trace)
-    assert "nan" not in str(fit.trace)
