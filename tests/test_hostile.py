@@ -108,3 +108,33 @@ def test_roundings_of_many_equal_rows_do_not_add_up(name: str, monkeypatch: Any)
         hostile._ErrorGauge.largest = 0.0
         estimator.fit(ALIKE[name])
         assert hostile._ErrorGauge.largest < SAFETY / 2, estimator
+
+
+# -- starts whose weights sum to one but for rounding ---------------------------------------------
+
+FAITHFUL: Data = load_faithful().data
+
+
+@pytest.mark.parametrize("excess", [9e-9, -9e-9])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_given_weights_need_not_sum_to_one_exactly(excess: float, dtype: Any) -> None:
+    """At a maximum an M-step gains nothing, and would lose what the weights had too much."""
+    best = GaussianMixture(2, random_state=0, tol=1e-14, max_iter=1000).fit(FAITHFUL)
+    weights = (best.weights_ * (1.0 + excess)).astype(dtype)
+    again = GaussianMixture(
+        2, weights_init=weights, means_init=best.means_, precisions_init=best.precisions_
+    ).fit(FAITHFUL)
+    np.testing.assert_allclose(again.weights_, best.weights_, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("n_components", range(2, 9))
+def test_a_warm_start_from_attributes_in_single_precision(n_components: int) -> None:
+    """A fit to float32 data keeps its weights in float32, rounded one by one."""
+    X = FAITHFUL.astype(np.float32)
+    settings: dict[str, Any] = {"tol": 1e-9, "max_iter": 2000, "warm_start": True}
+    for mixture in (
+        GaussianMixture(n_components, random_state=0, **settings),
+        PoissonMixture(n_components, random_state=0, **settings),
+    ):
+        bound = mixture.fit(X).lower_bound_
+        assert mixture.fit(X).lower_bound_ == pytest.approx(bound, rel=1e-6)

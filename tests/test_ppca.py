@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from em_toolkit import PPCA
 from em_toolkit.engine import Rows
-from em_toolkit.models import ProbabilisticPCA
+from em_toolkit.models import PPCAParameters, ProbabilisticPCA
 
 IRIS: Data = load_iris().data
 SOLVERS = ["closed_form", "em"]
@@ -252,6 +252,27 @@ def test_moments_of_samples() -> None:
     assert np.square(residuals).mean() == pytest.approx(noise, rel=5 * np.sqrt(2 / (4 * n)))
     with pytest.raises(ValueError, match="at least one sample"):
         fit.sample(0)
+
+
+@pytest.mark.parametrize("n_components", [1, 2, 3])
+def test_free_parameters_are_counted_without_rotations(n_components: int) -> None:
+    """The number of directions in which the mean and the covariance can go."""
+    params = PPCAParameters(
+        np.ones(5), np.random.default_rng(11).standard_normal((5, n_components)), 0.7
+    )
+
+    def density(vector: Data) -> Data:
+        moved = params.from_vector(vector)
+        covariance = moved.loadings @ moved.loadings.T + moved.noise_variance * np.eye(5)
+        return np.concatenate([moved.mean, covariance.ravel()])
+
+    vector, step = params.to_vector(), 1e-5
+    moves = step * np.eye(vector.size)
+    jacobian = [(density(vector + move) - density(vector - move)) / (2 * step) for move in moves]
+    # Differences err by 1e-10; the directions that there are have slopes of 0.1 and more.
+    rank = np.linalg.matrix_rank(jacobian, tol=1e-6)
+    assert ProbabilisticPCA().n_parameters(params) == rank
+    assert vector.size - rank == n_components * (n_components - 1) // 2
 
 
 # -- compression ----------------------------------------------------------------------------------
