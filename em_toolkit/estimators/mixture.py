@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar, Self
@@ -71,6 +72,11 @@ class MixtureEstimator(DensityMixin, EMEstimator):
     def _shapes(self, n_features: int) -> dict[str, tuple[int, ...]]:
         """The shapes of the fitted attributes from which `_parameters` is made."""
 
+    def _last_parameters(self) -> MixtureParameters[Any]:
+        """Where a warm start begins. Weights kept in single precision do not sum to one."""
+        params = self._parameters()
+        return replace(params, weights=params.weights / params.weights.sum())
+
     def _parameters_to_sample(self) -> MixtureParameters[Any]:
         """The parameters that `sample` draws from."""
         return self._parameters()
@@ -124,7 +130,7 @@ class MixtureEstimator(DensityMixin, EMEstimator):
         continues = self.warm_start and hasattr(self, "converged_")
         if continues:
             self._check_continues(X.shape[1])
-            starts: list[Callable[[], MixtureParameters[Any]]] = [self._parameters]
+            starts: list[Callable[[], MixtureParameters[Any]]] = [self._last_parameters]
         else:
             random_state = check_random_state(self.random_state)
 
@@ -356,4 +362,6 @@ def check_weights(weights: Any, n_components: int) -> Data:
             "The parameter 'weights' should be normalized, but got sum(weights) = "
             f"{weights.sum():.5f}"
         )
-    return np.asarray(weights, dtype=np.float64)
+    # What is left to a sum of one is a fall of the bound when the first M-step takes it away.
+    doubles = np.asarray(weights, dtype=np.float64)
+    return np.asarray(doubles / doubles.sum())
