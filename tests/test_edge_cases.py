@@ -12,7 +12,7 @@ from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 
-from em_toolkit import ELBODecreaseError, GaussianMixture, PoissonMixture, Rows
+from em_toolkit import PPCA, ELBODecreaseError, GaussianMixture, PoissonMixture, Rows
 from em_toolkit.engine.em import em
 from em_toolkit.families import (
     FullCovariances,
@@ -192,3 +192,14 @@ def test_a_bound_that_is_no_number_is_a_fall() -> None:
     params, rows = _case()
     with pytest.raises(ELBODecreaseError):
         em(NoEnergy(Gaussian()), params, rows)
+
+
+@pytest.mark.parametrize("solver", ["closed_form", "em"])
+def test_ppca_does_not_take_the_rounding_of_far_data_for_noise(solver: str) -> None:
+    rng = np.random.default_rng(0)
+    plane = rng.standard_normal((60, 2)) @ rng.standard_normal((2, 5))
+    with pytest.raises(ValueError, match="lost in rounding"):
+        PPCA(2, solver=solver, random_state=0).fit(plane + 1e3)
+    noisy = plane + 1e3 + 1e-3 * rng.standard_normal((60, 5))
+    fit = PPCA(2, solver=solver, random_state=0).fit(noisy)
+    assert fit.score(noisy) == pytest.approx(fit.lower_bound_, abs=1e-6)

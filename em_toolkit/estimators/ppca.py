@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar, Self
@@ -25,6 +26,7 @@ from em_toolkit.models.probabilistic_pca import (
     compress,
     random_start,
 )
+from em_toolkit.parameters import CollapseError
 from em_toolkit.statistics import Array
 
 
@@ -171,6 +173,11 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
 
         self.n_components_ = self._checked_n_components(block)
         self.n_samples_ = X.shape[0]
+        try:
+            # Where the data lie: the fit itself sees them centred, and their rounding as noise.
+            replace(closed_form(block, self.n_components_), mean=center).check()
+        except CollapseError as error:
+            raise ValueError(f"{self._collapse_message} Seen: {error}") from None
         total_variance = float(block.weights @ np.square(block.X).sum(axis=1) / weights.sum())
         attributes = partial(
             _attributes_of, center=center, total_variance=total_variance, dtype=X.dtype
