@@ -1,14 +1,10 @@
 """What a component of a mixture can be: a density, its statistics and its maximizer."""
 
+from em_toolkit.families.axis_aligned_covariances import DiagonalCovariances, SphericalCovariances
 from em_toolkit.families.base import Family
-from em_toolkit.families.covariance import (
-    Covariances,
-    DiagonalCovariances,
-    FullCovariances,
-    SphericalCovariances,
-    TiedCovariances,
-)
+from em_toolkit.families.covariance import Covariances
 from em_toolkit.families.gaussian import Gaussian, GaussianComponents, GaussianStatistics
+from em_toolkit.families.matrix_covariances import FullCovariances, TiedCovariances
 from em_toolkit.families.poisson import Poisson, PoissonRates, PoissonStatistics
 
 __all__ = [

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from em_toolkit.families.base import ComponentStatistics, Family, present, total_responsibilities
-from em_toolkit.families.covariance import Covariances, FullCovariances
+from em_toolkit.families.covariance import Covariances
+from em_toolkit.families.matrix_covariances import FullCovariances
 from em_toolkit.parameters import Parameters
 from em_toolkit.priors import ScatterPrior
 from em_toolkit.statistics import (

@@ -1,0 +1,169 @@
+"""Covariance structures without off-diagonal entries: diagonal and spherical."""
+
+from __future__ import annotations
+
+from abc import ABC
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+
+from em_toolkit.families.covariance import Covariances, divisor
+from em_toolkit.parameters import positive, size
+from em_toolkit.statistics import Array, RandomSource, sum_of_products
+
+
+class _AxisAlignedCovariances(Covariances, ABC):
+    """Matrices without off-diagonal entries; the variances are all there is."""
+
+    @property
+    def n_components(self) -> int:
+        return self.values.shape[0]
+
+    @property
+    def n_parameters(self) -> int:
+        return self.values.size
+
+    @cached_property
+    def standard_deviations(self) -> Array:
+        """Of shape (n_components, n_features)."""
+        return np.sqrt(self.variances)
+
+    @property
+    def inverse_diagonals(self) -> Array:
+        return 1.0 / self.variances
+
+    @cached_property
+    def log_determinants(self) -> Array:
+        return np.asarray(np.log(self.variances).sum(axis=1))
+
+    def whiten(self, deviations: Array, component: int) -> Array:
+        deviations /= self.standard_deviations[component]
+        return deviations
+
+    def draw(self, n_rows: int, component: int, rng: RandomSource) -> Array:
+        noise = rng.standard_normal(size=(n_rows, self.n_features))
+        return np.asarray(noise * self.standard_deviations[component])
+
+    def inner_product(self, scatter: Array) -> float:
+        return float(np.sum(scatter / self.values))
+
+    def diagonal_product(self, scatter: Array) -> float:
+        return self.inner_product(scatter)
+
+    def check_rank(self) -> None:
+        """Positive variances are enough."""
+
+    @property
+    def public(self) -> Array:
+        return self.values
+
+    @property
+    def precisions_cholesky(self) -> Array:
+        return np.asarray(1.0 / np.sqrt(self.public))
+
+    @property
+    def precisions(self) -> Array:
+        return np.asarray(1.0 / self.public)
+
+    @classmethod
+    def complaint_about_precisions(cls, precisions: Array) -> str:
+        return "" if (precisions > 0.0).all() else "positive"
+
+    @classmethod
+    def from_precisions(cls, precisions: Array, n_components: int, n_features: int) -> Self:
+        return cls.from_public(1.0 / precisions, n_components, n_features)
+
+    @classmethod
+    def from_precisions_cholesky(cls, factors: Array, n_components: int, n_features: int) -> Self:
+        return cls.from_public(1.0 / np.square(factors), n_components, n_features)
+
+
+@dataclass(frozen=True, eq=False)
+class DiagonalCovariances(_AxisAlignedCovariances):
+    """A variance for each component and feature: values of shape (n_components, n_features)."""
+
+    values: Array = positive()
+
+    @property
+    def n_features(self) -> int:
+        return self.values.shape[1]
+
+    @property
+    def variances(self) -> Array:
+        return self.values
+
+    @classmethod
+    def outer(cls, left: Array, right: Array) -> Array:
+        return left * right
+
+    @classmethod
+    def second_moment(cls, X: Array, origin: Array, responsibilities: Array) -> Array:
+        moment = np.empty(origin.shape)
+        for k, point in enumerate(origin):
+            moment[k] = sum_of_products(responsibilities[:, k, None], np.square(X - point))[0]
+        return moment
+
+    @classmethod
+    def identity_scatter(cls, n_components: int, n_features: int) -> Array:
+        return np.ones((n_components, n_features))
+
+    @classmethod
+    def from_scatter(cls, scatter: Array, count: Array, n_features: int) -> Self:
+        return cls(scatter / divisor(count)[:, None])
+
+    @classmethod
+    def alike(cls, matrix: Array, n_components: int) -> Self:
+        return cls(np.tile(np.diagonal(matrix), (n_components, 1)))
+
+    @classmethod
+    def from_public(cls, values: Array, n_components: int, n_features: int) -> Self:
+        return cls(values)
+
+
+@dataclass(frozen=True, eq=False)
+class SphericalCovariances(_AxisAlignedCovariances):
+    """A variance for each component: values of shape (n_components, 1)."""
+
+    values: Array = positive()
+    dimension: int = size()
+
+    @property
+    def n_features(self) -> int:
+        return self.dimension
+
+    @property
+    def variances(self) -> Array:
+        return np.broadcast_to(self.values, (self.n_components, self.dimension))
+
+    @classmethod
+    def outer(cls, left: Array, right: Array) -> Array:
+        return np.sum(left * right, axis=1, keepdims=True)
+
+    @classmethod
+    def second_moment(cls, X: Array, origin: Array, responsibilities: Array) -> Array:
+        return DiagonalCovariances.second_moment(X, origin, responsibilities).sum(
+            axis=1, keepdims=True
+        )
+
+    @classmethod
+    def identity_scatter(cls, n_components: int, n_features: int) -> Array:
+        return np.full((n_components, 1), float(n_features))
+
+    @classmethod
+    def from_scatter(cls, scatter: Array, count: Array, n_features: int) -> Self:
+        return cls(scatter / (n_features * divisor(count)[:, None]), n_features)
+
+    @classmethod
+    def alike(cls, matrix: Array, n_components: int) -> Self:
+        n_features = matrix.shape[0]
+        return cls(np.full((n_components, 1), np.trace(matrix) / n_features), n_features)
+
+    @classmethod
+    def from_public(cls, values: Array, n_components: int, n_features: int) -> Self:
+        return cls(values[:, None], n_features)
+
+    @property
+    def public(self) -> Array:
+        return self.values[:, 0]
