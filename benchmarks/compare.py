@@ -1,238 +1,233 @@
-"""em_toolkit.GaussianMixture against scikit-learn's: the same start, the same iterations.
+"""em_toolkit.GaussianMixture beside scikit-learn, oneDAL, pomegranate and R's mclust.
 
-    python -m benchmarks.compare [--quick]
+    python -m benchmarks.compare [--quick] [--peers FOLDER] [--out FOLDER] [--limit SECONDS]
 
-Both estimators start from the same given weights, means and precisions, make the same number of
-iterations (``tol=0``) at ``reg_covar=0``, where the two define the same path, and take turns, so
-that what else the machine does hits both. A time is that of the whole ``fit``, validation
-included, divided by the iterations. That is fair, since both run the same steps: n iterations are
-n M-steps and n + 1 E-steps, the last of which gives scikit-learn its labels and em_toolkit the
-evidence of the parameters it returns. It is a little more than an iteration of a long fit costs.
-Where other work shares the cores, waiting BLAS threads distort the times of both:
-``OPENBLAS_NUM_THREADS=1`` is then the fairer comparison.
+It takes those that are installed, says how to install the others (``python -m
+benchmarks.peers.install``), prints a table and writes it with a picture to benchmarks/results.
 
-The log-likelihoods, each by the estimator's own ``score``, check that both did the same work: if
-they differ by more than rounding, the difference is marked, and the exit code is 1.
+Each program runs in a process of its own, on the same data from the same weights, means and
+covariances, without regularization, for the same number of M-steps; they take turns in an order
+that rotates, so that what else the machine does hits all. All may use all cores. A time is that of
+the whole fit from the start given, the library's own validation included, divided by its
+iterations: a little more than an iteration of a long fit costs. n iterations are n M-steps, and
+n + 1 E-steps in em_toolkit and scikit-learn (the last gives the one the evidence of the parameters
+it returns, the other its labels) and in mclust; oneDAL and pomegranate make n.
+
+That all did the same is checked by the log-likelihood of what they return, by scipy's normal
+density: what differs from scikit-learn's by more than rounding is marked, and the exit code is 1.
+Memory is the peak of the process during a fit above what it held just before, the data included.
+The last column is the share of the machine's rate of matrix products, measured in the same run,
+that the products of an iteration would have at this time (see `benchmarks.roofline`).
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import platform
 import sys
-import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-import scipy
-import sklearn
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
-from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
+from benchmarks.machine import machine
+from benchmarks.peers.session import (
+    ENVIRONMENTS,
+    OURS,
+    SCIKIT_LEARN,
+    Peer,
+    all_peers,
+)
+from benchmarks.race import Race, Result, race
+from benchmarks.report import folder_of, parser_of, plain_numbers, table, three_digits, write
+from benchmarks.roofline import floor, multiplication_rate
+from benchmarks.workload import Case
 
-import em_toolkit
-from em_toolkit.statistics import Array
-
-# Of the log-likelihood per row, relative: far above the rounding of a sum of this many rows, far
-# below what a change of the algorithm does in a few iterations.
-SAME = 1e-10
-
-
-@dataclass(frozen=True)
-class Case:
-    """One line of the table.
-
-    Parameters
-    ----------
-    n_rows, n_features, n_components : int
-    covariance_type : {"full", "tied", "diag", "spherical"}
-    n_iter : int
-        Iterations of a fit.
-    n_runs : int
-        Fits of each estimator, of whose times the median is taken.
-    """
-
-    n_rows: int
-    n_features: int
-    n_components: int
-    covariance_type: str
-    n_iter: int
-    n_runs: int = 5
-
-    def quick(self) -> Case:
-        """Fewer rows, iterations and runs: to see that everything works."""
-        return replace(self, n_rows=self.n_rows // 10 + 2_000, n_iter=2, n_runs=3)
-
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CASES = [
-    Case(200_000, 2, 5, "full", n_iter=8),
-    Case(200_000, 10, 10, "full", n_iter=4),
-    Case(200_000, 10, 10, "tied", n_iter=4),
-    Case(200_000, 10, 10, "spherical", n_iter=4),
-    Case(100_000, 32, 16, "full", n_iter=3),
-    Case(20_000, 128, 8, "full", n_iter=3),
-    Case(200_000, 32, 64, "diag", n_iter=2),
+    Case(200_000, 2, 5, "full"),
+    Case(200_000, 10, 10, "full"),
+    Case(100_000, 32, 16, "full"),
+    Case(20_000, 128, 8, "full"),
+    Case(200_000, 10, 10, "tied"),
+    Case(200_000, 32, 64, "tied"),
+    Case(200_000, 10, 10, "diag"),
+    Case(200_000, 32, 64, "diag"),
+    Case(200_000, 10, 10, "spherical"),
+    Case(200_000, 32, 64, "spherical"),
+]
+
+HEADER = [
+    "rows × features, components, covariance",
+    "program",
+    "ms per iteration",
+    "÷ em_toolkit",
+    "(range)",
+    "log-likelihood per row",
+    "− scikit-learn",
+    "peak MB",
+    "of the roofline",
 ]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """The fits of one case.
+class Comparison:
+    """The cases that were run, and on what.
 
     Parameters
     ----------
-    case : Case
-    ours, theirs : ndarray of shape (n_runs,)
-        Milliseconds per iteration of em_toolkit and of scikit-learn.
-    our_score, their_score : float
-        Log-likelihood in nats per row.
+    host : str
+        The machine and the versions.
+    races : list of Race
+    rate : float
+        Operations a second in a product of matrices.
+    missing : list of Peer
+        Those that are not installed.
     """
 
-    case: Case
-    ours: Array
-    theirs: Array
-    our_score: float
-    their_score: float
+    host: str
+    races: list[Race]
+    rate: float
+    missing: list[Peer]
 
     @property
-    def is_same(self) -> bool:
-        """Whether both reached the same likelihood, to rounding."""
-        return abs(self.our_score - self.their_score) <= SAME * max(1.0, abs(self.their_score))
+    def results(self) -> list[Result]:
+        """Of all cases."""
+        return [result for entry in self.races for result in entry.results]
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether all programs did the same in all cases."""
+        return all(entry.is_sound for entry in self.races)
+
+    def markdown(self) -> str:
+        """The machine, the table, and what the table does not say."""
+        lines = [line for entry in self.races for line in _lines(entry, self.rate)]
+        remarks = "\n".join(f"- {remark}" for remark in self._remarks())
+        return f"{self.host}\n\n{table(HEADER, lines)}\n\n{remarks}\n"
+
+    def _remarks(self) -> list[str]:
+        remarks = [
+            "Medians of whole fits divided by their iterations, by turns, a process for each "
+            "program. A ratio above 1 means that em_toolkit is faster; its range is that of the "
+            "single runs.",
+            f"Roofline: {self.rate / 1e9:.0f} GFLOP/s in a product of two matrices of 2048 × 2048.",
+        ]
+        peers = list(dict.fromkeys(result.peer for result in self.results))
+        fewer = [peer.name for peer in peers if peer.extra_e_steps == 0]
+        if fewer:
+            names = " and ".join(fewer)
+            remarks.append(f"One E-step fewer than the others in each fit: {names}.")
+        remarks += [f"{peer.name} {peer.note}." for peer in peers if peer.note]
+        remarks += [f"{peer.name} is not installed: `{peer.install}`" for peer in self.missing]
+        return remarks
 
 
-def data_and_start(case: Case) -> tuple[Array, dict[str, Any]]:
-    """Rows of Gaussians that overlap a little, and a start near them.
-
-    The means of the start are off by a standard deviation or so, as k-means might leave them;
-    its covariance is that of all the data, without correlations. Every component then keeps rows
-    enough for a covariance matrix, also with 128 features.
-    """
-    rng = np.random.default_rng(0)
-    n_components, shape = case.n_components, (case.n_components, case.n_features)
-    centers = 2.0 * rng.standard_normal(shape)
-    labels = rng.integers(n_components, size=case.n_rows)
-    X = np.asarray(centers[labels] + rng.standard_normal((case.n_rows, case.n_features)))
-    variances = X.var(axis=0)
-    precisions = {
-        "full": np.tile(np.diag(1.0 / variances), (n_components, 1, 1)),
-        "tied": np.diag(1.0 / variances),
-        "diag": np.tile(1.0 / variances, (n_components, 1)),
-        "spherical": np.full(n_components, 1.0 / variances.mean()),
-    }
-    return X, {
-        "weights_init": np.full(n_components, 1.0 / n_components),
-        "means_init": centers + rng.standard_normal(shape),
-        "precisions_init": precisions[case.covariance_type],
-    }
+def _lines(entry: Race, rate: float) -> list[list[str]]:
+    """The lines of a case, named in the first."""
+    gap = [""] * (len(HEADER) - 3)
+    lines = [[result.peer.name, *_figures(result, entry, rate)] for result in entry.results]
+    lines += [[peer.name, cause, *gap] for peer, cause in entry.absences.items()]
+    names = [str(entry.case), *[""] * (len(lines) - 1)]
+    return [[name, *line] for name, line in zip(names, lines, strict=True)]
 
 
-def milliseconds(estimator: Any, X: Array) -> float:
-    """Of one iteration: a whole fit divided by its iterations."""
-    began = perf_counter()
-    estimator.fit(X)
-    return 1e3 * (perf_counter() - began) / estimator.max_iter
-
-
-def measure(case: Case) -> Outcome:
-    """Fit both estimators by turns, and keep the times and the likelihoods."""
-    X, start = data_and_start(case)
-    options: dict[str, Any] = {
-        "covariance_type": case.covariance_type,
-        "tol": 0.0,
-        "reg_covar": 0.0,
-        "max_iter": case.n_iter,
-        **start,
-    }
-    ours: Any = em_toolkit.GaussianMixture(case.n_components, **options)
-    theirs: Any = SklearnGaussianMixture(case.n_components, **options)
-    for estimator in (ours, theirs):
-        # The first fit pays for imports, threads and memory.
-        estimator.set_params(max_iter=1).fit(X)
-        estimator.set_params(max_iter=case.n_iter)
-    times: dict[Any, list[float]] = {ours: [], theirs: []}
-    for run in range(case.n_runs):
-        # Each goes first as often as the other, but for one run.
-        for estimator in (ours, theirs) if run % 2 == 0 else (theirs, ours):
-            times[estimator].append(milliseconds(estimator, X))
-    return Outcome(
-        case,
-        ours=np.array(times[ours]),
-        theirs=np.array(times[theirs]),
-        our_score=float(ours.score(X)),
-        their_score=float(theirs.score(X)),
-    )
-
-
-def machine() -> Iterator[str]:
-    """On what the times were taken."""
-    yield f"processor     {_processor()}, {os.cpu_count()} cores"
-    yield f"system        {platform.system()}, Python {platform.python_version()}"
-    versions = {"em_toolkit": em_toolkit, "numpy": np, "scipy": scipy, "scikit-learn": sklearn}
-    yield "versions      " + ", ".join(f"{k} {v.__version__}" for k, v in versions.items())
-    pools = [
-        f"{pool['num_threads']} ({pool['internal_api']} {pool['version']})"
-        for pool in threadpool_info()
-        if pool["user_api"] == "blas"
+def _figures(result: Result, entry: Race, rate: float) -> list[str]:
+    ours, reference = entry.of(OURS), entry.of(SCIKIT_LEARN)
+    ratio = spread = difference = ""
+    if ours is not None:
+        ratios = result.times / ours.times
+        ratio = f"{result.time / ours.time:.2f}"
+        spread = f"{ratios.min():.2f} to {ratios.max():.2f}"
+    if reference is not None:
+        difference = f"{result.log_likelihood - reference.log_likelihood:.0e}"
+    mark = "" if entry.is_same(result) else " NOT THE SAME"
+    if result.n_iter != entry.case.n_iter:
+        mark += f" ({result.n_iter} iterations of {entry.case.n_iter})"
+    return [
+        three_digits(1e3 * result.time),
+        ratio,
+        spread,
+        f"{result.log_likelihood:.6f}",
+        difference.replace("0e+00", "0") + mark,
+        f"{result.working_mb:,.1f}",
+        f"{floor(result.case) / result.time / rate:.1%}",
     ]
-    yield "BLAS threads  " + ", ".join(pools)
 
 
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
+def compare(cases: Sequence[Case], peers: Sequence[Peer], limit: float) -> Comparison:
+    """Run the cases by those of the peers that are installed, and say how it goes."""
+    versions = {peer.name: peer.version() for peer in peers}
+    found = {name: version for name, version in versions.items() if version is not None}
+    host = machine(found)
+    print(host, flush=True)
+    races, rate = [], 0.0
+    for case in cases:
+        rate = max(rate, multiplication_rate())
+        races.append(race(case, [peer for peer in peers if peer.name in found], limit))
+        times = [
+            f"{result.peer.name} {three_digits(1e3 * result.time)}" for result in races[-1].results
+        ]
+        print(f"{case}: {', '.join(times)}", flush=True)
+    return Comparison(host, races, rate, [peer for peer in peers if peer.name not in found])
 
 
-HEADER = (
-    f"{'':35}{'milliseconds per iteration':>26}{'scikit-learn':>14}{'':12}"
-    f"{'log-likelihood per row':>28}\n"
-    f"{'rows':>8}{'features':>10}{'K':>4}  {'covariance':11}"
-    f"{'em_toolkit':>12}{'scikit-learn':>14}{'/ em_toolkit':>14}{'(range)':>12}"
-    f"{'em_toolkit':>14}{'scikit-learn':>14}{'difference':>12}"
-)
+def draw(results: Sequence[Result], title: str) -> Figure:
+    """A line for each case, a dot for each program."""
+    import matplotlib.pyplot as plt
 
+    from em_toolkit.displays.style import palette
 
-def line(outcome: Outcome) -> str:
-    """A line of the table."""
-    case, ratios = outcome.case, outcome.theirs / outcome.ours
-    ours, theirs = np.median(outcome.ours), np.median(outcome.theirs)
-    spread = f"{ratios.min():.2f}-{ratios.max():.2f}"
-    difference = outcome.our_score - outcome.their_score
-    return (
-        f"{case.n_rows:8}{case.n_features:10}{case.n_components:4}  {case.covariance_type:11}"
-        f"{ours:12.1f}{theirs:14.1f}{theirs / ours:14.2f}{spread:>12}"
-        f"{outcome.our_score:14.8f}{outcome.their_score:14.8f}{difference:12.1e}"
-        f"{'' if outcome.is_same else '  NOT THE SAME'}"
+    cases = list(dict.fromkeys(result.case for result in results))
+    peers = list(dict.fromkeys(result.peer for result in results))
+    figure, ax = plt.subplots(figsize=(8.0, 1.6 + 0.4 * len(cases)), layout="constrained")
+    for case, level in zip(cases, range(len(cases)), strict=True):
+        times = [1e3 * result.time for result in results if result.case == case]
+        ax.plot([min(times), max(times)], [level, level], color="#bbbbbb", linewidth=0.8, zorder=1)
+    # Ours is drawn last, above a dot that it touches.
+    order = list(zip(peers, palette(len(peers)), "osD^v", strict=False))
+    for index, (peer, color, marker) in reversed(list(enumerate(order))):
+        own = [result for result in results if result.peer == peer]
+        # A little apart, so that equal times do not hide each other.
+        shift = 0.1 * (index - 0.5 * (len(peers) - 1))
+        ax.scatter(
+            [1e3 * result.time for result in own],
+            [cases.index(result.case) + shift for result in own],
+            s=46,
+            color=color,
+            marker=marker,
+            edgecolor="white",
+            linewidth=0.6,
+            label=peer.name,
+            zorder=2,
+        )
+    ax.set(xscale="log", xlabel=f"milliseconds per iteration\n{title}")
+    ax.set_yticks(range(len(cases)), [str(case) for case in cases])
+    ax.invert_yaxis()
+    ax.grid(axis="x", color="#dddddd", linewidth=0.7)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    plain_numbers(ax.xaxis)
+    handles, labels = ax.get_legend_handles_labels()
+    figure.legend(
+        handles[::-1], labels[::-1], loc="outside upper center", ncols=len(peers), frameon=False
     )
+    return figure
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = parser_of(__doc__)
+    parser.add_argument(
+        "--peers", type=Path, default=ENVIRONMENTS, help="folder of the peers' environments"
     )
-    parser.add_argument("--quick", action="store_true", help="smaller sizes, fewer runs")
     arguments = parser.parse_args()
-    cases = [case.quick() for case in CASES] if arguments.quick else CASES
-    print("\n".join(machine()), end="\n\n")
-    print(HEADER, flush=True)
-    is_same = True
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        for case in cases:
-            outcome = measure(case)
-            print(line(outcome), flush=True)
-            is_same &= outcome.is_same
-    print(
-        "\nMedians; a time is a whole fit divided by its iterations. A ratio above 1 means that "
-        "em_toolkit is faster;\nthe range is that of the ratios of the single runs, in turns."
-    )
-    return 0 if is_same else 1
+    cases = list(dict.fromkeys(case.quick() for case in CASES)) if arguments.quick else CASES
+    peers = all_peers(arguments.peers.resolve())
+    comparison = compare(cases, peers, arguments.limit)
+    picture = draw(comparison.results, comparison.host.split(";")[0])
+    write(folder_of(arguments), "compare", comparison.markdown(), picture)
+    return 0 if comparison.is_sound else 1
 
 
 if __name__ == "__main__":

@@ -13,7 +13,22 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from em_toolkit.kernels import choice
+
 Data = npt.NDArray[Any]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--compiled", action="store_true", help="compiled loops for fits of every size"
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled(request: pytest.FixtureRequest) -> None:
+    """With ``--compiled``, what the compiled loops are too heavy for is fitted by them too."""
+    if request.config.getoption("--compiled"):
+        choice._WORTH_COMPILING = 0
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -313,11 +313,14 @@ def test_the_bound_of_the_compressed_rows_is_that_of_the_data(solver: str) -> No
 def test_em_on_all_rows_takes_the_same_path() -> None:
     """The engine on the data themselves, from the same start."""
     from em_toolkit.engine.em import em
-    from em_toolkit.models.probabilistic_pca import Block, compress, random_start
+    from em_toolkit.models.principal_axes import principal_axes
+    from em_toolkit.models.probabilistic_pca import random_start
+    from em_toolkit.models.weighted_rows import WeightedRows
 
     weights = np.random.default_rng(8).uniform(0.5, 2.0, 150)
     centred = IRIS - weights @ IRIS / weights.sum()
-    block = compress(centred, weights)
+    axes = principal_axes(WeightedRows(IRIS, weights), 2, complete=True)
+    block = axes.rows()
     assert block.X.shape == (8, 4)
     assert block.weights.sum() == pytest.approx(weights.sum(), rel=1e-14)
     np.testing.assert_allclose(block.weights @ block.X, 0.0, atol=1e-11)
@@ -327,7 +330,7 @@ def test_em_on_all_rows_takes_the_same_path() -> None:
         rtol=1e-12,
         atol=1e-11,
     )
-    start = random_start(Block(centred, weights), 2, np.random.default_rng(9))
+    start = random_start(axes, 2, np.random.default_rng(9))
     fits = [
         em(ProbabilisticPCA(), start, blocks, max_iter=30, tol=0.0)
         for blocks in ([block], Rows(centred, weights))

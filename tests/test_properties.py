@@ -23,6 +23,7 @@ from em_toolkit.engine import Rows
 from em_toolkit.engine.em import em
 from em_toolkit.estimators.gaussian_mixture import STRUCTURES as CLASSES
 from em_toolkit.families import Gaussian
+from em_toolkit.model import Block
 from em_toolkit.models import Mixture
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -103,7 +104,7 @@ def test_the_size_of_blocks_does_not_matter(structure: str, seed: int, size: int
     problem = Problem(seed)
     model = Mixture(Gaussian(CLASSES[structure]))
     X, weights = problem.X, problem.rng.uniform(0.1, 3.0, problem.X.shape[0])
-    start = model.from_responsibilities(X, problem.start, weights)
+    start = model.from_responsibilities([(Block(X, weights), problem.start)])
     whole, parts = (
         em(model, start, Rows(X, weights, block_size=n), max_iter=8, tol=0.0) for n in (10**6, size)
     )

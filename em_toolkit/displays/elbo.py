@@ -41,8 +41,9 @@ class _Path:
     @classmethod
     def of(cls, trace: Trace, first: int, last: int) -> Self:
         x = trace.iteration.astype(np.float64) - np.where(trace.after_e_step, 0.0, 0.5)
-        # A failed fit, whose trace its error carries, may end in a row without a number.
-        shown = (x >= first) & (x <= last) & np.isfinite(trace.elbo)
+        # A failed fit, whose trace its error carries, may end in a row without a number; and where
+        # a fit leapt, the M-step is no part of its path.
+        shown = (x >= first) & (x <= last) & np.isfinite(trace.elbo) & ~trace.leapt
         return cls(
             x=x[shown],
             elbo=trace.elbo[shown],
@@ -140,8 +141,9 @@ class ELBODisplay:
     For one fit: the textbook's picture of EM as coordinate ascent. After an E-step the bound
     touches the log evidence (plus the log prior, where there is one). An M-step raises the bound,
     and the evidence still more: the gap that opens is the Kullback-Leibler divergence from the
-    old posterior to the new one, and the next E-step closes it. For several fits: a line each,
-    through the bounds after the E-steps.
+    old posterior to the new one, and the next E-step closes it. Where an accelerated fit leapt,
+    the path goes from E-step to E-step. For several fits: a line each, through the bounds after
+    the E-steps.
 
     It is recommended to make one with `from_estimator` or `from_estimators`.
 

@@ -5,6 +5,7 @@ from em_toolkit.engine.expectation import Blocks, Rows, expect
 from em_toolkit.engine.monitor import ELBODecreaseError, ELBODecreaseWarning, Monitor
 from em_toolkit.engine.restarts import Restart, best_of
 from em_toolkit.engine.trace import Trace
+from em_toolkit.engine.workers import Workers, number_of_threads
 
 __all__ = [
     "Blocks",
@@ -17,6 +18,8 @@ __all__ = [
     "Rows",
     "Status",
     "Trace",
+    "Workers",
     "best_of",
     "expect",
+    "number_of_threads",
 ]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
+from em_toolkit.engine.acceleration import Accelerator, accelerator
 from em_toolkit.engine.expectation import Blocks, Rows, expect
 from em_toolkit.engine.monitor import Monitor
 from em_toolkit.engine.trace import Trace
+from em_toolkit.engine.workers import SERIAL, Workers
 from em_toolkit.model import Expectation, LatentVariableModel
 from em_toolkit.parameters import CollapseError, Parameters
 from em_toolkit.statistics import Array
@@ -72,12 +75,15 @@ class Fit(Generic[P]):
     status : Status
     cause : str
         What collapsed, in words; empty otherwise.
+    n_passes : int
+        Passes over the data: one for each E-step, those that were of no use included.
     """
 
     params: P
     trace: Trace
     status: Status
     cause: str = ""
+    n_passes: int = 0
 
 
 def em(
@@ -87,9 +93,11 @@ def em(
     *,
     max_iter: int = 100,
     tol: float = 1e-3,
+    acceleration: str | None = None,
     bound_check: str = "raise",
     previous_bound: float = -np.inf,
     listener: Listener | None = None,
+    workers: Workers = SERIAL,
 ) -> Fit[P]:
     """Expectation-maximization from `start`.
 
@@ -103,12 +111,20 @@ def em(
         At most so many M-steps.
     tol : float
         Iteration t is the last one if the two E-steps before its M-step found bounds that differ
-        by less than this, in nats per unit of weight (scikit-learn's rule).
+        by less than this, in nats per unit of weight (scikit-learn's rule). Accelerated, an
+        iteration gains at least what its M-step guarantees: here too a small gain means that EM
+        has little left to gain, and not that a leap happened to be bad.
+    acceleration : {None, "squarem", "quasi_newton"}
+        Who proposes points beyond those that the M-steps find (`em_toolkit.engine.acceleration`);
+        None is plain EM. A proposal whose bound is lower than what the M-step is known to reach
+        costs a pass over the data, and nothing else.
     bound_check : {"raise", "warn", "off"}
         What to do if the bound falls.
     previous_bound : float
         The bound before `start`, where `start` continues an earlier fit.
     listener : Listener, optional
+    workers : Workers
+        The threads to which the blocks of a pass are dealt out.
 
     Returns
     -------
@@ -133,9 +149,10 @@ def em(
             "Give a list, or an object whose __iter__ begins anew."
         )
     listener = Silence() if listener is None else listener
-    monitor = Monitor(model, bound_check)
+    monitor, e_step = Monitor(model, bound_check), _EStep(model, blocks, workers)
+    guide = accelerator(acceleration)
     start.check()
-    params, expectation = start, _finite(expect(model, start, blocks))
+    params, expectation = start, e_step(start)
     monitor.after_e_step(0, params, expectation)
     status = Status.MAX_ITER if max_iter > 0 else Status.START
     cause, recorded = "", len(monitor)
@@ -145,13 +162,13 @@ def em(
             converged = abs(monitor.bound - previous_bound) < tol
             previous_bound = monitor.bound
 
-            candidate = model.maximize(params, expectation.statistics)
-            candidate.check()
-            monitor.after_m_step(iteration, candidate, expectation)
-            expectation = _finite(expect(model, candidate, blocks))
-            monitor.after_e_step(iteration, candidate, expectation)
+            maximizer = model.maximize(params, expectation.statistics)
+            maximizer.check()
+            monitor.after_m_step(iteration, maximizer, expectation)
+            reached, expectation = _leap_or_step(guide, params, maximizer, e_step, monitor)
+            monitor.after_e_step(iteration, reached, expectation)
 
-            params, recorded = candidate, len(monitor)
+            params, recorded = reached, len(monitor)
             if listener.end(iteration, params, monitor.bound):
                 status = Status.STOPPED
                 break
@@ -163,13 +180,45 @@ def em(
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
     # An iteration that was cut off leaves rows in the ledger that belong to no result.
-    return Fit(params, monitor.trace_of(recorded), status, cause)
+    return Fit(params, monitor.trace_of(recorded), status, cause, e_step.n_passes)
 
 
-def _finite(expectation: Expectation[Any]) -> Expectation[Any]:
-    if not np.isfinite(expectation.log_evidence):
-        raise CollapseError(
-            "the parameters give some row of the data no probability "
-            f"(log evidence {expectation.log_evidence})."
-        )
-    return expectation
+def _leap_or_step(
+    guide: Accelerator,
+    params: P,
+    maximizer: P,
+    e_step: _EStep,
+    monitor: Monitor,
+) -> tuple[P, Expectation[Any]]:
+    """The E-step where the accelerator proposes, if that is no worse, or at the maximizer."""
+    proposal: P | None = guide.propose(params, maximizer)
+    if proposal is not None:
+        # A proposal may go too far for the floating-point numbers.
+        with suppress(CollapseError), np.errstate(all="ignore"):
+            expectation = e_step(proposal)
+            if monitor.accepts(proposal, expectation):
+                return proposal, expectation
+        guide.reject()
+    return maximizer, e_step(maximizer)
+
+
+class _EStep:
+    """The E-step, and how often it was taken: each is a pass over the data."""
+
+    def __init__(
+        self, model: LatentVariableModel[Any, Any, Any], blocks: Blocks, workers: Workers
+    ) -> None:
+        self._model = model
+        self._blocks = blocks
+        self._workers = workers
+        self.n_passes = 0
+
+    def __call__(self, params: Any) -> Expectation[Any]:
+        self.n_passes += 1
+        expectation = expect(self._model, params, self._blocks, self._workers)
+        if not np.isfinite(expectation.log_evidence):
+            raise CollapseError(
+                "the parameters give some row of the data no probability "
+                f"(log evidence {expectation.log_evidence})."
+            )
+        return expectation

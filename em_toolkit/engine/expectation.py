@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from em_toolkit.engine.workers import SERIAL, Workers
 from em_toolkit.model import Block, Expectation, LatentVariableModel
 
 # Rows of a block: enough to amortize the calls, few enough for the cache; and short sums round
@@ -41,7 +42,7 @@ class Rows:
     ) -> None:
         self.X = np.asarray(X)
         n_rows = self.X.shape[0]
-        self.weights = np.ones(n_rows) if weights is None else np.asarray(weights)
+        self.weights = np.broadcast_to(1.0, n_rows) if weights is None else np.asarray(weights)
         if self.weights.shape != (n_rows,) or not (self.weights >= 0.0).all():
             raise ValueError(
                 f"Rows expects {n_rows} non-negative weights, one for each row of X, got weights "
@@ -49,26 +50,37 @@ class Rows:
             )
         self.block_size = block_size
 
+    def __len__(self) -> int:
+        """The number of blocks."""
+        return -(-self.X.shape[0] // self.block_size)
+
     def __iter__(self) -> Iterator[Block]:
         for start in range(0, self.X.shape[0], self.block_size):
             rows = slice(start, start + self.block_size)
             yield Block(
                 np.ascontiguousarray(self.X[rows], dtype=np.float64),
-                np.asarray(self.weights[rows], dtype=np.float64),
+                np.ascontiguousarray(self.weights[rows], dtype=np.float64),
             )
 
 
 def expect(
-    model: LatentVariableModel[Any, Any, Any], params: Any, blocks: Blocks
+    model: LatentVariableModel[Any, Any, Any],
+    params: Any,
+    blocks: Blocks,
+    workers: Workers = SERIAL,
 ) -> Expectation[Any]:
     """Statistics, entropy and log evidence at `params`: one pass, in an order that is fixed.
 
     Blocks are added in pairs, the sums in pairs again, and so on: a long sum one by one would
     round in one direction.
     """
+
+    def of_block(block: Block) -> Expectation[Any]:
+        return model.expectation(params, *block)
+
     partial: list[tuple[int, Expectation[Any]]] = []
-    for X, weights in blocks:
-        size, total = 1, model.expectation(params, X, weights)
+    for total in workers.map(of_block, blocks):
+        size = 1
         while partial and partial[-1][0] == size:
             size, total = 2 * size, partial.pop()[1] + total
         partial.append((size, total))

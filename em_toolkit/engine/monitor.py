@@ -112,6 +112,7 @@ class Monitor:
         self._began = perf_counter()
         self._elbo = self._bound = -math.inf
         self._tolerance = 0.0
+        self._maximizer: Any = None
 
     def __len__(self) -> int:
         return len(self._builder.rows)
@@ -136,7 +137,7 @@ class Monitor:
     def after_e_step(self, iteration: int, params: Any, expectation: Expectation[Any]) -> None:
         """Record an E-step at `params`: the bound must touch the evidence, and not have fallen."""
         log_evidence = expectation.log_evidence / expectation.weight
-        if self._builder.rows:
+        if self._builder.rows and params is self._maximizer:
             self._close_row(log_evidence)
         kl = self._record("E", iteration, params, expectation, log_evidence)
         self._bound = log_evidence + self._builder.rows[-1]["log_prior"]
@@ -146,6 +147,15 @@ class Monitor:
     def after_m_step(self, iteration: int, params: Any, expectation: Expectation[Any]) -> None:
         """Record an M-step to `params`, from the sums of the E-step before it."""
         self._record("M", iteration, params, expectation, math.nan)
+        self._maximizer = params
+
+    def accepts(self, params: Any, expectation: Expectation[Any]) -> bool:
+        """Whether an E-step at `params` finds a bound as high as the M-step before it made it.
+
+        If so the ledger rises by it as by a step of plain EM, though `params` are no maximizer.
+        """
+        bound = (expectation.log_evidence + self._model.log_prior(params)) / expectation.weight
+        return bool(bound >= max(self._elbo, self._bound))
 
     def _record(
         self,

@@ -22,6 +22,11 @@ class Trace:
     at the parameters that the fit returned. All values but `seconds` are in nats per unit of
     weight (for unweighted data: per row), the convention of scikit-learn's ``lower_bound_``.
 
+    An accelerated fit may leap: the E-step is then taken at a point beyond the one that the
+    M-step found, and only if the bound is no lower there than the `elbo` of the M-step. The rows
+    of the M-step stay what they are, the plain step's; but no E-step says what the evidence is
+    where it led (see `leapt`).
+
     Parameters
     ----------
     iteration : ndarray of int of shape (n_rows,)
@@ -32,7 +37,7 @@ class Trace:
         energy + entropy + log_prior: the bound that the monitor watches.
     log_evidence : ndarray of shape (n_rows,)
         log p(x | θ) at the parameters of the row. After an M-step it is known from the next
-        E-step; NaN if there was none.
+        E-step; NaN if there was none, or it was taken elsewhere.
     kl : ndarray of shape (n_rows,)
         log_evidence + log_prior − elbo = KL(q ‖ p(z | x, θ)), *measured*: its terms are summed
         independently. Zero to rounding after an E-step.
@@ -69,6 +74,14 @@ class Trace:
         return np.asarray(self.half_step == "E")
 
     @property
+    def leapt(self) -> BoolArray:
+        """Which rows are M-steps that the next E-step was taken beyond, by extrapolation."""
+        leapt = np.isnan(self.log_evidence) & ~self.after_e_step
+        # A ledger that breaks off after an M-step does not say where the next step would be.
+        leapt[-1:] = False
+        return leapt
+
+    @property
     def n_iter(self) -> int:
         """The number of iterations, each an M-step and an E-step."""
         return int(self.iteration[-1])
@@ -91,8 +104,10 @@ class Trace:
     def __str__(self) -> str:
         bounds = self.bounds
         largest_kl = float(np.abs(self.kl[self.after_e_step]).max())
+        n_leaps = int(self.leapt.sum())
+        leaps = f" ({n_leaps} of them extrapolated)" if n_leaps else ""
         lines = [
-            f"EM: {self.n_iter} iterations, {self.seconds[-1]:.3g} s",
+            f"EM: {self.n_iter} iterations{leaps}, {self.seconds[-1]:.3g} s",
             f"bound: {bounds[0]:.6f} at the start, {bounds[-1]:.6f} at the end "
             f"(gain {bounds[-1] - bounds[0]:.3g}, last step {_last_gain(bounds):.2g}), "
             "nats per unit of weight",
@@ -103,6 +118,7 @@ class Trace:
         if np.any(self.log_prior != 0.0):
             lines.insert(2, f"log prior {self.log_prior[-1]:.6g} (part of the bound)")
         opened = self.kl[~self.after_e_step]
+        opened = opened[~np.isnan(opened)]
         if opened.size:
             lines.append(
                 f"KL opened by M-steps: {opened[0]:.3g} at the first, {opened[-1]:.3g} at the last"

@@ -19,8 +19,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
 from em_toolkit.engine import Blocks, Fit, Status, best_of
+from em_toolkit.engine.acceleration import ACCELERATIONS
 from em_toolkit.engine.em import em
 from em_toolkit.engine.monitor import BOUND_CHECKS
+from em_toolkit.engine.workers import SERIAL, Workers
 from em_toolkit.estimators.reporting import FitReporter
 from em_toolkit.model import LatentVariableModel
 from em_toolkit.parameters import CollapseError
@@ -49,7 +51,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     converged_ : bool
     n_iter_ : int
     n_passes_ : int
-        Passes over the data.
+        Passes over the data: E-steps, those at rejected points of an acceleration included.
     status_ : Status
         Why the fit stopped, with the remedy.
     restarts_ : list of Restart
@@ -63,6 +65,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         "verbose": ["verbose"],
         "verbose_interval": [Interval(Integral, 1, None, closed="left")],
         "bound_check": [StrOptions(set(BOUND_CHECKS))],
+        "acceleration": [StrOptions(set(ACCELERATIONS)), None],
     }
 
     _collapse_message: ClassVar[str]
@@ -77,6 +80,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         *,
         max_iter: int,
         previous_bound: float = -np.inf,
+        workers: Workers = SERIAL,
     ) -> None:
         """Run EM from each start and set all fitted attributes.
 
@@ -94,6 +98,8 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         max_iter : int
         previous_bound : float
             Where an earlier fit is continued, the bound before its last iteration.
+        workers : Workers
+            The threads of the E-step.
         """
 
         def converged(fit: Fit[Any]) -> bool:
@@ -107,9 +113,11 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
                 blocks,
                 max_iter=max_iter,
                 tol=self.tol,
+                acceleration=self.acceleration,
                 bound_check=self.bound_check,
                 previous_bound=previous_bound,
                 listener=listener,
+                workers=workers,
             )
             try:
                 listener.finish(fit)
@@ -133,7 +141,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             lower_bounds_=bounds[1:].tolist(),
             lower_bound_=float(bounds[-1]),
             n_iter_=fit.trace.n_iter,
-            n_passes_=fit.trace.n_iter + 1,
+            n_passes_=fit.n_passes,
             status_=Status.INTERRUPTED if interrupted else fit.status,
             converged_=converged(fit),
             restarts_=restarts,

@@ -61,9 +61,18 @@ class GaussianMixture(MixtureEstimator):
         At most so many iterations. 0 returns the start.
     n_init : int, default=1
         The number of starts; the best result is kept.
-    init_params : {"kmeans", "k-means++", "random", "random_from_data"} or array-like of shape \
-            (n_samples, n_components), default="kmeans"
+    init_params : {"kmeans", "kmeans_sample", "k-means++", "random", "random_from_data"} or \
+            array-like of shape (n_samples, n_components), default="kmeans"
         How to find a start, or the responsibilities to start from.
+
+        - "kmeans": the clusters of scikit-learn's k-means. It copies the data, and with many rows
+          it may take longer than EM.
+        - "kmeans_sample": the same on a random sample of 500 rows for each component, but 20,000
+          at least; all rows then go to the nearest centre. The choice for a million rows, and
+          for data that do not fit in memory. With no more rows than that, it is "kmeans".
+        - "k-means++", "random_from_data": components of equal weight on rows that k-means++
+          chooses, or chance.
+        - "random": responsibilities drawn at random.
     weights_init : array-like of shape (n_components,), default=None
         Weights of the start, instead of those that `init_params` gives.
     means_init : array-like of shape (n_components, n_features), default=None
@@ -80,6 +89,16 @@ class GaussianMixture(MixtureEstimator):
         Iterations between two prints.
     bound_check : {"raise", "warn", "off"}, default="raise"
         What to do if the bound falls by more than rounding explains, which is a bug.
+    acceleration : {None, "squarem", "quasi_newton"}, default=None
+        Where EM is slow, because the components overlap, extrapolate its steps: None is plain EM;
+        "squarem" leaps along the last two steps (Varadhan & Roland 2008); "quasi_newton" along
+        the last five, the fastest by far (Zhou, Alexander & Lange 2011). A leap that gains less
+        than the M-step by itself is taken back, so the bound never falls, and costs one of the
+        ``n_passes_``. The path is another than scikit-learn's, and so may be the local maximum.
+    n_jobs : int, default=None
+        Threads of the E-step; −1 is one for each core. None also is, except in a worker of joblib
+        (as in a parallel ``GridSearchCV``), which has one core to itself. The result is the same,
+        to the bit, for any number.
 
     Attributes
     ----------
@@ -108,7 +127,7 @@ class GaussianMixture(MixtureEstimator):
     status_ : em_toolkit.Status
         Why the fit stopped, with the remedy.
     n_passes_ : int
-        Passes over the data of the best start.
+        Passes over the data of the best start: ``n_iter_ + 1``, and the leaps taken back.
     restarts_ : list of em_toolkit.Restart
         The bound, iterations and status of each start.
     n_features_in_ : int
@@ -118,7 +137,9 @@ class GaussianMixture(MixtureEstimator):
 
     References
     ----------
-    Dempster, Laird & Rubin (1977); Bishop (2006), section 9.2; Ciuperca, Ridolfi & Idier (2003).
+    Dempster, Laird & Rubin (1977); Bishop (2006), section 9.2; Ciuperca, Ridolfi & Idier (2003);
+    Varadhan & Roland (2008), Scand. J. Statist. 35; Zhou, Alexander & Lange (2011), Stat. Comput.
+    21.
 
     Examples
     --------
@@ -162,6 +183,8 @@ class GaussianMixture(MixtureEstimator):
         verbose: int = 0,
         verbose_interval: int = 10,
         bound_check: str = "raise",
+        acceleration: str | None = None,
+        n_jobs: int | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -178,6 +201,8 @@ class GaussianMixture(MixtureEstimator):
         self.verbose = verbose
         self.verbose_interval = verbose_interval
         self.bound_check = bound_check
+        self.acceleration = acceleration
+        self.n_jobs = n_jobs
 
     @property
     def _structure(self) -> type[Covariances]:

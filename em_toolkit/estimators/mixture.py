@@ -17,9 +17,10 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
-from em_toolkit.engine import Rows
+from em_toolkit.engine import Rows, Workers, number_of_threads
 from em_toolkit.estimators.base import Data, EMEstimator, callback_task, rows_with_weight
 from em_toolkit.initialization import INITIALIZERS, from_responsibilities
+from em_toolkit.kernels import plan
 from em_toolkit.models.mixture import Mixture, MixtureParameters, Responsibilities
 from em_toolkit.statistics import Array, IntArray
 
@@ -34,6 +35,7 @@ class MixtureEstimator(DensityMixin, EMEstimator):
         "init_params": [StrOptions(set(INITIALIZERS)), "array-like"],
         "weights_init": ["array-like", None],
         "warm_start": ["boolean"],
+        "n_jobs": [Integral, None],
     }
 
     _collapse_message = (
@@ -126,7 +128,10 @@ class MixtureEstimator(DensityMixin, EMEstimator):
                 "Expected n_samples >= n_components "
                 f"but got n_components = {self.n_components}, n_samples = {X.shape[0]}"
             )
-        model = self._model(float(X.shape[0] if weights is None else weights.sum()))
+        total_weight = float(X.shape[0] if weights is None else weights.sum())
+        model, block_size = plan(
+            self._model(total_weight), X.shape[0], X.shape[1], self.n_components
+        )
         continues = self.warm_start and hasattr(self, "converged_")
         if continues:
             self._check_continues(X.shape[1])
@@ -146,15 +151,18 @@ class MixtureEstimator(DensityMixin, EMEstimator):
 
             starts = [start] * self.n_init
         previous_bound = self._previous_bound() if continues else -np.inf
-        self._run_em(
-            model,
-            starts,
-            Rows(X, weights),
-            task,
-            partial(self._attributes_of, dtype=X.dtype),
-            max_iter=self.max_iter,
-            previous_bound=previous_bound,
-        )
+        blocks = Rows(X, weights, block_size)
+        with Workers(min(number_of_threads(self.n_jobs), len(blocks))) as workers:
+            self._run_em(
+                model,
+                starts,
+                blocks,
+                task,
+                partial(self._attributes_of, dtype=X.dtype),
+                max_iter=self.max_iter,
+                previous_bound=previous_bound,
+                workers=workers,
+            )
         return self
 
     _n_parts: int
@@ -176,13 +184,14 @@ class MixtureEstimator(DensityMixin, EMEstimator):
     def _given_responsibilities(self, X: Data) -> tuple[Data, ...]:
         if isinstance(self.init_params, str):
             return ()
-        responsibilities = check_array(self.init_params, dtype=np.float64)
+        responsibilities = check_array(self.init_params, dtype=[np.float64, np.float32])
         check_shape(responsibilities, (X.shape[0], self.n_components), "init_params")
-        totals = responsibilities.sum(axis=1)
-        if (responsibilities < 0.0).any() or not np.allclose(totals, 1.0, rtol=0.0, atol=1e-6):
+        lowest = responsibilities.min()
+        totals = responsibilities.sum(axis=1, dtype=np.float64)
+        if lowest < 0.0 or not np.allclose(totals, 1.0, rtol=0.0, atol=1e-6):
             raise ValueError(
                 "The responsibilities in 'init_params' should be non-negative and sum to 1 in "
-                f"each row, but got min value {responsibilities.min():.5f} and row sums from "
+                f"each row, but got min value {lowest:.5f} and row sums from "
                 f"{totals.min():.5f} to {totals.max():.5f}"
             )
         return (responsibilities,)
@@ -206,17 +215,27 @@ class MixtureEstimator(DensityMixin, EMEstimator):
 
     # -- using a fit ----------------------------------------------------------------------------
 
-    def _posteriors(self, X: Data) -> Iterator[tuple[Responsibilities, Array]]:
-        model, params = self._model(1.0), self._parameters()
-        for rows, _ in Rows(X):
-            yield model.posterior(params, rows)
+    def _posteriors(self, X: Data) -> Iterator[tuple[slice, Responsibilities, Array]]:
+        """The posterior and the log density of some rows after the other, and which they are."""
+        params = self._parameters()
+        model, _ = plan(self._model(1.0), X.shape[0], X.shape[1], self.weights_.shape[0])
+        blocks, start = Rows(X), 0
+        with Workers(min(number_of_threads(self.n_jobs), len(blocks))) as workers:
+            for result in workers.map(lambda block: model.posterior(params, block.X), blocks):
+                posterior, log_density = result
+                rows = slice(start, start + len(log_density))
+                yield rows, posterior, log_density
+                start = rows.stop
 
-    def _like_fitted(self, blocks: list[Array], X: Data) -> Data:
-        """The blocks as one array, as precise as X and the fit are."""
-        return np.concatenate(blocks).astype(np.result_type(X, self.weights_), copy=False)
+    def _precision(self, X: Data) -> np.dtype[Any]:
+        """As precise as X and the fit are."""
+        return np.result_type(X, self.weights_)
 
     def _log_density(self, X: Data) -> Data:
-        return self._like_fitted([density for _, density in self._posteriors(X)], X)
+        log_densities = np.empty(X.shape[0], self._precision(X))
+        for rows, _, log_density in self._posteriors(X):
+            log_densities[rows] = log_density
+        return log_densities
 
     def _fitted_rows(self, X: Any) -> Data:
         check_is_fitted(self)
@@ -233,10 +252,11 @@ class MixtureEstimator(DensityMixin, EMEstimator):
         -------
         labels : ndarray of shape (n_samples,)
         """
-        blocks = self._posteriors(self._fitted_rows(X))
-        return np.concatenate(
-            [posterior.log_responsibilities.argmax(axis=1) for posterior, _ in blocks]
-        )
+        X = self._fitted_rows(X)
+        labels = np.empty(X.shape[0], dtype=np.int64)
+        for rows, posterior, _ in self._posteriors(X):
+            labels[rows] = posterior.log_responsibilities.argmax(axis=1)
+        return labels
 
     def predict_proba(self, X: npt.ArrayLike) -> Data:
         """The responsibilities p(k | x_i).
@@ -250,8 +270,10 @@ class MixtureEstimator(DensityMixin, EMEstimator):
         responsibilities : ndarray of shape (n_samples, n_components)
         """
         X = self._fitted_rows(X)
-        blocks = [posterior.responsibilities for posterior, _ in self._posteriors(X)]
-        return self._like_fitted(blocks, X)
+        responsibilities = np.empty((X.shape[0], self.weights_.shape[0]), self._precision(X))
+        for rows, posterior, _ in self._posteriors(X):
+            responsibilities[rows] = posterior.responsibilities
+        return responsibilities
 
     def score_samples(self, X: npt.ArrayLike) -> Data:
         """The log density log p(x_i) of each row, in nats.

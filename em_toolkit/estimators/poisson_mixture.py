@@ -30,9 +30,18 @@ class PoissonMixture(MixtureEstimator):
         At most so many iterations. 0 returns the start.
     n_init : int, default=1
         The number of starts; the best result is kept.
-    init_params : {"kmeans", "k-means++", "random", "random_from_data"} or array-like of shape \
-            (n_samples, n_components), default="kmeans"
+    init_params : {"kmeans", "kmeans_sample", "k-means++", "random", "random_from_data"} or \
+            array-like of shape (n_samples, n_components), default="kmeans"
         How to find a start, or the responsibilities to start from.
+
+        - "kmeans": the clusters of scikit-learn's k-means. It copies the data, and with many rows
+          it may take longer than EM.
+        - "kmeans_sample": the same on a random sample of 500 rows for each component, but 20,000
+          at least; all rows then go to the nearest centre. The choice for a million rows, and
+          for data that do not fit in memory. With no more rows than that, it is "kmeans".
+        - "k-means++", "random_from_data": components of equal weight on rows that k-means++
+          chooses, or chance.
+        - "random": responsibilities drawn at random.
     weights_init : array-like of shape (n_components,), default=None
         Weights of the start, instead of those that `init_params` gives.
     rates_init : array-like of shape (n_components, n_features), default=None
@@ -47,6 +56,12 @@ class PoissonMixture(MixtureEstimator):
         Iterations between two prints.
     bound_check : {"raise", "warn", "off"}, default="raise"
         What to do if the bound falls by more than rounding explains, which is a bug.
+    acceleration : {None, "squarem", "quasi_newton"}, default=None
+        Where EM is slow, extrapolate its steps, as in `GaussianMixture`.
+    n_jobs : int, default=None
+        Threads of the E-step; −1 is one for each core. None also is, except in a worker of joblib
+        (as in a parallel ``GridSearchCV``), which has one core to itself. The result is the same,
+        to the bit, for any number.
 
     Attributes
     ----------
@@ -98,6 +113,8 @@ class PoissonMixture(MixtureEstimator):
         verbose: int = 0,
         verbose_interval: int = 10,
         bound_check: str = "raise",
+        acceleration: str | None = None,
+        n_jobs: int | None = None,
     ) -> None:
         self.n_components = n_components
         self.tol = tol
@@ -111,6 +128,8 @@ class PoissonMixture(MixtureEstimator):
         self.verbose = verbose
         self.verbose_interval = verbose_interval
         self.bound_check = bound_check
+        self.acceleration = acceleration
+        self.n_jobs = n_jobs
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

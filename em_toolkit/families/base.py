@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -50,6 +53,23 @@ def total_responsibilities(responsibilities: Array) -> Array:
     return np.asarray(np.ascontiguousarray(responsibilities.T).sum(axis=1))
 
 
+S = TypeVar("S", bound=Statistics)
+
+
+def sum_of_blocks(blocks: Iterable[S]) -> S:
+    """The sum of the statistics of blocks, in an order that is fixed: by pairs, pairs of pairs ...
+
+    No more of them are kept at a time than there are binary digits in their number.
+    """
+    partial: list[tuple[int, S]] = []
+    for total in blocks:
+        size = 1
+        while partial and partial[-1][0] == size:
+            size, total = 2 * size, partial.pop()[1] + total
+        partial.append((size, total))
+    return reduce(add, (total for _, total in reversed(partial)))
+
+
 class Family(ABC, Generic[C, T]):
     """K densities p(x | k) of one family, with their parameters in one object.
 
@@ -82,15 +102,30 @@ class Family(ABC, Generic[C, T]):
         return EPS * abs(self.expected_log_density(components, stats))
 
     @abstractmethod
-    def reference(self, X: Array, weights: Array, responsibilities: Array) -> C:
+    def first_look(self, X: Array, responsibilities: Array, origin: Array) -> T:
+        """What a start needs of the data, before there are components: sums over a block.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_rows, n_features)
+        responsibilities : ndarray of shape (n_rows, n_components)
+        origin : ndarray of shape (n_features,)
+            A place among the data, for moments to be taken about.
+        """
+
+    @abstractmethod
+    def reference(self, first_look: T) -> C:
         """Where a first M-step starts: the weighted means as origin, the spread of all the data.
 
         A component to which no responsibility was given takes the mean of all the data.
         """
 
     @abstractmethod
-    def around_points(self, points: Array, X: Array, weights: Array) -> C:
-        """Components each placed on a point, of shape (n_components, n_features)."""
+    def around_points(self, points: Array, first_look: T) -> C:
+        """Components each placed on a point, of shape (n_components, n_features).
+
+        `first_look` is that of all the data as one component.
+        """
 
     @abstractmethod
     def n_parameters(self, components: C) -> int:

@@ -155,10 +155,10 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         """What cancellation and ill-conditioning cost.
 
         Besides the sizes of the terms themselves: in L⁻¹ S L⁻ᵀ, for a scatter S and Σ = L Lᵀ, the
-        roundings of the products are within d Σ_j S_jj (Σ⁻¹)_jj (by Cauchy-Schwarz), which no
-        scaling of the features changes. The scatter is what the moments hold and, after a jump of
-        the means by δ from their origin, N δ δᵀ with both signs. Last, the spacing of
-        floating-point numbers at the means, measured by Σ.
+        trace and the roundings of the products are within d Σ_j S_jj (Σ⁻¹)_jj (by
+        Cauchy-Schwarz), which no scaling of the features changes. The scatter is what the moments
+        hold and, after a jump of the means by δ from their origin, N δ δᵀ with both signs. Last,
+        the spacing of floating-point numbers at the means, measured by Σ.
         """
         covariances, means = components.covariances, components.means
         constants = means.shape[1] * _LOG_2_PI + np.abs(covariances.log_determinants)
@@ -167,26 +167,37 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         jump = self.structure.outer(2.0 * stats.count[:, None] * shift, shift)
         products = means.shape[1] * covariances.diagonal_product(stats.second_moment + jump)
         spacing = np.sum(np.square(EPS * means) * inverse_diagonals, axis=1)
-        quadratic = covariances.inner_product(self._scatter_about(means, stats))
-        sizes = float(stats.count @ constants) + products + abs(quadratic)
+        sizes = float(stats.count @ constants) + products
         return 0.5 * (EPS * sizes + float(stats.count @ spacing))
 
-    def reference(self, X: Array, weights: Array, responsibilities: Array) -> GaussianComponents:
-        center, total = _center_and_scatter(X, weights)
-        count = responsibilities.sum(axis=0)
-        known = present(count)
-        moved = responsibilities.T @ (X - center) / np.where(known, count, 1.0)[:, None]
-        means = center + np.where(known[:, None], moved, 0.0)
-        spread = total + self.prior.pseudo_scatter * means.shape[0] * np.eye(X.shape[1])
-        return GaussianComponents(
-            means, self.structure.alike(spread / weights.sum(), means.shape[0])
+    def first_look(self, X: Array, responsibilities: Array, origin: Array) -> GaussianStatistics:
+        """Counts and first moments of each component, and the second moment of all together.
+
+        All are about one origin; the second moment has shape (n_features, n_features).
+        """
+        deviations = X - origin
+        weighted = np.sqrt(responsibilities.sum(axis=1))[:, None] * deviations
+        return GaussianStatistics(
+            count=total_responsibilities(responsibilities),
+            first_moment=sum_of_products(responsibilities, deviations),
+            second_moment=sum_of_products(weighted, weighted),
+            origin=origin,
         )
 
-    def around_points(self, points: Array, X: Array, weights: Array) -> GaussianComponents:
-        _, total = _center_and_scatter(X, weights)
+    def reference(self, first_look: GaussianStatistics) -> GaussianComponents:
+        count, n_components = first_look.count, first_look.count.shape[0]
+        shift, total = _shift_and_scatter(first_look)
+        known = present(count)[:, None]
+        moved = first_look.first_moment / np.where(known, count[:, None], 1.0)
+        means = first_look.origin + np.where(known, moved, shift)
+        spread = total + self.prior.pseudo_scatter * n_components * np.eye(shift.shape[0])
+        return GaussianComponents(means, self.structure.alike(spread / count.sum(), n_components))
+
+    def around_points(self, points: Array, first_look: GaussianStatistics) -> GaussianComponents:
+        _, total = _shift_and_scatter(first_look)
         scatter = self.structure.scatter_around_points(total, points.shape[0])
         scatter = scatter + self.prior.scatter(self.structure, *points.shape)
-        count = np.full(points.shape[0], weights.sum() / points.shape[0])
+        count = np.full(points.shape[0], first_look.count.sum() / points.shape[0])
         return GaussianComponents(
             points, self.structure.from_scatter(scatter, count, points.shape[1])
         )
@@ -202,7 +213,8 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         return rows
 
 
-def _center_and_scatter(X: Array, weights: Array) -> tuple[Array, Array]:
-    center = weights @ X / weights.sum()
-    deviations = X - center
-    return center, (weights[:, None] * deviations).T @ deviations
+def _shift_and_scatter(first_look: GaussianStatistics) -> tuple[Array, Array]:
+    """The mean of all the data, from the origin; their scatter about it."""
+    moment = first_look.first_moment.sum(axis=0)
+    shift = moment / first_look.count.sum()
+    return shift, first_look.second_moment - np.outer(moment, shift)

@@ -67,16 +67,19 @@ class _MatrixCovariances(Covariances, ABC):
         return float(np.sum(np.diagonal(scatter, axis1=1, axis2=2) * inverse_diagonals))
 
     def check_rank(self) -> None:
-        for k, matrix in enumerate(self.values):
-            lower, failed = lapack.dpotrf(matrix, lower=1)
-            diagonal = np.diagonal(matrix)
-            lost = np.diagonal(lower) ** 2 <= RESOLUTION * self.n_features * EPS * diagonal
-            if failed or lost.any():
-                feature = failed - 1 if failed else int(np.argmax(lost))
-                raise CollapseError(
-                    f"the covariance of component {k} is singular to rounding: within it, feature "
-                    f"{feature} is a linear combination of those before it."
-                )
+        try:
+            factors = self.cholesky
+        except np.linalg.LinAlgError:
+            factors = np.stack([_cholesky_until_failure(matrix) for matrix in self.values])
+        pivots = np.square(np.diagonal(factors, axis1=1, axis2=2))
+        diagonals = np.diagonal(self.values, axis1=1, axis2=2)
+        lost = np.argwhere(~(pivots > RESOLUTION * self.n_features * EPS * diagonals))
+        if lost.size:
+            component, feature = (int(index) for index in lost[0])
+            raise CollapseError(
+                f"the covariance of component {component} is singular to rounding: within it, "
+                f"feature {feature} is a linear combination of those before it."
+            )
 
     @classmethod
     def complaint_about_precisions(cls, precisions: Array) -> str:
@@ -120,6 +123,14 @@ class _MatrixCovariances(Covariances, ABC):
         index = np.arange(self.n_features)
         lower[:, index, index] = np.exp(lower[:, index, index])
         return replace(self, values=lower @ lower.transpose(0, 2, 1))
+
+
+def _cholesky_until_failure(matrix: Array) -> Array:
+    """The Cholesky factor, with NaN from the pivot on that is not positive."""
+    lower, failed = lapack.dpotrf(matrix, lower=1)
+    if failed:
+        lower[failed - 1 :] = np.nan
+    return np.asarray(lower)
 
 
 def _inverse_of_lower(lower: Array) -> Array:

@@ -67,15 +67,23 @@ class Poisson(Family[PoissonRates, PoissonStatistics]):
         sizes = np.abs(xlogy(stats.first_moment, rates)) + stats.count[:, None] * rates
         return EPS * (float(sizes.sum()) + stats.log_factorials)
 
-    def reference(self, X: Array, weights: Array, responsibilities: Array) -> PoissonRates:
-        return PoissonRates(np.tile(weights @ X / weights.sum(), (responsibilities.shape[1], 1)))
+    def first_look(self, X: Array, responsibilities: Array, origin: Array) -> PoissonStatistics:
+        first_moment = sum_of_products(responsibilities, X)
+        return PoissonStatistics(total_responsibilities(responsibilities), first_moment, 0.0)
 
-    def around_points(self, points: Array, X: Array, weights: Array) -> PoissonRates:
+    def reference(self, first_look: PoissonStatistics) -> PoissonRates:
+        return PoissonRates(np.tile(_mean(first_look), (first_look.count.shape[0], 1)))
+
+    def around_points(self, points: Array, first_look: PoissonStatistics) -> PoissonRates:
         # Halfway to the mean: a count of zero is no evidence for a rate of zero.
-        return PoissonRates(0.5 * (points + weights @ X / weights.sum()))
+        return PoissonRates(0.5 * (points + _mean(first_look)))
 
     def n_parameters(self, components: PoissonRates) -> int:
         return components.rates.size
 
     def sample(self, components: PoissonRates, labels: IntArray, rng: RandomSource) -> Array:
         return rng.poisson(components.rates[labels]).astype(np.float64)
+
+
+def _mean(stats: PoissonStatistics) -> Array:
+    return np.asarray(stats.first_moment.sum(axis=0) / stats.count.sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -9,8 +10,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from scipy.special import xlogy
 
-from em_toolkit.families.base import NEGLIGIBLE_RESPONSIBILITY, Family
-from em_toolkit.model import LatentVariableModel
+from em_toolkit.families.base import NEGLIGIBLE_RESPONSIBILITY, Family, sum_of_blocks
+from em_toolkit.model import Block, LatentVariableModel
 from em_toolkit.parameters import Parameters, real, simplex
 from em_toolkit.statistics import EPS, Array, IntArray, RandomSource
 
@@ -91,9 +92,14 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
     def __init__(self, family: Family[C, Any]) -> None:
         self.family = family
 
-    def posterior(self, params: MixtureParameters[C], X: Array) -> tuple[Responsibilities, Array]:
+    def log_joint(self, params: MixtureParameters[C], X: Array) -> Array:
+        """log p(x_i, k), of shape (n_rows, n_components), in nats."""
         log_joint = self.family.log_density(params.components, X)
         log_joint += params.log_weights
+        return log_joint
+
+    def posterior(self, params: MixtureParameters[C], X: Array) -> tuple[Responsibilities, Array]:
+        log_joint = self.log_joint(params, X)
         highest = log_joint.max(axis=1, keepdims=True)
         impossible = np.isneginf(highest[:, 0])
         if impossible.any():
@@ -133,30 +139,52 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
         sizes = np.abs(xlogy(stats.count, params.weights)).sum()
         return EPS * float(sizes) + self.family.rounding_error(params.components, stats)
 
-    def from_responsibilities(
-        self, X: Array, responsibilities: Array, weights: Array
-    ) -> MixtureParameters[C]:
+    def from_responsibilities(self, blocks: Iterable[tuple[Block, Array]]) -> MixtureParameters[C]:
         """The first M-step: parameters from responsibilities that no parameters gave.
+
+        It reads the data twice: the means of the components first, for they are the origin about
+        which the moments are taken.
 
         Parameters
         ----------
-        X : ndarray of shape (n_rows, n_features)
-        responsibilities : ndarray of shape (n_rows, n_components)
-        weights : ndarray of shape (n_rows,)
+        blocks : iterable of (Block, ndarray of shape (n_rows, n_components))
+            Rows with their weights, and the responsibilities of the rows.
         """
-        weighted = responsibilities * weights[:, None]
-        components = self.family.reference(X, weights, weighted)
-        n_components = responsibilities.shape[1]
+        components = self.family.reference(self._first_look(blocks))
+        stats = sum_of_blocks(
+            self.family.statistics(components, X, weights[:, None] * responsibilities)
+            for (X, weights), responsibilities in blocks
+        )
+        n_components = stats.count.shape[0]
         params = MixtureParameters(np.full(n_components, 1.0 / n_components), components)
-        return self.maximize(params, self.family.statistics(components, X, weighted))
+        return self.maximize(params, stats)
 
-    def from_points(self, X: Array, points: IntArray, weights: Array) -> MixtureParameters[C]:
-        """A component on each chosen row, of equal weights."""
+    def from_points(self, points: Array, blocks: Iterable[Block]) -> MixtureParameters[C]:
+        """A component on each point, of equal weights.
+
+        Parameters
+        ----------
+        points : ndarray of shape (n_components, n_features)
+        blocks : iterable of Block
+            The data, from which the components take their spread.
+        """
         n_components = points.shape[0]
+        first_look = self._first_look((block, np.ones((len(block.X), 1))) for block in blocks)
         return MixtureParameters(
             np.full(n_components, 1.0 / n_components),
-            self.family.around_points(X[points], X, weights),
+            self.family.around_points(points, first_look),
         )
+
+    def _first_look(self, blocks: Iterable[tuple[Block, Array]]) -> Any:
+        def parts() -> Iterator[Any]:
+            origin = None
+            for (X, weights), responsibilities in blocks:
+                if origin is None:
+                    # The mean of some of the data: a single row may be far from all others.
+                    origin = X[0] + weights @ (X - X[0]) / (weights.sum() or 1.0)
+                yield self.family.first_look(X, weights[:, None] * responsibilities, origin)
+
+        return sum_of_blocks(parts())
 
     def n_parameters(self, params: MixtureParameters[C]) -> int:
         """The number of free parameters."""

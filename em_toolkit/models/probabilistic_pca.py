@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, qr
+from scipy.linalg import cho_factor, cho_solve
 
-from em_toolkit.model import Block, LatentVariableModel
+from em_toolkit.model import LatentVariableModel
+from em_toolkit.models.principal_axes import PrincipalAxes
 from em_toolkit.parameters import CollapseError, Parameters, positive
 from em_toolkit.statistics import EPS, Array, RandomSource, Statistics, origin, sum_of_products
 
@@ -297,52 +298,19 @@ class ProbabilisticPCA(LatentVariableModel[PPCAParameters, GaussianPosterior, PP
         return X, latent
 
 
-def compress(deviations: Array, weights: Array) -> Block:
-    """A few rows that say of a linear Gaussian model all that the data say.
-
-    The evidence and the statistics of such a model depend on complete data through their weight,
-    mean and scatter alone. So do these at most 2 n_features rows, which have the same ones:
-    a row ±c r_j for each row r_j of the triangular factor of the data. Iterations on them do not
-    see n.
-
-    Parameters
-    ----------
-    deviations : ndarray of shape (n_rows, n_features)
-        The data less their weighted mean.
-    weights : ndarray of shape (n_rows,)
-
-    Returns
-    -------
-    Block
-    """
-    if deviations.shape[0] <= 2 * deviations.shape[1]:
-        return Block(deviations, weights)
-    weighted = np.sqrt(weights)[:, None] * deviations
-    (factor,) = qr(weighted, mode="r", overwrite_a=True, check_finite=False)
-    factor = factor[: deviations.shape[1]]
-    total = float(weights.sum())
-    rows = np.sqrt(factor.shape[0] / total) * factor
-    n_rows = 2 * rows.shape[0]
-    return Block(np.vstack([rows, -rows]), np.full(n_rows, total / n_rows))
-
-
-def closed_form(block: Block, n_components: int) -> PPCAParameters:
+def closed_form(axes: PrincipalAxes, n_components: int) -> PPCAParameters:
     """The maximum of the likelihood (Tipping & Bishop 1999, eqs 7 and 8), for centred data.
 
     The loadings are the leading principal axes times (λ_j − σ²)^½, where σ² is the mean of the
     other eigenvalues λ of the covariance.
     """
-    X, weights = block
-    scaled = np.sqrt(weights / weights.sum())[:, None] * X
-    _, singular_values, axes = np.linalg.svd(scaled, full_matrices=False)
-    variances = singular_values**2
-    n_features = X.shape[1]
-    noise_variance = float(variances[n_components:].sum() / (n_features - n_components))
-    strengths = np.sqrt(np.maximum(variances[:n_components] - noise_variance, 0.0))
-    return PPCAParameters(np.zeros(n_features), axes[:n_components].T * strengths, noise_variance)
+    noise_variance = axes.noise_variance(n_components)
+    strengths = np.sqrt(np.maximum(axes.variances[:n_components] - noise_variance, 0.0))
+    loadings = axes.axes[:n_components].T * strengths
+    return PPCAParameters(np.zeros(axes.n_features), loadings, noise_variance)
 
 
-def random_start(block: Block, n_components: int, rng: RandomSource) -> PPCAParameters:
+def random_start(axes: PrincipalAxes, n_components: int, rng: RandomSource) -> PPCAParameters:
     """Random loadings and noise, each with half of the variance of the (centred) data.
 
     Raises
@@ -351,18 +319,17 @@ def random_start(block: Block, n_components: int, rng: RandomSource) -> PPCAPara
         If the data leave nothing to the noise. EM would near that singularity for ever, with
         loadings in which no digit is right.
     """
-    best = closed_form(block, n_components)
+    best = closed_form(axes, n_components)
     best.check()
     feature = int(best.conditioning.argmax())
-    if best.conditioning[feature] * _RESOLUTION * block.X.shape[1] * EPS > 1.0:
+    if best.conditioning[feature] * _RESOLUTION * axes.n_features * EPS > 1.0:
         raise CollapseError(
             f"feature {feature} is a combination of the others but for a noise of variance "
             f"{best.noise_variance:.3g}, which the moments of EM lose in rounding. "
             "solver='closed_form' does not."
         )
-    X, weights = block
-    n_features = X.shape[1]
-    variance = float(weights @ np.square(X).sum(axis=1)) / (weights.sum() * n_features)
+    n_features = axes.n_features
+    variance = axes.total_variance / n_features
     loadings = rng.standard_normal(size=(n_features, n_components))
     return PPCAParameters(
         np.zeros(n_features),

@@ -1,0 +1,88 @@
+"""Threads that share a pass over the data."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import cache
+from typing import Self, TypeVar
+
+import joblib
+from joblib.parallel import get_active_backend
+from threadpoolctl import ThreadpoolController
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Workers:
+    """So many threads, to which the blocks of a pass are dealt out.
+
+    What they return comes back in the order of the blocks, so that the sums are the same to the
+    bit for any number of threads. As a context, it holds the threads of linear algebra (BLAS) to
+    one: for each of ours to start its own would be slower, and their number would show in the
+    last bits.
+
+    Parameters
+    ----------
+    n_threads : int
+        1 works in the calling thread.
+    """
+
+    def __init__(self, n_threads: int = 1) -> None:
+        self.n_threads = n_threads
+        self._context = ExitStack()
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        self._context.enter_context(_controller().limit(limits=1, user_api="blas"))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._context.close()
+        self._pool = None
+
+    def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """function(item) of each item, in order; few items are held at a time."""
+        if self.n_threads == 1:
+            yield from map(function, items)
+            return
+        if self._pool is None:
+            self._pool = self._context.enter_context(ThreadPoolExecutor(self.n_threads))
+        running: deque[Future[R]] = deque()
+        try:
+            for item in items:
+                running.append(self._pool.submit(function, item))
+                if len(running) > 2 * self.n_threads:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+SERIAL = Workers()
+
+
+def number_of_threads(n_jobs: int | None) -> int:
+    """How many threads to use.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+        None for all cores that the process may use, but one inside a worker of joblib, which has
+        a core to itself; −1 for all cores, −2 for all but one; a positive number for itself.
+    """
+    n_cores: int = joblib.cpu_count()
+    if n_jobs is None:
+        backend, _ = get_active_backend()
+        return 1 if (backend.nesting_level or 0) > 0 else n_cores
+    return n_jobs if n_jobs > 0 else max(1, n_cores + 1 + n_jobs)
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()

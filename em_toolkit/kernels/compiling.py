@@ -1,0 +1,65 @@
+"""How the inner loops are compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from threading import Event, Lock
+from typing import Any, TypeVar
+
+from numba import njit, types
+
+_COMPILING = Lock()
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# What kernels are given: arrays that they only read, so that those of a user who forbids writing
+# need no compilation of their own.
+VECTOR, MATRIX, MATRICES = (
+    types.Array(types.float64, n_dimensions, "C", readonly=True) for n_dimensions in (1, 2, 3)
+)
+INTEGER = types.int64
+
+
+def _compiler(fastmath: set[str]) -> Callable[[F], Any]:
+    # Division by zero gives what IEEE 754 says: a check would keep a loop from vectorizing.
+    options = {"fastmath": fastmath, "error_model": "numpy", "nogil": True}
+
+    def compiled(function: F) -> Any:
+        try:
+            return njit(cache=True, **options)(function)
+        except RuntimeError:
+            # No folder in which to keep the result can be written: compile in every process.
+            return njit(**options)(function)
+
+    return compiled
+
+
+# Infinities and NaN keep their meaning in all of these.
+exactly_rounded = _compiler({"contract"})
+# Sums may be taken in any order: that is what lets a loop over rows add in lanes.
+summing = _compiler({"contract", "nsz", "reassoc"})
+
+
+def kernel(*arguments: Any) -> Callable[[F], F]:
+    """Declare a function that is called from Python, with arguments of these types.
+
+    It is compiled, or read from the disk, when it is first called.
+    """
+
+    def declared(function: F) -> F:
+        dispatcher, ready = summing(function), Event()
+
+        @wraps(function)
+        def call(*values: Any) -> Any:
+            if not ready.is_set():
+                with _COMPILING:
+                    if not ready.is_set():
+                        dispatcher.compile(arguments)
+                        dispatcher.disable_compile()
+                        ready.set()
+            return dispatcher(*values)
+
+        return call  # type: ignore[return-value]
+
+    return declared

@@ -1,0 +1,124 @@
+"""The pass over the data for diagonal covariances."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from em_toolkit.kernels.compiling import INTEGER, MATRIX, VECTOR, kernel, summing
+from em_toolkit.kernels.distances import add_moments, weighted_squared_distances
+from em_toolkit.kernels.panels import (
+    add_totals,
+    end_of_run,
+    load,
+    load_responsibilities,
+    load_weights,
+    unload,
+    weigh,
+)
+from em_toolkit.kernels.vectorized import softmax
+from em_toolkit.statistics import Array
+
+
+@summing
+def set_log_joint(
+    panel: Array, means: Array, precisions: Array, constants: Array, log_joint: Array
+) -> None:
+    """log p(x_i, k) = c_k − ½ Σ_j (x_ij − μ_kj)² / σ_kj², of shape (n_components, width)."""
+    for k in range(means.shape[0]):
+        row = log_joint[k]
+        weighted_squared_distances(panel, means[k], precisions[k], row)
+        for i in range(row.shape[0]):
+            row[i] = constants[k] - 0.5 * row[i]
+
+
+@kernel(MATRIX, VECTOR, MATRIX, MATRIX, VECTOR, INTEGER)
+def expectation(
+    X: Array, weights: Array, means: Array, precisions: Array, constants: Array, width: int
+) -> Array:
+    """The sums of the E-step over a block of rows.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    weights : ndarray of shape (n_rows,)
+    means, precisions : ndarray of shape (n_components, n_padded)
+        n_padded is a multiple of 4; the padding is zero.
+    constants : ndarray of shape (n_components,)
+        log π_k − ½ (d log 2π + log |Σ_k|).
+    width : int
+        Rows in a panel.
+
+    Returns
+    -------
+    sums : ndarray
+        Entropy, log evidence and weight; the count of each component; first moments and second
+        moments as `means`.
+    """
+    n_components, n_features = means.shape
+    panel, panel_weights = np.zeros((n_features, width)), np.empty(width)
+    log_joint, shares = np.empty((n_components, width)), np.empty((n_components, width))
+    log_evidence, entropy, scratch = np.empty(width), np.empty(width), np.empty((3, width))
+
+    a, b = 3 + n_components, 3 + n_components + means.size
+    run, total = np.zeros(b + means.size), np.zeros(b + means.size)
+    rows, count = run[:3], run[3:a]
+    first, second = run[a:b].reshape(means.shape), run[b:].reshape(means.shape)
+    n_panels = (X.shape[0] + width - 1) // width
+    for number in range(n_panels):
+        load(X, number * width, panel)
+        load_weights(weights, number * width, panel_weights)
+        set_log_joint(panel, means, precisions, constants, log_joint)
+        softmax(log_joint, shares, log_evidence, entropy, scratch)
+        weigh(shares, panel_weights, log_evidence, entropy, rows)
+        add_totals(shares, count)
+        for k in range(n_components):
+            add_moments(panel, means[k], shares[k], first[k], second[k])
+        end_of_run(number, n_panels, run, total)
+    return total
+
+
+@kernel(MATRIX, MATRIX, MATRIX, INTEGER)
+def moments(X: Array, responsibilities: Array, means: Array, width: int) -> Array:
+    """Moments of a block for given responsibilities.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    responsibilities : ndarray of shape (n_rows, n_components)
+    means : ndarray of shape (n_components, n_padded)
+    width : int
+        Rows in a panel.
+
+    Returns
+    -------
+    sums : ndarray
+        Counts, first moments and second moments, as in `expectation`.
+    """
+    n_components, n_features = means.shape
+    panel, shares = np.zeros((n_features, width)), np.empty((n_components, width))
+    a = n_components + means.size
+    run, total = np.zeros(a + means.size), np.zeros(a + means.size)
+    count, first = run[:n_components], run[n_components:a].reshape(means.shape)
+    second = run[a:].reshape(means.shape)
+    n_panels = (X.shape[0] + width - 1) // width
+    for number in range(n_panels):
+        load(X, number * width, panel)
+        load_responsibilities(responsibilities, number * width, shares)
+        add_totals(shares, count)
+        for k in range(n_components):
+            add_moments(panel, means[k], shares[k], first[k], second[k])
+        end_of_run(number, n_panels, run, total)
+    return total
+
+
+@kernel(MATRIX, MATRIX, MATRIX, VECTOR, INTEGER)
+def log_joint(X: Array, means: Array, precisions: Array, constants: Array, width: int) -> Array:
+    """log p(x_i, k), of shape (n_rows, n_components); arguments as in `expectation`."""
+    n_components, n_features = means.shape
+    panel, values = np.zeros((n_features, width)), np.empty((n_components, width))
+    out = np.empty((X.shape[0], n_components))
+    for start in range(0, X.shape[0], width):
+        n_rows = load(X, start, panel)
+        set_log_joint(panel, means, precisions, constants, values)
+        unload(values, start, n_rows, out)
+    return out

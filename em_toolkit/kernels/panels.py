@@ -1,0 +1,124 @@
+"""Panels: a few rows of the data, turned so that each feature is contiguous.
+
+All kernels take one panel after the other. A loop over its rows is what vectorizes, however few
+the features are.
+"""
+
+from __future__ import annotations
+
+from em_toolkit.kernels.compiling import summing
+from em_toolkit.statistics import Array
+
+# Panels whose sums are taken one after the other. Thousands of equal rows round in one direction,
+# so that no sum may be long: a run of panels first, then the runs.
+RUN = 16
+
+
+@summing
+def load(X: Array, start: int, panel: Array) -> int:
+    """Rows of X from `start` on, as the columns of a panel; returns how many there were.
+
+    The last panel is filled up with its last row. Features beyond those of X are padding, and are
+    left alone.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    panel : ndarray of shape (>= n_features, width)
+    """
+    width = panel.shape[1]
+    n_rows = min(width, X.shape[0] - start)
+    for i in range(n_rows):
+        row = X[start + i]
+        for j in range(row.shape[0]):
+            panel[j, i] = row[j]
+    for j in range(panel.shape[0]):
+        for i in range(n_rows, width):
+            panel[j, i] = panel[j, n_rows - 1]
+    return n_rows
+
+
+@summing
+def load_weights(weights: Array, start: int, panel_weights: Array) -> None:
+    """The weights of the rows of a panel; zero for what only fills it up."""
+    for i in range(panel_weights.shape[0]):
+        panel_weights[i] = weights[start + i] if start + i < weights.shape[0] else 0.0
+
+
+@summing
+def load_responsibilities(responsibilities: Array, start: int, shares: Array) -> None:
+    """Rows of responsibilities as columns of a panel; zero for what only fills it up.
+
+    Parameters
+    ----------
+    responsibilities : ndarray of shape (n_rows, n_components)
+    shares : ndarray of shape (n_components, width)
+    """
+    n_rows = min(shares.shape[1], responsibilities.shape[0] - start)
+    for k in range(shares.shape[0]):
+        share = shares[k]
+        for i in range(n_rows):
+            share[i] = responsibilities[start + i, k]
+        for i in range(n_rows, share.shape[0]):
+            share[i] = 0.0
+
+
+@summing
+def unload(panel_values: Array, start: int, n_rows: int, out: Array) -> None:
+    """Columns of a panel's values, of shape (n_values, width), as rows of `out`."""
+    for i in range(n_rows):
+        for k in range(out.shape[1]):
+            out[start + i, k] = panel_values[k, i]
+
+
+@summing
+def weigh(
+    responsibilities: Array, weights: Array, log_evidence: Array, entropy: Array, sums: Array
+) -> None:
+    """Multiply responsibilities by the weights of the rows, and add up what belongs to rows.
+
+    Parameters
+    ----------
+    responsibilities : ndarray of shape (n_components, width)
+    weights, log_evidence, entropy : ndarray of shape (width,)
+    sums : ndarray of shape (3,)
+        Entropy, log evidence and weight; added to.
+    """
+    total_entropy, total_evidence, total_weight = 0.0, 0.0, 0.0
+    for i in range(weights.shape[0]):
+        total_entropy += weights[i] * entropy[i]
+        total_evidence += weights[i] * log_evidence[i]
+        total_weight += weights[i]
+    sums[0] += total_entropy
+    sums[1] += total_evidence
+    sums[2] += total_weight
+    for k in range(responsibilities.shape[0]):
+        share = responsibilities[k]
+        for i in range(weights.shape[0]):
+            share[i] *= weights[i]
+
+
+@summing
+def add_totals(responsibilities: Array, count: Array) -> None:
+    """Add Σ_i r_ik to `count`, of shape (n_components,)."""
+    for k in range(count.shape[0]):
+        total, share = 0.0, responsibilities[k]
+        for i in range(share.shape[0]):
+            total += share[i]
+        count[k] += total
+
+
+@summing
+def end_of_run(panel: int, n_panels: int, run: Array, total: Array) -> None:
+    """After the last panel of a run: add the run's sums to the total, and begin anew.
+
+    Parameters
+    ----------
+    panel, n_panels : int
+        The number of the panel just done, and how many there are.
+    run, total : ndarray of shape (n_sums,)
+    """
+    if (panel + 1) % RUN == 0 or panel + 1 == n_panels:
+        for i in range(total.shape[0]):
+            total[i] += run[i]
+            run[i] = 0.0

@@ -1,0 +1,432 @@
+"""Threads that share the E-step: the same bits for any number, in order, and none left behind."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import warnings
+from collections.abc import Iterator
+from typing import Any, Self
+
+import joblib
+import numpy as np
+import pytest
+from oracles import STRUCTURES, Data, clusters
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from em_toolkit import GaussianMixture, PoissonMixture, Status
+from em_toolkit.engine import Rows, Workers, number_of_threads
+from em_toolkit.engine.expectation import expect
+from em_toolkit.families import FullCovariances, Gaussian, GaussianComponents
+from em_toolkit.kernels import choice
+from em_toolkit.kernels.gaussian_mixture import CompiledGaussianMixture
+from em_toolkit.model import Block, Expectation
+from em_toolkit.models import Mixture, MixtureParameters
+
+N_THREADS = [1, 2, 3, 8]
+# No test waits so long; one whose threads wait for each other fails instead of hanging.
+SECONDS = 30.0
+
+# -- the same bits --------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["compiled", "plain"])
+def many_blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks so small that there are some forty."""
+    compiled = request.param == "compiled"
+    monkeypatch.setattr(choice, "_WORTH_COMPILING", 0 if compiled else 10**30)
+    monkeypatch.setattr(choice, "_BLOCK_WORK", 1)
+    monkeypatch.setattr(choice, "_SMALLEST_BLOCK", 64)
+    monkeypatch.setattr(choice, "BLOCK_SIZE", 64)
+
+
+@pytest.fixture(scope="module")
+def rows() -> Data:
+    return clusters(np.random.default_rng(0), 2500, 5, 5)
+
+
+def fit_to_the_end(mixture: Any, X: Data) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return mixture.fit(X)
+
+
+def assert_same_bits(one: Any, other: Any, names: list[str]) -> None:
+    for name in names:
+        assert (
+            np.asarray(getattr(one, name)).tobytes() == np.asarray(getattr(other, name)).tobytes()
+        )
+    for column, values in one.trace_.to_frame().items():
+        if column != "seconds":
+            np.testing.assert_array_equal(other.trace_.to_frame()[column], values)
+
+
+@pytest.fixture
+def used(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The threads that the E-steps of mixtures ran in."""
+    names: set[str] = set()
+    for model in (Mixture, CompiledGaussianMixture):
+
+        def expectation(
+            self: Any, *arguments: Any, original: Any = model.expectation
+        ) -> Expectation[Any]:
+            names.add(threading.current_thread().name)
+            return original(self, *arguments)
+
+        monkeypatch.setattr(model, "expectation", expectation)
+    return names
+
+
+@pytest.mark.usefixtures("many_blocks")
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_gaussian_mixtures_are_the_same_to_the_bit(
+    structure: str, rows: Data, used: set[str]
+) -> None:
+    """Of every parameter, and of every number in the ledger."""
+
+    def fit(n_jobs: int | None) -> GaussianMixture:
+        mixture = GaussianMixture(
+            5, covariance_type=structure, tol=0.0, max_iter=6, random_state=0, n_jobs=n_jobs
+        )
+        fitted: GaussianMixture = fit_to_the_end(mixture, rows)
+        return fitted
+
+    alone = fit(1)
+    assert used == {"MainThread"}
+    for n_jobs in (*N_THREADS[1:], -1, None):
+        used.clear()
+        names = ["weights_", "means_", "covariances_", "precisions_cholesky_", "lower_bounds_"]
+        assert_same_bits(alone, fit(n_jobs), names)
+        if n_jobs is not None and n_jobs > 1:
+            assert 1 <= len(used) <= n_jobs
+            assert "MainThread" not in used
+
+
+@pytest.mark.usefixtures("many_blocks")
+def test_poisson_mixtures_are_the_same_to_the_bit(rows: Data) -> None:
+    counts = np.round(np.abs(4.0 * rows))
+
+    def fit(n_jobs: int) -> PoissonMixture:
+        mixture = PoissonMixture(3, tol=0.0, max_iter=6, random_state=0, n_jobs=n_jobs)
+        fitted: PoissonMixture = fit_to_the_end(mixture, counts)
+        return fitted
+
+    alone = fit(1)
+    for n_jobs in (*N_THREADS[1:], -1):
+        assert_same_bits(alone, fit(n_jobs), ["weights_", "rates_", "lower_bounds_"])
+
+
+class Finished(Mixture[GaussianComponents]):
+    """A mixture whose first block is the last to be done."""
+
+    def __init__(self, n_others: int) -> None:
+        super().__init__(Gaussian(FullCovariances))
+        self.others = threading.Semaphore(0)
+        self.n_others = n_others
+
+    def expectation(self, params: Any, X: Data, weights: Data) -> Expectation[Any]:
+        found = super().expectation(params, X, weights)
+        if X[0, 0] == 0.0:
+            for _ in range(self.n_others):
+                assert self.others.acquire(timeout=SECONDS)
+        else:
+            self.others.release()
+        return found
+
+
+@pytest.mark.parametrize("n_threads", N_THREADS[1:])
+def test_sums_do_not_depend_on_who_is_done_first(n_threads: int) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 3)) * 10.0 ** rng.uniform(-5.0, 5.0, (300, 1))
+    X[0] = 0.0
+    params = MixtureParameters(
+        np.array([0.5, 0.5]),
+        GaussianComponents(rng.standard_normal((2, 3)), FullCovariances(np.stack([np.eye(3)] * 2))),
+    )
+    blocks = list(Rows(X, block_size=30))
+    expected = expect(Mixture(Gaussian()), params, blocks)
+    with Workers(n_threads) as workers:
+        # As many as are dealt out before the first is waited for.
+        late = Finished(min(2 * n_threads, len(blocks) - 1))
+        found = expect(late, params, blocks, workers)
+    np.testing.assert_array_equal(found.log_evidence, expected.log_evidence)
+    for name in ("count", "first_moment", "second_moment"):
+        np.testing.assert_array_equal(
+            getattr(found.statistics, name), getattr(expected.statistics, name)
+        )
+
+
+def test_the_order_of_a_sum_shows_in_its_last_bits() -> None:
+    """So the tests above can fail."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 3)) * 10.0 ** rng.uniform(-5.0, 5.0, (300, 1))
+    params = MixtureParameters(
+        np.array([1.0]), GaussianComponents(np.zeros((1, 3)), FullCovariances(np.eye(3)[None]))
+    )
+    blocks: list[Block] = list(Rows(X, block_size=30))
+    one, other = (expect(Mixture(Gaussian()), params, order) for order in (blocks, blocks[::-1]))
+    assert (one.statistics.second_moment != other.statistics.second_moment).any()
+
+
+# -- map ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_threads", N_THREADS)
+def test_map_keeps_the_order(n_threads: int) -> None:
+    with Workers(n_threads) as workers:
+        assert list(workers.map(lambda item: item**2, range(50))) == [i**2 for i in range(50)]
+        assert list(workers.map(str, iter(()))) == []
+        # The threads serve one pass after the other.
+        assert list(workers.map(str, range(3))) == ["0", "1", "2"]
+
+
+def test_map_keeps_the_order_though_later_items_are_done_first() -> None:
+    done = [threading.Event() for _ in range(4)]
+
+    def wait_for_the_next(item: int) -> int:
+        if item % 2 == 0:
+            assert done[item + 1].wait(SECONDS)
+        done[item].set()
+        return item
+
+    with Workers(2) as workers:
+        assert list(workers.map(wait_for_the_next, range(4))) == [0, 1, 2, 3]
+
+
+def test_map_works_in_as_many_threads_as_it_says() -> None:
+    together = threading.Barrier(3)
+
+    def meet(_: int) -> str:
+        together.wait(SECONDS)
+        return threading.current_thread().name
+
+    with Workers(3) as workers:
+        assert len(set(workers.map(meet, range(3)))) == 3
+
+
+@pytest.mark.parametrize("n_threads", N_THREADS)
+def test_map_holds_few_items(n_threads: int) -> None:
+    """Data that do not fit in memory come one block after the other."""
+    taken = 0
+
+    def items() -> Iterator[int]:
+        nonlocal taken
+        for item in range(1000):
+            taken += 1
+            yield item
+
+    held = 1 if n_threads == 1 else 2 * n_threads + 1
+    with Workers(n_threads) as workers:
+        results = workers.map(lambda item: item, items())
+        assert taken == 0
+        for position, _ in enumerate(results):
+            assert taken - position <= held
+        assert taken == 1000
+
+
+class Unreadable(Exception):
+    """What a source of blocks, or a model, may raise."""
+
+
+def pool_threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if "ThreadPoolExecutor" in thread.name}
+
+
+@pytest.mark.parametrize("n_threads", N_THREADS)
+def test_map_passes_exceptions_on(n_threads: int) -> None:
+    before = pool_threads()
+
+    def fail(item: int) -> int:
+        if item == 7:
+            raise Unreadable(item)
+        return item
+
+    seen: list[int] = []
+    with Workers(n_threads) as workers:
+        with pytest.raises(Unreadable, match="7"):
+            seen.extend(workers.map(fail, range(100)))
+        assert list(workers.map(str, [1])) == ["1"]
+    assert seen == list(range(7))
+    assert pool_threads() == before
+
+
+@pytest.mark.parametrize("n_threads", N_THREADS)
+def test_map_passes_exceptions_of_the_source_on(n_threads: int) -> None:
+    before = pool_threads()
+
+    def items() -> Iterator[int]:
+        yield from range(5)
+        raise Unreadable("block 5")
+
+    with Workers(n_threads) as workers, pytest.raises(Unreadable, match="block 5"):
+        list(workers.map(str, items()))
+    assert pool_threads() == before
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals to threads")
+def test_an_interrupt_leaves_no_thread() -> None:
+    """Ctrl-C reaches the main thread, which waits for the others: what is dealt out is dropped."""
+    before, begun = pool_threads(), []
+    interrupted = threading.Event()
+
+    def interrupt(item: int) -> int:
+        begun.append(item)
+        if item == 1:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        # Until the interrupt is known to have come, so that no result can end the wait for it.
+        interrupted.wait(SECONDS)
+        return item
+
+    def run() -> None:
+        with Workers(2) as workers:
+            try:
+                list(workers.map(interrupt, range(100)))
+            finally:
+                interrupted.set()
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert pool_threads() == before
+    assert len(begun) <= 5
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals to threads")
+@pytest.mark.usefixtures("many_blocks")
+def test_an_interrupted_fit_has_a_result(rows: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, calls = pool_threads(), 0
+    for model in (CompiledGaussianMixture, Mixture):
+
+        def expectation(
+            self: Any, *arguments: Any, original: Any = model.expectation
+        ) -> Expectation[Any]:
+            nonlocal calls
+            calls += 1
+            if calls == 200:
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            return original(self, *arguments)
+
+        monkeypatch.setattr(model, "expectation", expectation)
+    mixture = GaussianMixture(5, tol=0.0, max_iter=1000, random_state=0, n_jobs=2)
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        mixture.fit(rows)
+    assert mixture.status_ is Status.INTERRUPTED
+    assert np.isfinite(mixture.means_).all()
+    assert pool_threads() == before
+
+
+# -- threads of linear algebra --------------------------------------------------------------------
+
+
+def blas_threads() -> set[int]:
+    return {
+        library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"
+    }
+
+
+@pytest.fixture
+def two_blas_threads() -> Iterator[None]:
+    with threadpool_limits(2, user_api="blas"):
+        if blas_threads() != {2}:
+            pytest.skip("needs a BLAS whose threads can be set")
+        yield
+
+
+@pytest.mark.usefixtures("two_blas_threads")
+@pytest.mark.parametrize("n_threads", N_THREADS)
+def test_linear_algebra_has_one_thread_meanwhile(n_threads: int) -> None:
+    with Workers(n_threads) as workers:
+        assert blas_threads() == {1}
+        assert list(workers.map(lambda _: blas_threads(), range(9))) == [{1}] * 9
+    assert blas_threads() == {2}
+
+
+@pytest.mark.usefixtures("two_blas_threads")
+def test_linear_algebra_has_its_threads_back_after_an_error() -> None:
+    with pytest.raises(Unreadable), Workers(2):
+        raise Unreadable
+    assert blas_threads() == {2}
+
+
+@pytest.mark.usefixtures("two_blas_threads")
+@pytest.mark.parametrize("first_to_end", [0, 1])
+def test_linear_algebra_has_its_threads_back_after_fits_that_overlap(first_to_end: int) -> None:
+    """As in threads of a user, or of joblib: the limit is the process's."""
+    fits = [Workers(1), Workers(1)]
+    for fit in fits:
+        fit.__enter__()
+    fits[first_to_end].__exit__(None, None, None)
+    assert blas_threads() == {1}
+    fits[1 - first_to_end].__exit__(None, None, None)
+    assert blas_threads() == {2}
+
+
+@pytest.mark.usefixtures("two_blas_threads")
+def test_a_fit_gives_linear_algebra_its_threads_back(rows: Data) -> None:
+    fit_to_the_end(GaussianMixture(2, max_iter=1), rows)
+    assert blas_threads() == {2}
+
+
+# -- how many -------------------------------------------------------------------------------------
+
+
+def test_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 6)
+    asked = [None, 1, 3, 100, -1, -2, -6, -7]
+    assert [number_of_threads(n_jobs) for n_jobs in asked] == [6, 1, 3, 100, 6, 5, 1, 1]
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_a_worker_of_joblib_has_one_core(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None is one thread there; a number is that number."""
+    run = joblib.Parallel(n_jobs=2, backend=backend)
+    assert run(joblib.delayed(number_of_threads)(None) for _ in range(4)) == [1] * 4
+    assert run(joblib.delayed(number_of_threads)(3) for _ in range(4)) == [3] * 4
+    # Outside of it again all cores are free.
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 6)
+    assert number_of_threads(None) == 6
+
+
+class Probe(BaseEstimator):
+    """An estimator whose score is the number of threads that it would use."""
+
+    def __init__(self, parameter: int = 0) -> None:
+        self.parameter = parameter
+
+    def fit(self, X: Data, y: None = None) -> Self:
+        self.n_threads_ = number_of_threads(None)
+        return self
+
+    def score(self, X: Data, y: None = None) -> float:
+        return float(self.n_threads_)
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_a_parallel_search_has_one_thread_for_each_fit(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joblib, "cpu_count", lambda *_, **__: 6)
+    with joblib.parallel_config(backend):
+        search = GridSearchCV(Probe(), {"parameter": [0, 1]}, cv=2, n_jobs=2)
+        search.fit(np.zeros((10, 1)))
+    np.testing.assert_array_equal(search.cv_results_["mean_test_score"], 1.0)
+    # The best is fitted again by itself, outside of the workers.
+    assert search.best_estimator_.n_threads_ == 6
+
+
+def test_there_are_no_more_threads_than_blocks(rows: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Watched(Workers):
+        def __init__(self, n_threads: int = 1) -> None:
+            asked.append(n_threads)
+            super().__init__(n_threads)
+
+    monkeypatch.setattr("em_toolkit.estimators.mixture.Workers", Watched)
+    monkeypatch.setattr(choice, "_WORTH_COMPILING", 10**30)
+    for size in (1000, 10_000):
+        monkeypatch.setattr(choice, "BLOCK_SIZE", size)
+        fit_to_the_end(GaussianMixture(2, max_iter=1, n_jobs=8), rows)
+    assert asked == [3, 1]
