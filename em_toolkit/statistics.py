@@ -6,9 +6,11 @@ data on disk and machines of a cluster are therefore one operation: a sum.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from functools import reduce
+from operator import add
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -74,6 +76,24 @@ class Statistics:
             else:
                 values[item.name] = operation(mine, theirs)
         return type(self)(**values)
+
+
+S = TypeVar("S", bound=Statistics)
+
+
+def sum_by_pairs(parts: Iterable[S]) -> S:
+    """The sum of statistics in an order that is fixed: by pairs, pairs of pairs, and so on.
+
+    A long sum one by one would round in one direction. No more parts are kept at a time than
+    there are binary digits in their number.
+    """
+    partial: list[tuple[int, S]] = []
+    for total in parts:
+        size = 1
+        while partial and partial[-1][0] == size:
+            size, total = 2 * size, partial.pop()[1] + total
+        partial.append((size, total))
+    return reduce(add, (total for _, total in reversed(partial)))
 
 
 # Rows that a product of matrices adds one by one. Over thousands of equal rows (counts, rounded

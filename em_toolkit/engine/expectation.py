@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import reduce
-from operator import add
 from typing import Any
 
 import numpy as np
@@ -12,6 +10,7 @@ import numpy.typing as npt
 
 from em_toolkit.engine.workers import SERIAL, Workers
 from em_toolkit.model import Block, Expectation, LatentVariableModel
+from em_toolkit.statistics import sum_by_pairs
 
 # Rows of a block: enough to amortize the calls, few enough for the cache; and short sums round
 # less than long ones.
@@ -69,19 +68,5 @@ def expect(
     blocks: Blocks,
     workers: Workers = SERIAL,
 ) -> Expectation[Any]:
-    """Statistics, entropy and log evidence at `params`: one pass, in an order that is fixed.
-
-    Blocks are added in pairs, the sums in pairs again, and so on: a long sum one by one would
-    round in one direction.
-    """
-
-    def of_block(block: Block) -> Expectation[Any]:
-        return model.expectation(params, *block)
-
-    partial: list[tuple[int, Expectation[Any]]] = []
-    for total in workers.map(of_block, blocks):
-        size = 1
-        while partial and partial[-1][0] == size:
-            size, total = 2 * size, partial.pop()[1] + total
-        partial.append((size, total))
-    return reduce(add, (total for _, total in reversed(partial)))
+    """Statistics, entropy and log evidence at `params`: one pass, in an order that is fixed."""
+    return sum_by_pairs(workers.map(lambda block: model.expectation(params, *block), blocks))

@@ -137,7 +137,7 @@ class Monitor:
     def after_e_step(self, iteration: int, params: Any, expectation: Expectation[Any]) -> None:
         """Record an E-step at `params`: the bound must touch the evidence, and not have fallen."""
         log_evidence = expectation.log_evidence / expectation.weight
-        if self._builder.rows and params is self._maximizer:
+        if params is self._maximizer:
             self._close_row(log_evidence)
         kl = self._record("E", iteration, params, expectation, log_evidence)
         self._bound = log_evidence + self._builder.rows[-1]["log_prior"]

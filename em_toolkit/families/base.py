@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -51,23 +48,6 @@ def total_responsibilities(responsibilities: Array) -> Array:
     NumPy sums pairwise along the rows of memory alone; down the columns it adds one by one.
     """
     return np.asarray(np.ascontiguousarray(responsibilities.T).sum(axis=1))
-
-
-S = TypeVar("S", bound=Statistics)
-
-
-def sum_of_blocks(blocks: Iterable[S]) -> S:
-    """The sum of the statistics of blocks, in an order that is fixed: by pairs, pairs of pairs ...
-
-    No more of them are kept at a time than there are binary digits in their number.
-    """
-    partial: list[tuple[int, S]] = []
-    for total in blocks:
-        size = 1
-        while partial and partial[-1][0] == size:
-            size, total = 2 * size, partial.pop()[1] + total
-        partial.append((size, total))
-    return reduce(add, (total for _, total in reversed(partial)))
 
 
 class Family(ABC, Generic[C, T]):

@@ -10,10 +10,10 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from scipy.special import xlogy
 
-from em_toolkit.families.base import NEGLIGIBLE_RESPONSIBILITY, Family, sum_of_blocks
+from em_toolkit.families.base import NEGLIGIBLE_RESPONSIBILITY, Family
 from em_toolkit.model import Block, LatentVariableModel
 from em_toolkit.parameters import Parameters, real, simplex
-from em_toolkit.statistics import EPS, Array, IntArray, RandomSource
+from em_toolkit.statistics import EPS, Array, IntArray, RandomSource, sum_by_pairs
 
 C = TypeVar("C", bound=Parameters)
 _SMALLEST_LOG = float(np.log(np.finfo(np.float64).smallest_subnormal)) - 1.0
@@ -151,7 +151,7 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
             Rows with their weights, and the responsibilities of the rows.
         """
         components = self.family.reference(self._first_look(blocks))
-        stats = sum_of_blocks(
+        stats = sum_by_pairs(
             self.family.statistics(components, X, weights[:, None] * responsibilities)
             for (X, weights), responsibilities in blocks
         )
@@ -184,7 +184,7 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
                     origin = X[0] + weights @ (X - X[0]) / (weights.sum() or 1.0)
                 yield self.family.first_look(X, weights[:, None] * responsibilities, origin)
 
-        return sum_of_blocks(parts())
+        return sum_by_pairs(parts())
 
     def n_parameters(self, params: MixtureParameters[C]) -> int:
         """The number of free parameters."""
