@@ -364,7 +364,7 @@ def test_poisson_says_that_measurements_are_no_counts(run, faithful):
     assert "not all of eruptions are whole" in " ".join(out.split())
 
 
-@pytest.mark.parametrize("solver", ["closed_form", "em"])
+@pytest.mark.parametrize("solver", ["closed_form", "em", "randomized"])
 def test_fit_ppca(run, folder, solver):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(80, 3)) @ rng.normal(size=(3, 6)) + rng.normal(size=(80, 6))
@@ -642,3 +642,16 @@ def test_help_and_version(run):
     assert all(word in out for word in ("demo", "fit", "compare"))
     assert run("--version") == (0, f"em_toolkit {__version__}\n", "")
     assert "--columns" in run("fit", "--help")[1]
+
+
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize("acceleration", ["squarem", "quasi_newton"])
+def test_fit_with_acceleration(run, folder, faithful, acceleration):
+    options = ("-k", 3, "--tol", 1e-7, "--max-iter", 500, "--out", "out")
+    code, _, err = run("fit", faithful, *options, "--acceleration", acceleration)
+    assert (code, err) == (0, "")
+    _, content = read_results(folder / "out", faithful.stem)
+    X = pd.read_csv(faithful).to_numpy()
+    settings = {"tol": 1e-7, "max_iter": 500, "random_state": 0, "acceleration": acceleration}
+    expected = GaussianMixture(3, **settings).fit(X)
+    np.testing.assert_array_equal(content["parameters"]["weights"], expected.weights_)

@@ -46,7 +46,11 @@ from em_toolkit.families import (
     TiedCovariances,
 )
 from em_toolkit.kernels import choice, gaussian_mixture, plan
-from em_toolkit.kernels.gaussian_mixture import CompiledGaussian, CompiledGaussianMixture
+from em_toolkit.kernels.gaussian_mixture import (
+    PANEL_ROWS,
+    CompiledGaussian,
+    CompiledGaussianMixture,
+)
 from em_toolkit.model import Expectation
 from em_toolkit.models import Mixture, MixtureParameters
 from em_toolkit.priors import ScatterPrior
@@ -288,13 +292,14 @@ SHAPES = [
     (5, 2, 3),
     (5, 40, 2),
     (127, 3, 2),
-    (127, 13, 3),
-    (128, 4, 7),
     (128, 40, 3),
-    (129, 5, 7),
     (129, 16, 1),
+    (255, 13, 3),
     (255, 1, 3),
-    (257, 12, 33),
+    (256, 4, 7),
+    (257, 5, 7),
+    (257, 10, 33),
+    (1000, 11, 4),
     (1000, 1, 33),
     (1000, 12, 3),
     (1000, 13, 2),
@@ -580,7 +585,7 @@ def tied_case(farthest: float, condition: float, seed: int = 0) -> Case:
     inverse = np.abs(np.linalg.inv(np.linalg.cholesky(matrix)))
     directions = rng.standard_normal((6, 8))
     directions -= pi @ directions
-    distances = [np.linalg.norm(inverse @ np.abs(direction)) for direction in directions]
+    distances = [(inverse @ np.abs(direction)).max() for direction in directions]
     means = 5.0 + directions * (farthest / max(distances))
     X = means[rng.integers(6, size=700)]
     X = X + rng.multivariate_normal(np.zeros(8), matrix, 700, method="cholesky")
@@ -594,8 +599,8 @@ def tied_case(farthest: float, condition: float, seed: int = 0) -> Case:
     ("farthest", "route"),
     [
         (1.0, "shared"),
-        (99.9, "shared"),
-        (100.1, "single"),
+        (31.9, "shared"),
+        (32.1, "single"),
         (1e4, "single"),
         (1e6, "single"),
         (1e8, "single"),
@@ -623,7 +628,7 @@ def test_the_guard_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_parameters_on_both_sides_of_the_guard_in_turn(routes: list[str]) -> None:
     """It is decided anew for each: what EM does on its way from a poor start."""
-    near, far = tied_case(50.0, 10.0), tied_case(1e4, 10.0)
+    near, far = tied_case(20.0, 10.0), tied_case(1e4, 10.0)
     model = near.compiled
     sums = [
         model.expectation(case.params, case.X, case.weights).log_evidence
@@ -643,9 +648,10 @@ def test_a_guard_that_cannot_be_computed_is_not_passed(routes: list[str]) -> Non
     """An overflow of the distances, of which one is not a number."""
     case = tied_case(1.0, 1.0)
     means = case.params.components.means.copy()
-    means[0], means[1] = 1e300, -1e300
+    means[0], means[1] = 1.7e308, -1.7e308
     params = MixtureParameters(
-        case.params.weights, GaussianComponents(means, case.params.components.covariances)
+        np.array([0.6, 0.08, 0.08, 0.08, 0.08, 0.08]),
+        GaussianComponents(means, case.params.components.covariances),
     )
     with np.errstate(over="ignore", invalid="ignore"):
         case.compiled.expectation(params, case.X, case.weights)
@@ -859,14 +865,6 @@ def test_small_fits_are_plain_and_large_ones_compiled(structure: str) -> None:
     assert (fast.family.structure, fast.family.prior) == (family.structure, family.prior)
 
 
-@pytest.mark.usefixtures("at_its_default")
-@pytest.mark.parametrize("structure", NAMES)
-def test_many_features_are_plain(structure: str) -> None:
-    model = Mixture(Gaussian(STRUCTURES[structure]))
-    assert isinstance(plan(model, 100_000, 512, 4).model, CompiledGaussianMixture)
-    assert plan(model, 100_000, 513, 4) == (model, BLOCK_SIZE)
-
-
 @pytest.mark.usefixtures("always_compiled")
 def test_other_families_are_plain() -> None:
     model = Mixture(Poisson())
@@ -878,10 +876,10 @@ def test_other_families_are_plain() -> None:
 @settings(max_examples=200, deadline=None)
 @given(n=st.integers(1, 10**8), d=st.integers(1, 512), K=st.integers(1, 1000))
 def test_sizes_of_blocks(structure: str, n: int, d: int, K: int) -> None:
-    """Neither so small that Python shows, nor so large that a copy of a block is a burden."""
+    """Whole panels; neither so few that Python shows, nor so many that a copy is a burden."""
     size = plan(Mixture(Gaussian(STRUCTURES[structure])), n, d, K).block_size
-    assert size >= 2048
-    assert size == 2048 or size * d <= 2**20
+    assert size % PANEL_ROWS == 0
+    assert 2048 <= size < max(2048, 2**20 / d) + PANEL_ROWS
 
 
 # -- in other processes: what is imported, and where compiled loops are kept ----------------------

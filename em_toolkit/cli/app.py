@@ -46,6 +46,14 @@ class Solver(StrEnum):
 
     CLOSED_FORM = "closed_form"
     EM = "em"
+    RANDOMIZED = "randomized"
+
+
+class Acceleration(StrEnum):
+    """How EM is accelerated."""
+
+    SQUAREM = "squarem"
+    QUASI_NEWTON = "quasi_newton"
 
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .tsv or .parquet table.")]
@@ -119,6 +127,9 @@ def fit(
     tol: Tol = None,
     max_iter: MaxIter = None,
     reg_covar: RegCovar = None,
+    acceleration: Annotated[
+        Acceleration | None, typer.Option(help="Fewer passes where EM is slow; none by default.")
+    ] = None,
 ) -> None:
     """Fit a model to your own table.
 
@@ -143,6 +154,7 @@ def fit(
             "tol": tol,
             "max_iter": max_iter,
             "reg_covar": reg_covar,
+            "acceleration": acceleration and acceleration.value,
         },
         console=Console(),
     )

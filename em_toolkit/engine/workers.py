@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import cache
-from typing import Self, TypeVar
+from threading import Lock
+from typing import Any, Self, TypeVar
 
 import joblib
 from joblib.parallel import get_active_backend
@@ -15,6 +16,34 @@ from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class _OneBlasThread:
+    """Linear algebra held to one thread while any pass is open.
+
+    The limit is the process's, and fits in several threads overlap: the first sets it, the last
+    to end lifts it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._n_open = 0
+        self._limit: Any = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._n_open == 0:
+                self._limit = _controller().limit(limits=1, user_api="blas")
+            self._n_open += 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._n_open -= 1
+            if self._n_open == 0:
+                self._limit.restore_original_limits()
+
+
+_ONE_BLAS_THREAD = _OneBlasThread()
 
 
 class Workers:
@@ -37,7 +66,7 @@ class Workers:
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Self:
-        self._context.enter_context(_controller().limit(limits=1, user_api="blas"))
+        self._context.enter_context(_ONE_BLAS_THREAD)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -75,7 +104,16 @@ def number_of_threads(n_jobs: int | None) -> int:
     n_jobs : int or None
         None for all cores that the process may use, but one inside a worker of joblib, which has
         a core to itself; −1 for all cores, −2 for all but one; a positive number for itself.
+
+    Raises
+    ------
+    ValueError
+        For 0.
     """
+    if n_jobs == 0:
+        raise ValueError(
+            "n_jobs expects a number of threads, -1 for one on each core, or None, got 0."
+        )
     n_cores: int = joblib.cpu_count()
     if n_jobs is None:
         backend, _ = get_active_backend()

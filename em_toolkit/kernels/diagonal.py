@@ -24,9 +24,10 @@ def set_log_joint(
     panel: Array, means: Array, precisions: Array, constants: Array, log_joint: Array
 ) -> None:
     """log p(x_i, k) = c_k − ½ Σ_j (x_ij − μ_kj)² / σ_kj², of shape (n_components, width)."""
-    for k in range(means.shape[0]):
+    for k in range(0, means.shape[0], 2):
+        weighted_squared_distances(panel, means, precisions, k, log_joint)
+    for k in range(constants.shape[0]):
         row = log_joint[k]
-        weighted_squared_distances(panel, means[k], precisions[k], row)
         for i in range(row.shape[0]):
             row[i] = constants[k] - 0.5 * row[i]
 
@@ -41,8 +42,8 @@ def expectation(
     ----------
     X : ndarray of shape (n_rows, n_features)
     weights : ndarray of shape (n_rows,)
-    means, precisions : ndarray of shape (n_components, n_padded)
-        n_padded is a multiple of 4; the padding is zero.
+    means, precisions : ndarray of shape (n_even, n_padded)
+        n_even is even and n_padded a multiple of 4; the padding is zero.
     constants : ndarray of shape (n_components,)
         log π_k − ½ (d log 2π + log |Σ_k|).
     width : int
@@ -54,9 +55,9 @@ def expectation(
         Entropy, log evidence and weight; the count of each component; first moments and second
         moments as `means`.
     """
-    n_components, n_features = means.shape
+    n_components, n_features = constants.shape[0], means.shape[1]
     panel, panel_weights = np.zeros((n_features, width)), np.empty(width)
-    log_joint, shares = np.empty((n_components, width)), np.empty((n_components, width))
+    log_joint, shares = np.empty((means.shape[0], width)), np.empty((n_components, width))
     log_evidence, entropy, scratch = np.empty(width), np.empty(width), np.empty((3, width))
 
     a, b = 3 + n_components, 3 + n_components + means.size
@@ -68,7 +69,7 @@ def expectation(
         load(X, number * width, panel)
         load_weights(weights, number * width, panel_weights)
         set_log_joint(panel, means, precisions, constants, log_joint)
-        softmax(log_joint, shares, log_evidence, entropy, scratch)
+        softmax(log_joint[:n_components], shares, log_evidence, entropy, scratch)
         weigh(shares, panel_weights, log_evidence, entropy, rows)
         add_totals(shares, count)
         for k in range(n_components):
@@ -85,7 +86,7 @@ def moments(X: Array, responsibilities: Array, means: Array, width: int) -> Arra
     ----------
     X : ndarray of shape (n_rows, n_features)
     responsibilities : ndarray of shape (n_rows, n_components)
-    means : ndarray of shape (n_components, n_padded)
+    means : ndarray of shape (>= n_components, n_padded)
     width : int
         Rows in a panel.
 
@@ -94,7 +95,7 @@ def moments(X: Array, responsibilities: Array, means: Array, width: int) -> Arra
     sums : ndarray
         Counts, first moments and second moments, as in `expectation`.
     """
-    n_components, n_features = means.shape
+    n_components, n_features = responsibilities.shape[1], means.shape[1]
     panel, shares = np.zeros((n_features, width)), np.empty((n_components, width))
     a = n_components + means.size
     run, total = np.zeros(a + means.size), np.zeros(a + means.size)
@@ -114,9 +115,8 @@ def moments(X: Array, responsibilities: Array, means: Array, width: int) -> Arra
 @kernel(MATRIX, MATRIX, MATRIX, VECTOR, INTEGER)
 def log_joint(X: Array, means: Array, precisions: Array, constants: Array, width: int) -> Array:
     """log p(x_i, k), of shape (n_rows, n_components); arguments as in `expectation`."""
-    n_components, n_features = means.shape
-    panel, values = np.zeros((n_features, width)), np.empty((n_components, width))
-    out = np.empty((X.shape[0], n_components))
+    panel, values = np.zeros((means.shape[1], width)), np.empty((means.shape[0], width))
+    out = np.empty((X.shape[0], constants.shape[0]))
     for start in range(0, X.shape[0], width):
         n_rows = load(X, start, panel)
         set_log_joint(panel, means, precisions, constants, values)

@@ -1,4 +1,9 @@
-"""Distances and moments of a panel along the axes, in tiles of 4 features."""
+"""Distances and moments of a panel along the axes.
+
+In tiles of four features and, where it does not ask for too many registers, two components, for
+which a feature is then read once. Numbers of components are even and numbers of features multiples
+of 4; callers pad with zeros.
+"""
 
 from __future__ import annotations
 
@@ -8,50 +13,74 @@ from em_toolkit.statistics import Array
 
 @summing
 def weighted_squared_distances(
-    panel: Array, mean: Array, precisions: Array, distances: Array
+    panel: Array, means: Array, precisions: Array, k: int, distances: Array
 ) -> None:
-    """Σ_j (x_ij − μ_j)² / σ_j², of shape (width,)."""
-    for i in range(distances.shape[0]):
-        distances[i] = 0.0
+    """Rows k and k + 1 of Σ_j (x_ij − μ_kj)² / σ_kj², of shape (n_components, width)."""
+    first, second = distances[k], distances[k + 1]
+    for i in range(first.shape[0]):
+        first[i], second[i] = 0.0, 0.0
+    m, n, p, q = means[k], means[k + 1], precisions[k], precisions[k + 1]
     for j in range(0, panel.shape[0], 4):
         x0, x1, x2, x3 = panel[j], panel[j + 1], panel[j + 2], panel[j + 3]
-        m0, m1, m2, m3 = mean[j], mean[j + 1], mean[j + 2], mean[j + 3]
-        p0, p1, p2, p3 = precisions[j], precisions[j + 1], precisions[j + 2], precisions[j + 3]
-        for i in range(distances.shape[0]):
-            a, b, c, d = x0[i] - m0, x1[i] - m1, x2[i] - m2, x3[i] - m3
-            distances[i] += p0 * (a * a) + p1 * (b * b) + p2 * (c * c) + p3 * (d * d)
+        m0, m1, m2, m3 = m[j], m[j + 1], m[j + 2], m[j + 3]
+        n0, n1, n2, n3 = n[j], n[j + 1], n[j + 2], n[j + 3]
+        p0, p1, p2, p3 = p[j], p[j + 1], p[j + 2], p[j + 3]
+        q0, q1, q2, q3 = q[j], q[j + 1], q[j + 2], q[j + 3]
+        for i in range(first.shape[0]):
+            w, x, y, z = x0[i], x1[i], x2[i], x3[i]
+            a, b, c, d = w - m0, x - m1, y - m2, z - m3
+            first[i] += p0 * (a * a) + p1 * (b * b) + p2 * (c * c) + p3 * (d * d)
+            e, f, g, h = w - n0, x - n1, y - n2, z - n3
+            second[i] += q0 * (e * e) + q1 * (f * f) + q2 * (g * g) + q3 * (h * h)
 
 
 @summing
-def squared_distances(panel: Array, mean: Array, distances: Array) -> None:
-    """Σ_j (x_ij − μ_j)², of shape (width,)."""
-    for i in range(distances.shape[0]):
-        distances[i] = 0.0
+def squared_distances(panel: Array, means: Array, k: int, distances: Array) -> None:
+    """Rows k and k + 1 of Σ_j (x_ij − μ_kj)², of shape (n_components, width)."""
+    first, second = distances[k], distances[k + 1]
+    for i in range(first.shape[0]):
+        first[i], second[i] = 0.0, 0.0
+    m, n = means[k], means[k + 1]
     for j in range(0, panel.shape[0], 4):
         x0, x1, x2, x3 = panel[j], panel[j + 1], panel[j + 2], panel[j + 3]
-        m0, m1, m2, m3 = mean[j], mean[j + 1], mean[j + 2], mean[j + 3]
-        for i in range(distances.shape[0]):
-            a, b, c, d = x0[i] - m0, x1[i] - m1, x2[i] - m2, x3[i] - m3
-            distances[i] += a * a + b * b + c * c + d * d
+        m0, m1, m2, m3 = m[j], m[j + 1], m[j + 2], m[j + 3]
+        n0, n1, n2, n3 = n[j], n[j + 1], n[j + 2], n[j + 3]
+        for i in range(first.shape[0]):
+            w, x, y, z = x0[i], x1[i], x2[i], x3[i]
+            a, b, c, d = w - m0, x - m1, y - m2, z - m3
+            first[i] += a * a + b * b + c * c + d * d
+            e, f, g, h = w - n0, x - n1, y - n2, z - n3
+            second[i] += e * e + f * f + g * g + h * h
 
 
 @summing
-def add_first_moment(panel: Array, mean: Array, share: Array, first: Array) -> None:
-    """Add Σ_i r_i (x_ij − μ_j), of shape (n_features,)."""
+def add_first_moments(panel: Array, means: Array, shares: Array, k: int, first: Array) -> None:
+    """Add Σ_i r_ik (x_ij − μ_kj) to rows k and k + 1, of shape (n_components, n_features)."""
+    r, s, m, n = shares[k], shares[k + 1], means[k], means[k + 1]
     for j in range(0, panel.shape[0], 4):
         x0, x1, x2, x3 = panel[j], panel[j + 1], panel[j + 2], panel[j + 3]
-        m0, m1, m2, m3 = mean[j], mean[j + 1], mean[j + 2], mean[j + 3]
-        f0, f1, f2, f3 = 0.0, 0.0, 0.0, 0.0
-        for i in range(share.shape[0]):
-            r = share[i]
-            f0 += r * (x0[i] - m0)
-            f1 += r * (x1[i] - m1)
-            f2 += r * (x2[i] - m2)
-            f3 += r * (x3[i] - m3)
-        first[j] += f0
-        first[j + 1] += f1
-        first[j + 2] += f2
-        first[j + 3] += f3
+        m0, m1, m2, m3 = m[j], m[j + 1], m[j + 2], m[j + 3]
+        n0, n1, n2, n3 = n[j], n[j + 1], n[j + 2], n[j + 3]
+        f0, f1, f2, f3, g0, g1, g2, g3 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        for i in range(r.shape[0]):
+            w, x, y, z = x0[i], x1[i], x2[i], x3[i]
+            f0 += r[i] * (w - m0)
+            f1 += r[i] * (x - m1)
+            f2 += r[i] * (y - m2)
+            f3 += r[i] * (z - m3)
+            g0 += s[i] * (w - n0)
+            g1 += s[i] * (x - n1)
+            g2 += s[i] * (y - n2)
+            g3 += s[i] * (z - n3)
+        u, v = first[k], first[k + 1]
+        u[j] += f0
+        u[j + 1] += f1
+        u[j + 2] += f2
+        u[j + 3] += f3
+        v[j] += g0
+        v[j + 1] += g1
+        v[j + 2] += g2
+        v[j + 3] += g3
 
 
 @summing

@@ -19,6 +19,7 @@ from em_toolkit.families import (
     TiedCovariances,
 )
 from em_toolkit.kernels import diagonal, matrix, spherical, tied
+from em_toolkit.kernels.choice import products_when_tied
 from em_toolkit.model import Expectation
 from em_toolkit.models.mixture import Mixture, MixtureParameters
 from em_toolkit.statistics import Array
@@ -27,13 +28,15 @@ Params = MixtureParameters[GaussianComponents]
 
 _LOG_2_PI = math.log(2.0 * math.pi)
 
-# Measured: below, tiles of 2 by 2 waste less than they lose.
-_FEW_FEATURES = 12
+# Up to here, tiles of 2 by 2 waste less than they lose.
+_FEW_FEATURES = 10
+# Rows of a panel: enough to amortize the calls, few enough for the cache.
+PANEL_ROWS = 240
 
-# How much farther from a common centre than from its own mean, in standard deviations, a row may
-# be to be whitened about the centre: the digits that it costs are as many as this number has,
-# squared, of the sixteen. Three digits less than rounding leaves are twelve and more.
-_FARTHEST_FROM_CENTER = 100.0
+# How far the means may be from a common centre, in standard deviations, for rows to be whitened
+# about it. The distances of a row then err by so many more roundings at most, in each of d terms:
+# what the monitor allows for.
+_FARTHEST_FROM_CENTER = 32.0
 
 
 @dataclass(frozen=True)
@@ -42,18 +45,18 @@ class Pass:
 
     Parameters
     ----------
-    n_padded : int
-        Features, with padding.
+    shape : tuple of int
+        Of the means, with padding.
     sums : callable
-        From a block and its weights: entropy, log evidence and weight; counts; first moments of
-        shape (n_components, n_padded); second moments; one after the other.
+        From a block and its weights: entropy, log evidence and weight; counts; first moments, of
+        the shape of the means; second moments; one after the other.
     log_joint : callable
         From a block: log p(x_i, k), of shape (n_rows, n_components).
     second_moment : callable
         From the last of the sums: the scatter, as the structure has it.
     """
 
-    n_padded: int
+    shape: tuple[int, ...]
     sums: Callable[[Array, Array], Array]
     log_joint: Callable[[Array], Array]
     second_moment: Callable[[Array], Array]
@@ -97,7 +100,7 @@ class CompiledGaussianMixture(Mixture[GaussianComponents]):
             # An overflow, or a row that no component gives any probability: the slow way knows.
             return self._plain.expectation(params, X, weights)
         statistics = _unpacked(
-            sums[3:], params.components.means, prepared.n_padded, prepared.second_moment
+            sums[3:], params.components.means, prepared.shape, prepared.second_moment
         )
         return Expectation(statistics, entropy, log_evidence, weight)
 
@@ -116,15 +119,15 @@ def _matrix_pass(params: Params) -> Pass:
     covariances, (_, n_features) = params.components.covariances, params.components.means.shape
     assert isinstance(covariances, FullCovariances | TiedCovariances)
     tile = _tile(params.components.means)
-    means = _padded(params.components.means, tile)
-    factors = _padded(covariances.inverse_cholesky, tile, axes=2)
-    arguments = (means, factors, _constants(params), tile, _width(*means.shape))
+    means = _padded(params.components.means, 1, tile)
+    factors = _padded(covariances.inverse_cholesky, tile, tile)
+    arguments = (means, factors, _constants(params), tile, PANEL_ROWS)
 
     def second_moment(sums: Array) -> Array:
         return _symmetric(sums.reshape(factors.shape)[:, :n_features, :n_features])
 
     return Pass(
-        means.shape[1],
+        means.shape,
         lambda X, weights: matrix.expectation(X, weights, *arguments),
         lambda X: matrix.log_joint(X, *arguments),
         second_moment,
@@ -138,29 +141,28 @@ def _tied_pass(params: Params) -> Pass:
     inverse = components.covariances.inverse_cholesky[0]
     center = params.weights @ components.means
     means = components.means - center
-    # What a row at one of the means is about the centre, in the terms of the products that whiten.
-    distances = np.sqrt(np.square(np.abs(means) @ np.abs(inverse.T)).sum(axis=1))
-    # Products for each row, by this way and by the other.
-    shared = n_features**2 + 3 * n_components * n_features + n_components**2 / 2
-    single = n_components * n_features**2
-    if shared > single or not distances.max() <= _FARTHEST_FROM_CENTER:
+    # The size of the terms that whiten a row at one of the means.
+    sizes = np.abs(means) @ np.abs(inverse.T)
+    one_by_one = n_components * n_features * (n_features + 1)
+    is_shorter = products_when_tied(n_features, n_components) < one_by_one
+    if not is_shorter or not sizes.max() <= _FARTHEST_FROM_CENTER:
         return _matrix_pass(params)
 
-    factor = _padded(inverse, 4, axes=2)
+    padded, factor = _padded(means, 4, 4), _padded(inverse, 4, 4)
     arguments = (
         _padded(center, 4),
-        _padded(means @ inverse.T, 4),
+        _padded(means @ inverse.T, 4, 4),
         factor,
         _constants(params),
-        _width(n_components, n_features),
+        PANEL_ROWS,
     )
 
     def second_moment(sums: Array) -> Array:
         return _symmetric(sums.reshape(1, *factor.shape)[:, :n_features, :n_features])
 
     return Pass(
-        factor.shape[0],
-        lambda X, weights: tied.expectation(X, weights, _padded(means, 4), *arguments),
+        padded.shape,
+        lambda X, weights: tied.expectation(X, weights, padded, *arguments),
         lambda X: tied.log_joint(X, *arguments),
         second_moment,
     )
@@ -168,23 +170,23 @@ def _tied_pass(params: Params) -> Pass:
 
 def _diagonal_pass(params: Params) -> Pass:
     means, precisions = params.components.means, params.components.covariances.inverse_diagonals
-    padded = _padded(means, 4)
-    width = _width(*padded.shape)
-    arguments = (padded, _padded(precisions, 4), _constants(params), width)
+    n_components, n_features = means.shape
+    padded = _padded(means, 2, 4)
+    arguments = (padded, _padded(precisions, 2, 4), _constants(params), PANEL_ROWS)
     return Pass(
-        padded.shape[1],
+        padded.shape,
         lambda X, weights: diagonal.expectation(X, weights, *arguments),
         lambda X: diagonal.log_joint(X, *arguments),
-        lambda sums: sums.reshape(padded.shape)[:, : means.shape[1]],
+        lambda sums: sums.reshape(padded.shape)[:n_components, :n_features],
     )
 
 
 def _spherical_pass(params: Params) -> Pass:
-    padded = _padded(params.components.means, 4)
+    padded = _padded(params.components.means, 2, 4)
     precisions = np.ascontiguousarray(1.0 / params.components.covariances.values[:, 0])
-    arguments = (padded, precisions, _constants(params), _width(*padded.shape))
+    arguments = (padded, precisions, _constants(params), PANEL_ROWS)
     return Pass(
-        padded.shape[1],
+        padded.shape,
         lambda X, weights: spherical.expectation(X, weights, *arguments),
         lambda X: spherical.log_joint(X, *arguments),
         lambda sums: sums[:, None],
@@ -203,14 +205,14 @@ def _matrix_moments(
     means: Array, X: Array, responsibilities: Array, n_matrices: int
 ) -> GaussianStatistics:
     n_features, tile = means.shape[1], _tile(means)
-    padded = _padded(means, tile)
-    sums = matrix.moments(X, responsibilities, padded, n_matrices, tile, _width(*padded.shape))
+    padded = _padded(means, 1, tile)
+    sums = matrix.moments(X, responsibilities, padded, n_matrices, tile, PANEL_ROWS)
 
     def second_moment(sums: Array) -> Array:
         lower = sums.reshape(n_matrices, *padded.shape[1:] * 2)
         return _symmetric(lower[:, :n_features, :n_features])
 
-    return _unpacked(sums, means, padded.shape[1], second_moment)
+    return _unpacked(sums, means, padded.shape, second_moment)
 
 
 def _full_moments(means: Array, X: Array, responsibilities: Array) -> GaussianStatistics:
@@ -222,13 +224,13 @@ def _tied_moments(means: Array, X: Array, responsibilities: Array) -> GaussianSt
 
 
 def _diagonal_moments(means: Array, X: Array, responsibilities: Array) -> GaussianStatistics:
-    padded = _padded(means, 4)
-    sums = diagonal.moments(X, responsibilities, padded, _width(*padded.shape))
+    padded = _padded(means, 1, 4)
+    sums = diagonal.moments(X, responsibilities, padded, PANEL_ROWS)
 
     def second_moment(sums: Array) -> Array:
         return sums.reshape(padded.shape)[:, : means.shape[1]]
 
-    return _unpacked(sums, means, padded.shape[1], second_moment)
+    return _unpacked(sums, means, padded.shape, second_moment)
 
 
 def _spherical_moments(means: Array, X: Array, responsibilities: Array) -> GaussianStatistics:
@@ -246,15 +248,15 @@ _MOMENTS: dict[type[Covariances], Callable[[Array, Array, Array], GaussianStatis
 
 
 def _unpacked(
-    sums: Array, origin: Array, n_padded: int, second_moment: Callable[[Array], Array]
+    sums: Array, origin: Array, shape: tuple[int, ...], second_moment: Callable[[Array], Array]
 ) -> GaussianStatistics:
     """Statistics from the counts, first moments and second moments of a kernel."""
     n_components, n_features = origin.shape
-    end = n_components * (1 + n_padded)
-    first_moment = sums[n_components:end].reshape(n_components, n_padded)
+    end = n_components + math.prod(shape)
+    first_moment = sums[n_components:end].reshape(shape)
     return GaussianStatistics(
         count=sums[:n_components],
-        first_moment=first_moment[:, :n_features],
+        first_moment=first_moment[:n_components, :n_features],
         second_moment=second_moment(sums[end:]),
         origin=origin,
     )
@@ -267,11 +269,12 @@ def _constants(params: Params) -> Array:
     return params.log_weights - 0.5 * (n_features * _LOG_2_PI + log_determinants)
 
 
-def _padded(array: Array, multiple: int, *, axes: int = 1) -> Array:
-    """The array, with zeros behind its last axes up to a multiple of a length."""
-    behind = [(0, -length % multiple) for length in array.shape[-axes:]]
+def _padded(array: Array, *multiples: int) -> Array:
+    """The array, with zeros behind its last axes up to multiples of these lengths."""
+    kept = array.ndim - len(multiples)
+    behind = [-n % m for n, m in zip(array.shape[kept:], multiples, strict=True)]
     # The padding of a Fortran-ordered array, such as a user's start, would be one too.
-    return np.ascontiguousarray(np.pad(array, [(0, 0)] * (array.ndim - axes) + behind))
+    return np.ascontiguousarray(np.pad(array, [(0, n) for n in [0] * kept + behind]))
 
 
 def _symmetric(lower: Array) -> Array:
@@ -282,8 +285,3 @@ def _symmetric(lower: Array) -> Array:
 
 def _tile(means: Array) -> int:
     return 2 if means.shape[1] <= _FEW_FEATURES else 4
-
-
-def _width(n_components: int, n_features: int) -> int:
-    """Rows of a panel: enough to amortize the calls, few enough for the fastest cache."""
-    return 256 if max(n_components, n_features) <= 32 else 128

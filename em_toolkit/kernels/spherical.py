@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from em_toolkit.kernels.compiling import INTEGER, MATRIX, VECTOR, kernel, summing
-from em_toolkit.kernels.distances import add_first_moment, squared_distances
+from em_toolkit.kernels.distances import add_first_moments, squared_distances
 from em_toolkit.kernels.panels import (
     add_totals,
     end_of_run,
@@ -27,10 +27,11 @@ def set_log_joint(
     distances: Array,
     log_joint: Array,
 ) -> None:
-    """log p(x_i, k) = c_k − |x_i − μ_k|² / 2σ_k²; it and |x_i − μ_k|², (n_components, width)."""
-    for k in range(means.shape[0]):
+    """log p(x_i, k) = c_k − |x_i − μ_k|² / 2σ_k²; it and |x_i − μ_k|², (n_even, width)."""
+    for k in range(0, means.shape[0], 2):
+        squared_distances(panel, means, k, distances)
+    for k in range(constants.shape[0]):
         row, distance = log_joint[k], distances[k]
-        squared_distances(panel, means[k], distance)
         half_precision = 0.5 * precisions[k]
         for i in range(row.shape[0]):
             row[i] = constants[k] - half_precision * distance[i]
@@ -46,8 +47,8 @@ def expectation(
     ----------
     X : ndarray of shape (n_rows, n_features)
     weights : ndarray of shape (n_rows,)
-    means : ndarray of shape (n_components, n_padded)
-        n_padded is a multiple of 4; the padding is zero.
+    means : ndarray of shape (n_even, n_padded)
+        n_even is even and n_padded a multiple of 4; the padding is zero.
     precisions, constants : ndarray of shape (n_components,)
         1/σ_k², and log π_k − ½ d (log 2π + log σ_k²).
     width : int
@@ -59,10 +60,10 @@ def expectation(
         Entropy, log evidence and weight; the count of each component; first moments as `means`;
         Σ_i r_ik |x_i − μ_k|² of each component.
     """
-    n_components, n_features = means.shape
+    n_components, n_even, n_features = constants.shape[0], means.shape[0], means.shape[1]
     panel, panel_weights = np.zeros((n_features, width)), np.empty(width)
-    log_joint, shares = np.empty((n_components, width)), np.empty((n_components, width))
-    distances = np.empty((n_components, width))
+    log_joint, shares = np.empty((n_components, width)), np.zeros((n_even, width))
+    distances, alive = np.empty((n_even, width)), shares[:n_components]
     log_evidence, entropy, scratch = np.empty(width), np.empty(width), np.empty((3, width))
 
     a, b = 3 + n_components, 3 + n_components + means.size
@@ -74,11 +75,12 @@ def expectation(
         load(X, number * width, panel)
         load_weights(weights, number * width, panel_weights)
         set_log_joint(panel, means, precisions, constants, distances, log_joint)
-        softmax(log_joint, shares, log_evidence, entropy, scratch)
-        weigh(shares, panel_weights, log_evidence, entropy, rows)
-        add_totals(shares, count)
+        softmax(log_joint, alive, log_evidence, entropy, scratch)
+        weigh(alive, panel_weights, log_evidence, entropy, rows)
+        add_totals(alive, count)
+        for k in range(0, n_even, 2):
+            add_first_moments(panel, means, shares, k, first)
         for k in range(n_components):
-            add_first_moment(panel, means[k], shares[k], first[k])
             moment, share, distance = 0.0, shares[k], distances[k]
             for i in range(width):
                 moment += share[i] * distance[i]
@@ -90,8 +92,8 @@ def expectation(
 @kernel(MATRIX, MATRIX, VECTOR, VECTOR, INTEGER)
 def log_joint(X: Array, means: Array, precisions: Array, constants: Array, width: int) -> Array:
     """log p(x_i, k), of shape (n_rows, n_components); arguments as in `expectation`."""
-    n_components, n_features = means.shape
-    panel, distances = np.zeros((n_features, width)), np.empty((n_components, width))
+    n_components = constants.shape[0]
+    panel, distances = np.zeros((means.shape[1], width)), np.empty((means.shape[0], width))
     values, out = np.empty((n_components, width)), np.empty((X.shape[0], n_components))
     for start in range(0, X.shape[0], width):
         n_rows = load(X, start, panel)

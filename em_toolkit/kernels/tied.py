@@ -22,7 +22,7 @@ from __future__ import annotations
 import numpy as np
 
 from em_toolkit.kernels.compiling import INTEGER, MATRIX, VECTOR, kernel, summing
-from em_toolkit.kernels.distances import add_first_moment, squared_distances
+from em_toolkit.kernels.distances import add_first_moments, squared_distances
 from em_toolkit.kernels.panels import (
     add_totals,
     end_of_run,
@@ -48,9 +48,10 @@ def set_log_joint(
     """log p(x_i, k) = c_k − ½ |z_i − L⁻¹ (μ_k − c)|², of shape (n_components, width)."""
     for j in range(0, centred.shape[0], 4):
         set_products_4(factor, j, j + 4, centred, whitened[j : j + 4])
-    for k in range(whitened_means.shape[0]):
+    for k in range(0, whitened_means.shape[0], 2):
+        squared_distances(whitened, whitened_means, k, log_joint)
+    for k in range(constants.shape[0]):
         row = log_joint[k]
-        squared_distances(whitened, whitened_means[k], row)
         for i in range(row.shape[0]):
             row[i] = constants[k] - 0.5 * row[i]
 
@@ -68,22 +69,31 @@ def subtract(center: Array, panel: Array) -> None:
 def add_scatter_between(together: Array, means: Array, scatter: Array) -> None:
     """Add the lower triangle of Σ_{k<l} c_kl (o_k − o_l)(o_k − o_l)ᵀ.
 
+    It is Σ_k (o_k − c) g_kᵀ with g_k = Σ_l c_kl (o_k − o_l).
+
     Parameters
     ----------
-    together : ndarray of shape (>= n_components, >= n_components)
+    together : ndarray of shape (n_multiple, n_multiple)
         c_kl in the lower triangle.
-    means : ndarray of shape (n_components, n_features)
+    means : ndarray of shape (n_multiple, n_features)
+        o_k − c.
     scatter : ndarray of shape (n_features, n_features)
     """
-    difference = np.empty(means.shape[1])
+    pulls = np.zeros(means.shape)
     for k in range(means.shape[0]):
         for m in range(k):
-            if together[k, m] != 0.0:
-                difference[:] = means[k] - means[m]
-                for j in range(means.shape[1]):
-                    factor, row = together[k, m] * difference[j], scatter[j]
-                    for i in range(j + 1):
-                        row[i] += factor * difference[i]
+            weight, mine, theirs = together[k, m], means[k], means[m]
+            pull, counterpull = pulls[k], pulls[m]
+            for j in range(mine.shape[0]):
+                difference = weight * (mine[j] - theirs[j])
+                pull[j] += difference
+                counterpull[j] -= difference
+    for k in range(means.shape[0]):
+        mean, pull = means[k], pulls[k]
+        for j in range(mean.shape[0]):
+            row, factor = scatter[j], mean[j]
+            for i in range(j + 1):
+                row[i] += factor * pull[i]
 
 
 @kernel(MATRIX, VECTOR, MATRIX, VECTOR, MATRIX, MATRIX, VECTOR, INTEGER)
@@ -103,11 +113,11 @@ def expectation(
     ----------
     X : ndarray of shape (n_rows, n_features)
     weights : ndarray of shape (n_rows,)
-    means : ndarray of shape (n_components, n_padded)
-        μ_k − c; n_padded is a multiple of 4, and the padding of all arrays is zero.
+    means : ndarray of shape (n_multiple, n_padded)
+        μ_k − c; n_multiple and n_padded are multiples of 4, and the padding of all arrays is zero.
     center : ndarray of shape (n_padded,)
         c.
-    whitened_means : ndarray of shape (n_components, n_padded)
+    whitened_means : ndarray of shape (n_multiple, n_padded)
         L⁻¹ (μ_k − c).
     factor : ndarray of shape (n_padded, n_padded)
         L⁻¹, lower triangular.
@@ -122,38 +132,36 @@ def expectation(
         Entropy, log evidence and weight; the count of each component; first moments as `means`;
         the lower triangle of the second moment as `factor`.
     """
-    n_components, n_features = means.shape
-    n_padded = (n_components + 3) // 4 * 4
+    n_components, n_multiple, n_features = constants.shape[0], means.shape[0], means.shape[1]
     panel, panel_weights = np.zeros((n_features, width)), np.empty(width)
     whitened, mixed = np.empty((n_features, width)), np.empty((4, width))
-    log_joint = np.zeros((n_padded, width))
-    posterior, shares = np.zeros((n_padded, width)), np.zeros((n_padded, width))
+    log_joint = np.zeros((n_multiple, width))
+    posterior, shares = np.zeros((n_multiple, width)), np.zeros((n_multiple, width))
+    alive = posterior[:n_components]
     log_evidence, entropy, scratch = np.empty(width), np.empty(width), np.empty((3, width))
-    columns = np.zeros((n_features, n_padded))
-    columns[:, :n_components] = means.T
+    columns = means.T.copy()
 
     a, b = 3 + n_components, 3 + n_components + means.size
     c = b + factor.size
-    run, total = np.zeros(c + n_padded**2), np.zeros(c + n_padded**2)
+    run, total = np.zeros(c + n_multiple**2), np.zeros(c + n_multiple**2)
     rows, count, first = run[:3], run[3:a], run[a:b].reshape(means.shape)
-    second, together = run[b:c].reshape(factor.shape), run[c:].reshape((n_padded, n_padded))
+    second, together = run[b:c].reshape(factor.shape), run[c:].reshape((n_multiple, n_multiple))
     n_panels = (X.shape[0] + width - 1) // width
     for number in range(n_panels):
         load(X, number * width, panel)
         load_weights(weights, number * width, panel_weights)
         subtract(center, panel)
         set_log_joint(panel, whitened_means, factor, constants, whitened, log_joint)
-        alive = posterior[:n_components]
         softmax(log_joint[:n_components], alive, log_evidence, entropy, scratch)
         shares[:n_components] = alive
         weigh(shares[:n_components], panel_weights, log_evidence, entropy, rows)
         add_totals(shares[:n_components], count)
-        for k in range(n_components):
-            add_first_moment(panel, means[k], shares[k], first[k])
+        for k in range(0, n_multiple, 2):
+            add_first_moments(panel, means, shares, k, first)
         add_outer_products(4, shares, posterior, together)
         # The panel becomes x_i − m_i, and what was whitened the same with weights.
         for j in range(0, n_features, 4):
-            set_products_4(columns, j, n_padded, posterior, mixed)
+            set_products_4(columns, j, n_multiple, posterior, mixed)
             for t in range(4):
                 column, weighted, mean = panel[j + t], whitened[j + t], mixed[t]
                 for i in range(width):
@@ -175,9 +183,9 @@ def log_joint(
     width: int,
 ) -> Array:
     """log p(x_i, k), of shape (n_rows, n_components); arguments as in `expectation`."""
-    n_components, n_features = whitened_means.shape
+    n_multiple, n_features = whitened_means.shape
     panel, whitened = np.zeros((n_features, width)), np.empty((n_features, width))
-    values, out = np.empty((n_components, width)), np.empty((X.shape[0], n_components))
+    values, out = np.empty((n_multiple, width)), np.empty((X.shape[0], constants.shape[0]))
     for start in range(0, X.shape[0], width):
         n_rows = load(X, start, panel)
         subtract(center, panel)
