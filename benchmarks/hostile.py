@@ -1,6 +1,6 @@
 """A thousand hostile fits: does any bound fall, any parameter become NaN, any error lack a cause?
 
-    python -m benchmarks.hostile [--fits 1000] [--seed 0]
+    python -m benchmarks.hostile [--fits 1000] [--seed 0] [--compiled]
 
 Data: tight, overlapping, near-degenerate, duplicated rows, constant columns, one feature, as many
 components as rows, far from zero, badly scaled. Every covariance structure, every kind of start,
@@ -24,6 +24,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from em_toolkit import PPCA, ELBODecreaseError, GaussianMixture, PoissonMixture
 from em_toolkit.engine.monitor import SAFETY, Monitor
+from em_toolkit.kernels import choice
 from em_toolkit.statistics import Array
 
 Rng = np.random.Generator
@@ -227,7 +228,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fits", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--compiled", action="store_true", help="fit by the compiled loops")
     arguments = parser.parse_args()
+    if arguments.compiled:
+        choice.WORTH_COMPILING = 0
     report = run(arguments.fits, arguments.seed)
     for outcome, count in report.outcomes.most_common():
         print(f"{count:6d}  {outcome}")

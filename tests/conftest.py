@@ -28,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def compiled(request: pytest.FixtureRequest) -> None:
     """With ``--compiled``, what the compiled loops are too heavy for is fitted by them too."""
     if request.config.getoption("--compiled"):
-        choice._WORTH_COMPILING = 0
+        choice.WORTH_COMPILING = 0
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -696,7 +696,7 @@ def test_the_other_blocks_do_not_fall_back(structure: str, monkeypatch: pytest.M
 
 @pytest.fixture
 def always_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choice, "_WORTH_COMPILING", 0)
+    monkeypatch.setattr(choice, "WORTH_COMPILING", 0)
 
 
 def start_of(structure: str, X: Data, K: int) -> dict[str, Any]:
@@ -738,9 +738,9 @@ def rows() -> Data:
 def test_a_fit_is_that_of_the_plain_twin(
     structure: str, rows: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choice, "_WORTH_COMPILING", 10**30)
+    monkeypatch.setattr(choice, "WORTH_COMPILING", 10**30)
     plain = fit_of(structure, rows)
-    monkeypatch.setattr(choice, "_WORTH_COMPILING", 0)
+    monkeypatch.setattr(choice, "WORTH_COMPILING", 0)
     compiled = fit_of(structure, rows)
     for name, values in attributes(plain).items():
         np.testing.assert_allclose(attributes(compiled)[name], values, rtol=1e-10, atol=1e-10)
@@ -850,7 +850,7 @@ def test_compiled_mixtures_conform(
 @pytest.fixture
 def at_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is worth compiling, whatever the session has it at."""
-    monkeypatch.setattr(choice, "_WORTH_COMPILING", 10_000_000)
+    monkeypatch.setattr(choice, "WORTH_COMPILING", 10_000_000)
 
 
 @pytest.mark.usefixtures("at_its_default")
@@ -893,7 +893,7 @@ from em_toolkit.kernels import choice
 loaded = ["numba" in sys.modules]
 worth, n, d = json.loads(sys.argv[1])
 if worth is not None:
-    choice._WORTH_COMPILING = worth
+    choice.WORTH_COMPILING = worth
 bounds = []
 for rows in n:
     X = np.random.default_rng(0).normal(size=(rows, d))

@@ -39,7 +39,7 @@ SECONDS = 30.0
 def many_blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks so small that there are many."""
     compiled = request.param == "compiled"
-    monkeypatch.setattr(choice, "_WORTH_COMPILING", 0 if compiled else 10**30)
+    monkeypatch.setattr(choice, "WORTH_COMPILING", 0 if compiled else 10**30)
     monkeypatch.setattr(choice, "_BLOCK_WORK", 1)
     monkeypatch.setattr(choice, "_SMALLEST_BLOCK", 64)
     monkeypatch.setattr(choice, "BLOCK_SIZE", 64)
@@ -444,7 +444,7 @@ def test_there_are_no_more_threads_than_blocks(rows: Data, monkeypatch: pytest.M
             super().__init__(n_threads)
 
     monkeypatch.setattr("em_toolkit.estimators.mixture.Workers", Watched)
-    monkeypatch.setattr(choice, "_WORTH_COMPILING", 10**30)
+    monkeypatch.setattr(choice, "WORTH_COMPILING", 10**30)
     for size in (1000, 10_000):
         monkeypatch.setattr(choice, "BLOCK_SIZE", size)
         fit_to_the_end(GaussianMixture(2, max_iter=1, n_jobs=8), rows)

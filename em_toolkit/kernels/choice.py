@@ -33,7 +33,7 @@ from em_toolkit.families import (
 from em_toolkit.models.mixture import Mixture
 
 # In multiplications of a pass.
-_WORTH_COMPILING = 10_000_000
+WORTH_COMPILING = 10_000_000
 # A block takes about a millisecond, of which what Python does for it is a tenth; but some blocks
 # there must be for threads to share.
 _BLOCK_WORK = 20_000_000
@@ -89,7 +89,7 @@ def plan(model: Mixture[Any], n_rows: int, n_features: int, n_components: int) -
         return Plan(model, BLOCK_SIZE)
     # An exponential costs as much as some twenty multiplications.
     row_work = _PRODUCTS[family.structure](n_features, n_components) + 20 * n_components
-    if n_rows * row_work < _WORTH_COMPILING:
+    if n_rows * row_work < WORTH_COMPILING:
         return Plan(model, BLOCK_SIZE)
 
     from em_toolkit.kernels.gaussian_mixture import PANEL_ROWS, CompiledGaussianMixture
