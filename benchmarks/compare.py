@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CASES = [
-    Case(200_000, 2, 5, "full"),
+    Case(200_000, 2, 5, "full", n_iter=30),
     Case(200_000, 10, 10, "full"),
     Case(100_000, 32, 16, "full"),
     Case(20_000, 128, 8, "full"),

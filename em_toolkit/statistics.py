@@ -99,6 +99,8 @@ def sum_by_pairs(parts: Iterable[S]) -> S:
 # Rows that a product of matrices adds one by one. Over thousands of equal rows (counts, rounded
 # or repeated data) the roundings of a longer run all go one way.
 _RUN = 128
+# Numbers in the products that are held at a time.
+_AT_ONCE = 2**20
 
 
 def sum_of_products(left: Array, right: Array) -> Array:
@@ -109,8 +111,13 @@ def sum_of_products(left: Array, right: Array) -> Array:
     left, right : ndarray of shape (n_rows, ...)
     """
     whole = left.shape[0] // _RUN * _RUN
-    rest = left[whole:].T @ right[whole:]
+    total = left[whole:].T @ right[whole:]
     if whole == 0:
-        return rest
-    runs = left[:whole].reshape(-1, _RUN, left.shape[1]).transpose(0, 2, 1)
-    return (runs @ right[:whole].reshape(-1, _RUN, right.shape[1])).sum(axis=0) + rest
+        return total
+    left_runs = left[:whole].reshape(-1, _RUN, left.shape[1]).transpose(0, 2, 1)
+    right_runs = right[:whole].reshape(-1, _RUN, right.shape[1])
+    at_once = max(1, _AT_ONCE // total.size)
+    for start in range(0, right_runs.shape[0], at_once):
+        runs = slice(start, start + at_once)
+        total = total + (left_runs[runs] @ right_runs[runs]).sum(axis=0)
+    return total

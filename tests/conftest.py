@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +20,21 @@ from threadpoolctl import threadpool_limits
 from em_toolkit.kernels import choice
 
 Data = npt.NDArray[Any]
+
+
+def _kernel_cache() -> Path:
+    """A folder for what is compiled from just these sources.
+
+    numba compiles a kernel anew if its own file has changed, but not if those have that it calls.
+    """
+    digest = hashlib.sha256()
+    for source in sorted(Path(choice.__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return Path(tempfile.gettempdir()) / f"em_toolkit-kernels-{digest.hexdigest()[:16]}"
+
+
+# Before numba is imported, which is when a test first needs it; processes of tests inherit it.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(_kernel_cache()))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -980,3 +981,26 @@ def test_nowhere_to_keep_compiled_loops(package: Path) -> None:
     )
     assert found == pytest.approx(bound_here(), rel=1e-12)
     assert list(package.parent.rglob("*.nbi")) == []
+
+
+@pytest.mark.parametrize("integer", [np.int8, np.int32, np.int64])
+def test_plan_takes_the_integers_of_a_grid(integer: Any) -> None:
+    """``np.arange`` in a grid gives them; products of theirs overflow."""
+    model = Mixture(Gaussian())
+    assert plan(model, 10**8, 30, integer(5)).block_size == plan(model, 10**8, 30, 5).block_size
+
+
+def test_plan_leaves_models_of_others_alone() -> None:
+    class Mine(Gaussian):
+        """A family whose methods may do anything."""
+
+    model = Mixture(Mine())
+    assert plan(model, 10**7, 3, 5).model is model
+
+
+def test_a_compiled_mixture_can_be_pickled_after_use() -> None:
+    case = tied_case(1.0, 1.0)
+    model = case.compiled
+    expected = model.expectation(case.params, case.X, case.weights).log_evidence
+    again = pickle.loads(pickle.dumps(model))
+    assert again.expectation(case.params, case.X, case.weights).log_evidence == expected

@@ -23,6 +23,7 @@ from em_toolkit import GaussianMixture, PoissonMixture
 from em_toolkit.families import FullCovariances, Gaussian
 from em_toolkit.initialization import INITIALIZERS
 from em_toolkit.models import Mixture
+from em_toolkit.statistics import sum_of_products
 
 N, D, K = 200_000, 8, 50
 OURS = sorted(set(INITIALIZERS) - {"kmeans"})
@@ -183,3 +184,10 @@ def test_a_file_larger_than_memory_is_fitted(tmp_path: Path, dtype: str) -> None
         "predicted True",
         "scored True",
     ]
+
+
+def test_products_of_many_features_are_not_all_held_at_once() -> None:
+    rows = np.random.default_rng(0).standard_normal((4096, 600))
+    whole = 8 * 600**2
+    assert peak(lambda: sum_of_products(rows, rows)) < 8 * whole
+    np.testing.assert_allclose(sum_of_products(rows, rows), rows.T @ rows, rtol=0, atol=1e-9)

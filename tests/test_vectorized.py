@@ -14,7 +14,8 @@ from oracles import Data
 from scipy.special import entr, logsumexp
 from scipy.special import softmax as scipy_softmax
 
-from em_toolkit.kernels.vectorized import exponentials, logarithms, softmax
+from em_toolkit.kernels.compiling import in_order
+from em_toolkit.kernels.vectorized import exponential, logarithm, softmax
 
 EPS = np.finfo(np.float64).eps
 RNG = np.random.default_rng(0)
@@ -31,6 +32,18 @@ def errors(found: Data, values: Data, function: Callable[[Decimal], Decimal]) ->
         )
 
 
+@in_order
+def exponentials(values: Data, out: Data) -> None:
+    for i in range(values.shape[0]):
+        out[i] = exponential(values[i])
+
+
+@in_order
+def logarithms(values: Data, out: Data) -> None:
+    for i in range(values.shape[0]):
+        out[i] = logarithm(values[i])
+
+
 def exponentials_of(values: Data) -> Data:
     out = np.empty_like(values)
     exponentials(values, out)
@@ -39,7 +52,7 @@ def exponentials_of(values: Data) -> Data:
 
 def logarithms_of(values: Data) -> Data:
     out = np.empty_like(values)
-    logarithms(values, out, np.empty_like(values))
+    logarithms(values, out)
     return out
 
 

@@ -54,9 +54,9 @@ class PlainEM:
         pass
 
 
-# A proposal that is rejected costs a pass over the data. One may be after four iterations, one more
-# after each eight, and one more for every two proposals that were kept: so that data on which
-# nothing can be gained lose little (an eighth in the long run, a fifth of the shortest fits).
+# A rejected proposal costs a pass over the data. There may be one after four iterations, another
+# for each eight iterations, and another for every two proposals that were kept: where nothing can
+# be gained, an eighth of the passes is lost in the long run, and a fifth of those of a short fit.
 _FIRST, _PER_ITERATION, _PER_LEAP = 4, 1 / 8, 1 / 2
 
 
@@ -144,7 +144,6 @@ class Squarem(Extrapolation):
     with α from 1, which is M(M(θ)) itself, to a longest that grows fourfold when it is reached and
     shrinks as much if it was too long (α is the negative of theirs). A plain step and a leap take
     turns: θ′ is where the next two steps begin, so that a cycle costs two passes over the data.
-    Between leaps the bound rises by steps of plain EM, whatever is made of them.
     """
 
     def forget(self) -> None:

@@ -101,6 +101,9 @@ def em(
 ) -> Fit[P]:
     """Expectation-maximization from `start`.
 
+    An interrupt from the keyboard ends the fit with the last complete iteration (and
+    `Status.INTERRUPTED`); it is not raised again.
+
     Parameters
     ----------
     model : LatentVariableModel
@@ -129,9 +132,6 @@ def em(
     Returns
     -------
     Fit
-
-    An interrupt from the keyboard ends the fit with the last complete iteration (and
-    `Status.INTERRUPTED`); it is not raised again.
 
     Raises
     ------

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from contextvars import copy_context
 from functools import cache
 from threading import Lock
 from typing import Any, Self, TypeVar
@@ -52,7 +53,7 @@ class Workers:
     What they return comes back in the order of the blocks, so that the sums are the same to the
     bit for any number of threads. As a context, it holds the threads of linear algebra (BLAS) to
     one: for each of ours to start its own would be slower, and their number would show in the
-    last bits.
+    last bits. Its end ends the threads.
 
     Parameters
     ----------
@@ -83,8 +84,9 @@ class Workers:
         running: deque[Future[R]] = deque()
         try:
             for item in items:
-                running.append(self._pool.submit(function, item))
-                if len(running) > 2 * self.n_threads:
+                # In a copy of the context: numpy's errstate is part of it.
+                running.append(self._pool.submit(copy_context().run, function, item))
+                if len(running) > self.n_threads:
                     yield running.popleft().result()
             while running:
                 yield running.popleft().result()

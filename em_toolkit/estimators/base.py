@@ -51,7 +51,8 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     converged_ : bool
     n_iter_ : int
     n_passes_ : int
-        Passes over the data: E-steps, those at rejected points of an acceleration included.
+        Passes over the data: one for each E-step, those at rejected points of an acceleration
+        included.
     status_ : Status
         Why the fit stopped, with the remedy.
     restarts_ : list of Restart

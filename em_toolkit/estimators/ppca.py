@@ -106,6 +106,7 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
     trace_, lower_bound_, lower_bounds_, n_iter_, n_passes_, converged_, status_, restarts_
         As in `GaussianMixture`. The closed form has a trace of one row, the E-step at it, and an
         ``n_iter_`` of 1; so has the randomized solver, with its own iterations in ``n_iter_``.
+        Passes over the data are those that compress them: iterations of EM add none.
 
     References
     ----------

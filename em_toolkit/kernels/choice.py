@@ -85,13 +85,20 @@ def plan(model: Mixture[Any], n_rows: int, n_features: int, n_components: int) -
     Plan
     """
     family = model.family
-    if not isinstance(family, Gaussian) or family.structure not in _PRODUCTS:
+    # A subclass may do something else in any of its methods.
+    if type(model) is not Mixture or type(family) is not Gaussian:
         return Plan(model, BLOCK_SIZE)
+    if family.structure not in _PRODUCTS:
+        return Plan(model, BLOCK_SIZE)
+    # NumPy's integers overflow, and are what a grid search gives.
+    n_components = int(n_components)
     # An exponential costs as much as some twenty multiplications.
     row_work = _PRODUCTS[family.structure](n_features, n_components) + 20 * n_components
     if n_rows * row_work < WORTH_COMPILING:
         return Plan(model, BLOCK_SIZE)
 
+    if numba_is_disabled():
+        return Plan(model, BLOCK_SIZE)
     from em_toolkit.kernels.gaussian_mixture import PANEL_ROWS, CompiledGaussianMixture
 
     n_blocks = max(_FEWEST_BLOCKS, _power_of_two(n_rows * row_work // _BLOCK_WORK))
@@ -100,6 +107,13 @@ def plan(model: Mixture[Any], n_rows: int, n_features: int, n_components: int) -
     # Whole panels; the last of a block may be filled up.
     block_size += -block_size % PANEL_ROWS
     return Plan(CompiledGaussianMixture(family), block_size)
+
+
+def numba_is_disabled() -> bool:
+    """Whether loops would be interpreted, as debuggers and measures of coverage ask for."""
+    import numba
+
+    return bool(numba.config.DISABLE_JIT)
 
 
 def _power_of_two(number: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -89,6 +90,9 @@ class CompiledGaussianMixture(Mixture[GaussianComponents]):
         self._plain = Mixture(family)
         self._pass_at = _PASSES[family.structure]
         self._prepared: tuple[Params, Pass] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_prepared": None}
 
     def expectation(
         self, params: Params, X: Array, weights: Array

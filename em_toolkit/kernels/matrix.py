@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from em_toolkit.kernels import plane
 from em_toolkit.kernels.compiling import INTEGER, MATRICES, MATRIX, VECTOR, kernel, summing
 from em_toolkit.kernels.panels import (
     add_totals,
@@ -35,6 +36,10 @@ def set_log_joint(
 ) -> None:
     """log p(x_i, k) = c_k − ½ |L_k⁻¹ (x_i − μ_k)|², of shape (n_components, width)."""
     for k in range(means.shape[0]):
+        if panel.shape[0] == 2:
+            factor = factors[k % factors.shape[0]]
+            plane.set_log_densities(panel, means[k], factor, constants[k], log_joint[k])
+            continue
         for j in range(panel.shape[0]):
             mean, column, deviation = means[k, j], panel[j], deviations[j]
             for i in range(column.shape[0]):
@@ -82,6 +87,9 @@ def add_moments(
     `deviations` and `weighted` are scratch, of shape (n_features * width,).
     """
     n_features, width = panel.shape
+    if n_features == 2:
+        plane.add_moments(panel, mean, share, first, second)
+        return
     n_rows = rows_with_share(share, indices)
     if n_rows == 0:
         return
@@ -90,21 +98,21 @@ def add_moments(
     right = deviations[: n_features * padded].reshape((n_features, padded))
     for j in range(n_features):
         center, column, u, x = mean[j], panel[j], left[j], right[j]
+        total = 0.0
         if n_rows == width:
             for i in range(width):
                 x[i] = column[i] - center
                 u[i] = share[i] * x[i]
+                total += u[i]
         else:
             for position in range(n_rows):
                 i = indices[position]
                 x[position] = column[i] - center
                 u[position] = share[i] * x[position]
+                total += u[position]
             for position in range(n_rows, padded):
                 x[position] = 0.0
                 u[position] = 0.0
-        total = 0.0
-        for i in range(padded):
-            total += u[i]
         first[j] += total
     add_outer_products(tile, left, right, second)
 

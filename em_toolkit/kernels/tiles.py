@@ -14,16 +14,24 @@ from em_toolkit.statistics import Array
 @summing
 def set_products_2(matrix: Array, j: int, stop: int, columns: Array, out: Array) -> None:
     """out_i = A[j:j+2, :stop] x_i, of shape (2, width), for the columns x_i of a panel."""
-    y0, y1 = out[0], out[1]
-    for i in range(y0.shape[0]):
-        y0[i], y1[i] = 0.0, 0.0
-    for m in range(0, stop, 2):
-        a0, a1 = matrix[j, m], matrix[j, m + 1]
-        b0, b1 = matrix[j + 1, m], matrix[j + 1, m + 1]
-        x0, x1 = columns[m], columns[m + 1]
+    y0, y1, a, b = out[0], out[1], matrix[j], matrix[j + 1]
+    rest = stop % 4
+    if rest == 0:
+        for i in range(y0.shape[0]):
+            y0[i], y1[i] = 0.0, 0.0
+    else:
+        a0, a1, b0, b1 = a[0], a[1], b[0], b[1]
+        x0, x1 = columns[0], columns[1]
         for i in range(x0.shape[0]):
-            y0[i] += a0 * x0[i] + a1 * x1[i]
-            y1[i] += b0 * x0[i] + b1 * x1[i]
+            y0[i] = a0 * x0[i] + a1 * x1[i]
+            y1[i] = b0 * x0[i] + b1 * x1[i]
+    for m in range(rest, stop, 4):
+        a0, a1, a2, a3 = a[m], a[m + 1], a[m + 2], a[m + 3]
+        b0, b1, b2, b3 = b[m], b[m + 1], b[m + 2], b[m + 3]
+        x0, x1, x2, x3 = columns[m], columns[m + 1], columns[m + 2], columns[m + 3]
+        for i in range(x0.shape[0]):
+            y0[i] += a0 * x0[i] + a1 * x1[i] + a2 * x2[i] + a3 * x3[i]
+            y1[i] += b0 * x0[i] + b1 * x1[i] + b2 * x2[i] + b3 * x3[i]
 
 
 @summing

@@ -17,6 +17,7 @@ from scipy.linalg import eigh, qr
 
 from em_toolkit.models.principal_axes import ROUNDING, PrincipalAxes
 from em_toolkit.models.weighted_rows import WeightedRows
+from em_toolkit.parameters import CollapseError
 from em_toolkit.statistics import EPS, Array, RandomSource
 
 # Vectors beside those that are sought (Halko, Martinsson & Tropp 2011, § 4.2).
@@ -47,9 +48,17 @@ def krylov_axes(
     axes : PrincipalAxes
     n_images : int
     converged : bool
+
+    Raises
+    ------
+    CollapseError
+        If the sum of squares overflows.
     """
     n_features = rows.n_features
-    mean, total, scale = rows.moments()
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, total, scale = rows.moments()
+    if not np.isfinite(total):
+        raise CollapseError("the squares of the data exceed the largest number. Scale the data.")
     size = min(n_axes + _OVERSAMPLING, n_features)
     basis = np.empty((0, n_features))
     block = _orthonormal(rng.standard_normal(size=(size, n_features)), basis)
