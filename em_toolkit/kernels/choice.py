@@ -37,7 +37,7 @@ WORTH_COMPILING = 10_000_000
 # A block takes about a millisecond, of which what Python does for it is a tenth; but some blocks
 # there must be for threads to share.
 _BLOCK_WORK = 20_000_000
-_FEWEST_BLOCKS = 8
+_FEWEST_BLOCKS = 4
 _SMALLEST_BLOCK = 2048
 _LARGEST_BLOCK_NUMBERS = 2**20
 

@@ -276,15 +276,18 @@ def _constants(params: Params) -> Array:
 def _padded(array: Array, *multiples: int) -> Array:
     """The array, with zeros behind its last axes up to multiples of these lengths."""
     kept = array.ndim - len(multiples)
-    behind = [-n % m for n, m in zip(array.shape[kept:], multiples, strict=True)]
-    # The padding of a Fortran-ordered array, such as a user's start, would be one too.
-    return np.ascontiguousarray(np.pad(array, [(0, n) for n in [0] * kept + behind]))
+    lengths = [n + -n % m for n, m in zip(array.shape[kept:], multiples, strict=True)]
+    padded = np.zeros((*array.shape[:kept], *lengths))
+    padded[tuple(slice(n) for n in array.shape)] = array
+    return padded
 
 
 def _symmetric(lower: Array) -> Array:
-    """Symmetric matrices from their lower triangles."""
-    triangles = np.tril(lower)
-    return triangles + np.tril(triangles, -1).swapaxes(-1, -2)
+    """Symmetric matrices from their lower triangles; the upper ones may hold anything."""
+    rows, columns = np.tril_indices(lower.shape[-1], -1)
+    matrices = lower.copy()
+    matrices[:, columns, rows] = lower[:, rows, columns]
+    return matrices
 
 
 def _tile(means: Array) -> int:
