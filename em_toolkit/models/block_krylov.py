@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import eigh, qr
 
-from em_toolkit.models.principal_axes import ROUNDING, PrincipalAxes
+from em_toolkit.models.principal_axes import OVERFLOW, ROUNDING, PrincipalAxes
 from em_toolkit.models.weighted_rows import WeightedRows
 from em_toolkit.parameters import CollapseError
 from em_toolkit.statistics import EPS, Array, RandomSource
@@ -58,7 +58,7 @@ def krylov_axes(
     with np.errstate(over="ignore", invalid="ignore"):
         mean, total, scale = rows.moments()
     if not np.isfinite(total):
-        raise CollapseError("the squares of the data exceed the largest number. Scale the data.")
+        raise CollapseError(OVERFLOW)
     size = min(n_axes + _OVERSAMPLING, n_features)
     basis = np.empty((0, n_features))
     block = _orthonormal(rng.standard_normal(size=(size, n_features)), basis)

@@ -29,6 +29,7 @@ from scipy.linalg.blas import dsyrk
 
 from em_toolkit.model import Block
 from em_toolkit.models.weighted_rows import WeightedRows
+from em_toolkit.parameters import CollapseError
 from em_toolkit.statistics import EPS, Array
 
 # The error of a scatter, in ε times its trace. Largest seen on hostile rows (two points a hundred
@@ -138,6 +139,9 @@ def _across(axes: Array) -> Array:
     return direction
 
 
+OVERFLOW = "the squares of the data exceed the largest number. Scale the data."
+
+
 def principal_axes(
     rows: WeightedRows, n_components: int | None = None, *, complete: bool = False
 ) -> PrincipalAxes:
@@ -155,8 +159,13 @@ def principal_axes(
     -------
     PrincipalAxes
         One that `resolves` `n_components`, if possible.
+
+    Raises
+    ------
+    CollapseError
+        If the squares of the data overflow.
     """
-    # Data that overflow or underflow are for the model to complain of.
+    # Data that underflow are for the model to complain of.
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         if rows.n_rows >= rows.n_features:
             q = rows.n_features - 1 if n_components is None else n_components
@@ -172,7 +181,10 @@ def principal_axes(
                 return found
         else:
             passes = 0
-        return from_triangle(rows, passes)
+        found = from_triangle(rows, passes)
+    if not np.isfinite(found.variances).all():
+        raise CollapseError(OVERFLOW)
+    return found
 
 
 def from_scatter(rows: WeightedRows, n_axes: int) -> PrincipalAxes:
