@@ -128,7 +128,7 @@ def _matrix_pass(params: Params) -> Pass:
     arguments = (means, factors, _constants(params), tile, PANEL_ROWS)
 
     def second_moment(sums: Array) -> Array:
-        return _symmetric(sums.reshape(factors.shape)[:, :n_features, :n_features])
+        return sums.reshape(factors.shape)[:, :n_features, :n_features]
 
     return Pass(
         means.shape,
@@ -162,7 +162,7 @@ def _tied_pass(params: Params) -> Pass:
     )
 
     def second_moment(sums: Array) -> Array:
-        return _symmetric(sums.reshape(1, *factor.shape)[:, :n_features, :n_features])
+        return sums.reshape(1, *factor.shape)[:, :n_features, :n_features]
 
     return Pass(
         padded.shape,
@@ -213,8 +213,8 @@ def _matrix_moments(
     sums = matrix.moments(X, responsibilities, padded, n_matrices, tile, PANEL_ROWS)
 
     def second_moment(sums: Array) -> Array:
-        lower = sums.reshape(n_matrices, *padded.shape[1:] * 2)
-        return _symmetric(lower[:, :n_features, :n_features])
+        matrices = sums.reshape(n_matrices, *padded.shape[1:] * 2)
+        return matrices[:, :n_features, :n_features]
 
     return _unpacked(sums, means, padded.shape, second_moment)
 
@@ -280,14 +280,6 @@ def _padded(array: Array, *multiples: int) -> Array:
     padded = np.zeros((*array.shape[:kept], *lengths))
     padded[tuple(slice(n) for n in array.shape)] = array
     return padded
-
-
-def _symmetric(lower: Array) -> Array:
-    """Symmetric matrices from their lower triangles; the upper ones may hold anything."""
-    rows, columns = np.tril_indices(lower.shape[-1], -1)
-    matrices = lower.copy()
-    matrices[:, columns, rows] = lower[:, rows, columns]
-    return matrices
 
 
 def _tile(means: Array) -> int:

@@ -12,6 +12,7 @@ from em_toolkit.kernels.panels import (
     load,
     load_responsibilities,
     load_weights,
+    mirror,
     unload,
     weigh,
 )
@@ -147,7 +148,7 @@ def expectation(
     -------
     sums : ndarray
         Entropy, log evidence and weight; the count of each component; first moments as `means`;
-        lower triangles of second moments as `factors`.
+        second moments as `factors`.
     """
     n_components, n_features = means.shape
     panel, panel_weights = np.zeros((n_features, width)), np.empty(width)
@@ -190,6 +191,7 @@ def expectation(
                 second[k % factors.shape[0]],
             )
         end_of_run(number, n_panels, run, total)
+    mirror(total[b:].reshape(factors.shape))
     return total
 
 
@@ -241,6 +243,7 @@ def moments(
                 second[k % n_matrices],
             )
         end_of_run(number, n_panels, run, total)
+    mirror(total[a:].reshape((n_matrices, n_features, n_features)))
     return total
 
 

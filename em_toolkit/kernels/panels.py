@@ -122,3 +122,13 @@ def end_of_run(panel: int, n_panels: int, run: Array, total: Array) -> None:
         for i in range(total.shape[0]):
             total[i] += run[i]
             run[i] = 0.0
+
+
+@summing
+def mirror(matrices: Array) -> None:
+    """Copy lower triangles to upper ones, of shape (n_matrices, n_features, n_features)."""
+    for k in range(matrices.shape[0]):
+        matrix = matrices[k]
+        for j in range(matrix.shape[0]):
+            for i in range(j):
+                matrix[i, j] = matrix[j, i]

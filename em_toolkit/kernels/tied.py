@@ -28,6 +28,7 @@ from em_toolkit.kernels.panels import (
     end_of_run,
     load,
     load_weights,
+    mirror,
     unload,
     weigh,
 )
@@ -130,7 +131,7 @@ def expectation(
     -------
     sums : ndarray
         Entropy, log evidence and weight; the count of each component; first moments as `means`;
-        the lower triangle of the second moment as `factor`.
+        the second moment as `factor`.
     """
     n_components, n_multiple, n_features = constants.shape[0], means.shape[0], means.shape[1]
     panel, panel_weights = np.zeros((n_features, width)), np.empty(width)
@@ -170,6 +171,7 @@ def expectation(
         add_outer_products(4, whitened, panel, second)
         end_of_run(number, n_panels, run, total)
     add_scatter_between(total[c:].reshape(together.shape), means, total[b:c].reshape(factor.shape))
+    mirror(total[b:c].reshape((1, n_features, n_features)))
     return total[:c]
 
 
