@@ -73,6 +73,14 @@ class Family(ABC, Generic[C, T]):
     def expected_log_density(self, components: C, stats: T) -> float:
         """Σ_k Σ_i r_ik log p(x_i | k), from the statistics, every constant included."""
 
+    def entropy_of_missing(self, components: C, X: Array) -> Array | None:
+        """The entropy of a row's missing entries, given its others and k; None if none miss.
+
+        Of shape (n_rows, n_components), in nats. A family that takes rows with NaN entries
+        integrates them out of `log_density`, and takes their expectation in `statistics`.
+        """
+        return None
+
     def log_prior(self, components: C, alive: BoolArray) -> float:
         """log p(θ) up to a constant, of the components that are alive (their weight is not 0)."""
         return 0.0

@@ -106,7 +106,7 @@ def plan(model: Mixture[Any], n_rows: int, n_features: int, n_components: int) -
     block_size = min(max(n_rows // n_blocks, _SMALLEST_BLOCK), largest)
     # Whole panels; the last of a block may be filled up.
     block_size += -block_size % PANEL_ROWS
-    return Plan(CompiledGaussianMixture(family), block_size)
+    return Plan(CompiledGaussianMixture(family, model.mixing), block_size)
 
 
 def numba_is_disabled() -> bool:

@@ -22,6 +22,7 @@ from em_toolkit.families import (
 from em_toolkit.kernels import diagonal, matrix, spherical, tied
 from em_toolkit.kernels.choice import products_when_tied
 from em_toolkit.model import Expectation
+from em_toolkit.models.mixing_weights import MixingWeights
 from em_toolkit.models.mixture import Mixture, MixtureParameters
 from em_toolkit.statistics import Array
 
@@ -83,11 +84,12 @@ class CompiledGaussianMixture(Mixture[GaussianComponents]):
     Parameters
     ----------
     family : Gaussian
+    mixing : MixingWeights, optional
     """
 
-    def __init__(self, family: Gaussian) -> None:
-        super().__init__(CompiledGaussian(family.structure, family.prior))
-        self._plain = Mixture(family)
+    def __init__(self, family: Gaussian, mixing: MixingWeights | None = None) -> None:
+        super().__init__(CompiledGaussian(family.structure, family.prior), mixing)
+        self._plain = Mixture(family, mixing)
         self._pass_at = _PASSES[family.structure]
         self._prepared: tuple[Params, Pass] | None = None
 

@@ -12,6 +12,7 @@ from scipy.special import xlogy
 
 from em_toolkit.families.base import NEGLIGIBLE_RESPONSIBILITY, Family
 from em_toolkit.model import Block, LatentVariableModel
+from em_toolkit.models.mixing_weights import MixingWeights
 from em_toolkit.parameters import Parameters, real, simplex
 from em_toolkit.statistics import EPS, Array, IntArray, RandomSource, sum_by_pairs
 
@@ -46,16 +47,25 @@ class MixtureParameters(Parameters, Generic[C]):
 
 @dataclass(frozen=True, eq=False)
 class Responsibilities:
-    """The posterior of a block: p(k | x_i), of shape (n_rows, n_components)."""
+    """The posterior of a block: p(k | x_i), of shape (n_rows, n_components).
+
+    Parameters
+    ----------
+    responsibilities, log_responsibilities : ndarray of shape (n_rows, n_components)
+    entropy_within : ndarray of shape (n_rows, n_components), optional
+        The entropy, given k, of what else of a row is latent: of its missing entries.
+    """
 
     responsibilities: Array
     log_responsibilities: Array
+    entropy_within: Array | None = None
 
     @cached_property
     def entropy(self) -> Array:
         # The logarithm of a responsibility of zero may be −inf, and 0 · −inf is not 0.
         logs = np.maximum(self.log_responsibilities, _SMALLEST_LOG)
-        return -np.einsum("ik,ik->i", self.responsibilities, logs)
+        surprise = -logs if self.entropy_within is None else self.entropy_within - logs
+        return np.einsum("ik,ik->i", self.responsibilities, surprise)
 
 
 class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], Generic[C]):
@@ -75,6 +85,8 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
     ----------
     family : Family
         What a component is.
+    mixing : MixingWeights, optional
+        The prior of the weights, and which of them are held fixed; by default none.
 
     Examples
     --------
@@ -89,8 +101,9 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
            [0.   , 1.   ]])
     """
 
-    def __init__(self, family: Family[C, Any]) -> None:
+    def __init__(self, family: Family[C, Any], mixing: MixingWeights | None = None) -> None:
         self.family = family
+        self.mixing = MixingWeights() if mixing is None else mixing
 
     def log_joint(self, params: MixtureParameters[C], X: Array) -> Array:
         """log p(x_i, k), of shape (n_rows, n_components), in nats."""
@@ -99,7 +112,15 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
         return log_joint
 
     def posterior(self, params: MixtureParameters[C], X: Array) -> tuple[Responsibilities, Array]:
-        log_joint = self.log_joint(params, X)
+        return self.posterior_of(params, X, self.log_joint(params, X))
+
+    def posterior_of(
+        self, params: MixtureParameters[C], X: Array, log_joint: Array
+    ) -> tuple[Responsibilities, Array]:
+        """The posterior of rows whose log p(x_i, k) is known, which it overwrites.
+
+        −inf for what a row cannot be, such as any other component than that of its label.
+        """
         highest = log_joint.max(axis=1, keepdims=True)
         impossible = np.isneginf(highest[:, 0])
         if impossible.any():
@@ -116,7 +137,8 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
         log_total = np.log(total)
         log_joint -= log_total
         log_evidence = np.where(impossible, -np.inf, (highest + log_total)[:, 0])
-        return Responsibilities(responsibilities, log_joint), log_evidence
+        within = self.family.entropy_of_missing(params.components, X)
+        return Responsibilities(responsibilities, log_joint, within), log_evidence
 
     def statistics(
         self, params: MixtureParameters[C], X: Array, posterior: Responsibilities, weights: Array
@@ -125,7 +147,7 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
         return self.family.statistics(params.components, X, responsibilities)
 
     def maximize(self, params: MixtureParameters[C], stats: Any) -> MixtureParameters[C]:
-        weights = stats.count / stats.count.sum()
+        weights = self.mixing.maximize(params.weights, stats.count)
         return MixtureParameters(weights, self.family.maximize(params.components, stats))
 
     def expected_log_joint(self, params: MixtureParameters[C], stats: Any) -> float:
@@ -133,7 +155,8 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
         return log_weights + self.family.expected_log_density(params.components, stats)
 
     def log_prior(self, params: MixtureParameters[C]) -> float:
-        return self.family.log_prior(params.components, params.weights > 0.0)
+        prior_of_components = self.family.log_prior(params.components, params.weights > 0.0)
+        return self.mixing.log_prior(params.weights) + prior_of_components
 
     def rounding_error(self, params: MixtureParameters[C], stats: Any) -> float:
         sizes = np.abs(xlogy(stats.count, params.weights)).sum()
@@ -188,7 +211,8 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
 
     def n_parameters(self, params: MixtureParameters[C]) -> int:
         """The number of free parameters."""
-        return params.weights.shape[0] - 1 + self.family.n_parameters(params.components)
+        n_weights = self.mixing.n_parameters(params.weights.shape[0])
+        return n_weights + self.family.n_parameters(params.components)
 
     def sample(
         self, params: MixtureParameters[C], n_rows: int, rng: RandomSource

@@ -1,0 +1,59 @@
+"""The weights of a mixture: their prior, and which of them are held fixed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import xlogy
+
+from em_toolkit.statistics import Array, BoolArray
+
+
+@dataclass(frozen=True, eq=False)
+class MixingWeights:
+    r"""How the weights π_k follow from the counts N_k.
+
+    With a Dirichlet prior, log p(π) = Σ_k (α_k − 1) log π_k up to a constant, and the weights in a
+    set F held fixed, the M-step for the others is
+
+    .. math:: \pi_k = \Big(1 - \sum_{l \in F} \pi_l\Big)
+              \frac{N_k + \alpha_k - 1}{\sum_{l \notin F} (N_l + \alpha_l - 1)}
+
+    (Bishop 2006, eq. 9.22 with the prior of exercise 9.5 of MacKay 2003, and a Lagrange multiplier
+    for what is free).
+
+    Parameters
+    ----------
+    concentration : float or ndarray of shape (n_components,)
+        α_k ≥ 1; 1 is maximum likelihood. Below 1 the density has no maximum.
+    fixed : ndarray of bool of shape (n_components,), optional
+        The components whose weights stay what they are at the start; by default none.
+    """
+
+    concentration: float | Array = 1.0
+    fixed: BoolArray | None = None
+
+    def maximize(self, weights: Array, count: Array) -> Array:
+        """The weights, from the old ones and the counts, of shape (n_components,)."""
+        pseudo_count = count + (np.asarray(self.concentration) - 1.0)
+        if self.fixed is None:
+            return np.asarray(pseudo_count / pseudo_count.sum())
+        free = ~self.fixed
+        total = pseudo_count[free].sum()
+        if not total > 0.0:
+            # None of the data is in a component whose weight is free: any will do.
+            return weights
+        left = 1.0 - weights[self.fixed].sum()
+        return np.where(free, left * pseudo_count / total, weights)
+
+    def log_prior(self, weights: Array) -> float:
+        """log p(π) in nats, up to a constant."""
+        if np.ndim(self.concentration) == 0 and self.concentration == 1.0:
+            return 0.0
+        return float(xlogy(np.asarray(self.concentration) - 1.0, weights).sum())
+
+    def n_parameters(self, n_components: int) -> int:
+        """The number of free weights, less one for their sum."""
+        n_free = n_components if self.fixed is None else int((~self.fixed).sum())
+        return max(n_free - 1, 0)
