@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from em_toolkit.kernels.compiling import INTEGER, MATRIX, VECTOR, kernel, summing
-from em_toolkit.kernels.distances import add_moments, weighted_squared_distances
+from em_toolkit.kernels.distances import add_moments, set_weighted_squared_distances
 from em_toolkit.kernels.panels import (
     add_totals,
     end_of_run,
@@ -24,8 +24,7 @@ def set_log_joint(
     panel: Array, means: Array, precisions: Array, constants: Array, log_joint: Array
 ) -> None:
     """log p(x_i, k) = c_k − ½ Σ_j (x_ij − μ_kj)² / σ_kj², of shape (n_components, width)."""
-    for k in range(0, means.shape[0], 2):
-        weighted_squared_distances(panel, means, precisions, k, log_joint)
+    set_weighted_squared_distances(panel, means, precisions, log_joint)
     for k in range(constants.shape[0]):
         row = log_joint[k]
         for i in range(row.shape[0]):
@@ -42,12 +41,11 @@ def expectation(
     ----------
     X : ndarray of shape (n_rows, n_features)
     weights : ndarray of shape (n_rows,)
-    means, precisions : ndarray of shape (n_even, n_padded)
-        n_even is even and n_padded a multiple of 4; the padding is zero.
+    means, precisions : ndarray of shape (n_components, n_features)
     constants : ndarray of shape (n_components,)
         log π_k − ½ (d log 2π + log |Σ_k|).
     width : int
-        Rows in a panel.
+        Rows in a panel, a multiple of `ROWS_AT_ONCE`.
 
     Returns
     -------
@@ -57,7 +55,7 @@ def expectation(
     """
     n_components, n_features = constants.shape[0], means.shape[1]
     panel, panel_weights = np.zeros((n_features, width)), np.empty(width)
-    log_joint, shares = np.empty((means.shape[0], width)), np.empty((n_components, width))
+    log_joint, shares = np.empty((n_components, width)), np.empty((n_components, width))
     log_evidence, entropy, scratch = np.empty(width), np.empty(width), np.empty((3, width))
 
     a, b = 3 + n_components, 3 + n_components + means.size
@@ -69,11 +67,10 @@ def expectation(
         load(X, number * width, panel)
         load_weights(weights, number * width, panel_weights)
         set_log_joint(panel, means, precisions, constants, log_joint)
-        softmax(log_joint[:n_components], shares, log_evidence, entropy, scratch)
+        softmax(log_joint, shares, log_evidence, entropy, scratch)
         weigh(shares, panel_weights, log_evidence, entropy, rows)
         add_totals(shares, count)
-        for k in range(n_components):
-            add_moments(panel, means[k], shares[k], first[k], second[k])
+        add_moments(panel, means, shares, first, second)
         end_of_run(number, n_panels, run, total)
     return total
 
@@ -86,9 +83,9 @@ def moments(X: Array, responsibilities: Array, means: Array, width: int) -> Arra
     ----------
     X : ndarray of shape (n_rows, n_features)
     responsibilities : ndarray of shape (n_rows, n_components)
-    means : ndarray of shape (>= n_components, n_padded)
+    means : ndarray of shape (n_components, n_features)
     width : int
-        Rows in a panel.
+        Rows in a panel, a multiple of `ROWS_AT_ONCE`.
 
     Returns
     -------
@@ -106,8 +103,7 @@ def moments(X: Array, responsibilities: Array, means: Array, width: int) -> Arra
         load(X, number * width, panel)
         load_responsibilities(responsibilities, number * width, shares)
         add_totals(shares, count)
-        for k in range(n_components):
-            add_moments(panel, means[k], shares[k], first[k], second[k])
+        add_moments(panel, means, shares, first, second)
         end_of_run(number, n_panels, run, total)
     return total
 

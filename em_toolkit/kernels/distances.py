@@ -1,112 +1,183 @@
 """Distances and moments of a panel along the axes.
 
-In tiles of four features and, where it does not ask for too many registers, two components, for
-which a feature is then read once. Numbers of components are even and numbers of features multiples
-of 4; callers pad with zeros.
+A panel has a feature in each row of memory, and a width that is a multiple of `ROWS_AT_ONCE`.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from em_toolkit.kernels.compiling import summing
+from em_toolkit.kernels.instructions import ROWS_AT_ONCE, Code, Sum, Value, Vectors, emitted
 from em_toolkit.statistics import Array
 
 
+def _set_weighted_distances(tile: int) -> Any:
+    @emitted
+    def emit(
+        code: Code,
+        panel: Vectors,
+        means: Vectors,
+        precisions: Vectors,
+        out: Vectors,
+        k: Value,
+        i: Value,
+    ) -> None:
+        """Σ_j p_(k+t)j (x_ji − μ_(k+t)j)², t < tile, for some rows i of the data."""
+        components, rows = code.after(k, tile), code.registers(i)
+        sums = [[Sum(code) for _ in rows] for _ in components]
+        with code.steps(panel.length(0), 1) as j:
+            columns = [panel.vector(j, row) for row in rows]
+            for component, totals in zip(components, sums, strict=True):
+                center = means.broadcast(component, j)
+                precision = precisions.broadcast(component, j)
+                for total, column in zip(totals, columns, strict=True):
+                    deviation = code.subtract(column, center)
+                    total.add_product(precision, code.multiply(deviation, deviation))
+        for component, totals in zip(components, sums, strict=True):
+            for total, row in zip(totals, rows, strict=True):
+                out.set_vector(total.value, component, row)
+
+    return emit
+
+
+def _set_distances(tile: int) -> Any:
+    @emitted
+    def emit(code: Code, panel: Vectors, means: Vectors, out: Vectors, k: Value, i: Value) -> None:
+        """Σ_j (x_ji − μ_(k+t)j)², t < tile, for some rows i of the data."""
+        components, rows = code.after(k, tile), code.registers(i)
+        sums = [[Sum(code) for _ in rows] for _ in components]
+        with code.steps(panel.length(0), 1) as j:
+            columns = [panel.vector(j, row) for row in rows]
+            for component, totals in zip(components, sums, strict=True):
+                center = means.broadcast(component, j)
+                for total, column in zip(totals, columns, strict=True):
+                    deviation = code.subtract(column, center)
+                    total.add_product(deviation, deviation)
+        for component, totals in zip(components, sums, strict=True):
+            for total, row in zip(totals, rows, strict=True):
+                out.set_vector(total.value, component, row)
+
+    return emit
+
+
+def _add_moments(tile: int) -> Any:
+    @emitted
+    def emit(
+        code: Code,
+        panel: Vectors,
+        mean: Vectors,
+        share: Vectors,
+        first: Vectors,
+        second: Vectors,
+        j: Value,
+    ) -> None:
+        """f_(j+t) += Σ_i u_ti, s_(j+t) += Σ_i u_ti δ_ti; u = r_i δ, δ_ti = x_(j+t)i − μ_(j+t)."""
+        features = code.after(j, tile)
+        centers = [mean.broadcast(feature) for feature in features]
+        firsts, seconds = [Sum(code) for _ in features], [Sum(code) for _ in features]
+        with code.rows(panel) as i:
+            weight = share.vector(i)
+            for t, feature in enumerate(features):
+                deviation = code.subtract(panel.vector(feature, i), centers[t])
+                weighted = code.multiply(weight, deviation)
+                firsts[t].add(weighted)
+                seconds[t].add_product(weighted, deviation)
+        for t, feature in enumerate(features):
+            first.add_total(firsts[t].value, feature)
+            second.add_total(seconds[t].value, feature)
+
+    return emit
+
+
+def _add_first_moments(n_components: int, n_features: int) -> Any:
+    @emitted
+    def emit(
+        code: Code,
+        panel: Vectors,
+        means: Vectors,
+        shares: Vectors,
+        first: Vectors,
+        k: Value,
+        j: Value,
+    ) -> None:
+        """f_(k+s)(j+t) += Σ_i r_(k+s)i (x_(j+t)i − μ_(k+s)(j+t))."""
+        components, features = code.after(k, n_components), code.after(j, n_features)
+        tile = [(component, feature) for component in components for feature in features]
+        centers = [means.broadcast(*place) for place in tile]
+        sums = [Sum(code) for _ in tile]
+        with code.rows(panel) as i:
+            columns = [panel.vector(feature, i) for feature in features]
+            weights = [shares.vector(component, i) for component in components]
+            for number, (total, center) in enumerate(zip(sums, centers, strict=True)):
+                s, t = divmod(number, n_features)
+                total.add_product(weights[s], code.subtract(columns[t], center))
+        for total, place in zip(sums, tile, strict=True):
+            first.add_total(total.value, *place)
+
+    return emit
+
+
+_set_weighted_distances_4 = _set_weighted_distances(4)
+_set_weighted_distances_1 = _set_weighted_distances(1)
+_set_distances_4, _set_distances_1 = _set_distances(4), _set_distances(1)
+_add_moments_4, _add_moments_1 = _add_moments(4), _add_moments(1)
+_add_first_moments_2_4, _add_first_moments_2_1 = _add_first_moments(2, 4), _add_first_moments(2, 1)
+_add_first_moments_1_4, _add_first_moments_1_1 = _add_first_moments(1, 4), _add_first_moments(1, 1)
+
+
 @summing
-def weighted_squared_distances(
-    panel: Array, means: Array, precisions: Array, k: int, distances: Array
+def set_weighted_squared_distances(
+    panel: Array, means: Array, precisions: Array, out: Array
 ) -> None:
-    """Rows k and k + 1 of Σ_j (x_ij − μ_kj)² / σ_kj², of shape (n_components, width)."""
-    first, second = distances[k], distances[k + 1]
-    for i in range(first.shape[0]):
-        first[i], second[i] = 0.0, 0.0
-    m, n, p, q = means[k], means[k + 1], precisions[k], precisions[k + 1]
-    for j in range(0, panel.shape[0], 4):
-        x0, x1, x2, x3 = panel[j], panel[j + 1], panel[j + 2], panel[j + 3]
-        m0, m1, m2, m3 = m[j], m[j + 1], m[j + 2], m[j + 3]
-        n0, n1, n2, n3 = n[j], n[j + 1], n[j + 2], n[j + 3]
-        p0, p1, p2, p3 = p[j], p[j + 1], p[j + 2], p[j + 3]
-        q0, q1, q2, q3 = q[j], q[j + 1], q[j + 2], q[j + 3]
-        for i in range(first.shape[0]):
-            w, x, y, z = x0[i], x1[i], x2[i], x3[i]
-            a, b, c, d = w - m0, x - m1, y - m2, z - m3
-            first[i] += p0 * (a * a) + p1 * (b * b) + p2 * (c * c) + p3 * (d * d)
-            e, f, g, h = w - n0, x - n1, y - n2, z - n3
-            second[i] += q0 * (e * e) + q1 * (f * f) + q2 * (g * g) + q3 * (h * h)
+    """Σ_j (x_ij − μ_kj)² / σ_kj², of shape (n_components, width)."""
+    n_components = means.shape[0]
+    fours = n_components // 4 * 4
+    for i in range(0, panel.shape[1], ROWS_AT_ONCE):
+        for k in range(0, fours, 4):
+            _set_weighted_distances_4(panel, means, precisions, out, k, i)
+        for k in range(fours, n_components):
+            _set_weighted_distances_1(panel, means, precisions, out, k, i)
 
 
 @summing
-def squared_distances(panel: Array, means: Array, k: int, distances: Array) -> None:
-    """Rows k and k + 1 of Σ_j (x_ij − μ_kj)², of shape (n_components, width)."""
-    first, second = distances[k], distances[k + 1]
-    for i in range(first.shape[0]):
-        first[i], second[i] = 0.0, 0.0
-    m, n = means[k], means[k + 1]
-    for j in range(0, panel.shape[0], 4):
-        x0, x1, x2, x3 = panel[j], panel[j + 1], panel[j + 2], panel[j + 3]
-        m0, m1, m2, m3 = m[j], m[j + 1], m[j + 2], m[j + 3]
-        n0, n1, n2, n3 = n[j], n[j + 1], n[j + 2], n[j + 3]
-        for i in range(first.shape[0]):
-            w, x, y, z = x0[i], x1[i], x2[i], x3[i]
-            a, b, c, d = w - m0, x - m1, y - m2, z - m3
-            first[i] += a * a + b * b + c * c + d * d
-            e, f, g, h = w - n0, x - n1, y - n2, z - n3
-            second[i] += e * e + f * f + g * g + h * h
+def set_squared_distances(panel: Array, means: Array, out: Array) -> None:
+    """Σ_j (x_ij − μ_kj)², of shape (n_components, width)."""
+    n_components = means.shape[0]
+    fours = n_components // 4 * 4
+    for i in range(0, panel.shape[1], ROWS_AT_ONCE):
+        for k in range(0, fours, 4):
+            _set_distances_4(panel, means, out, k, i)
+        for k in range(fours, n_components):
+            _set_distances_1(panel, means, out, k, i)
 
 
 @summing
-def add_first_moments(panel: Array, means: Array, shares: Array, k: int, first: Array) -> None:
-    """Add Σ_i r_ik (x_ij − μ_kj) to rows k and k + 1, of shape (n_components, n_features)."""
-    r, s, m, n = shares[k], shares[k + 1], means[k], means[k + 1]
-    for j in range(0, panel.shape[0], 4):
-        x0, x1, x2, x3 = panel[j], panel[j + 1], panel[j + 2], panel[j + 3]
-        m0, m1, m2, m3 = m[j], m[j + 1], m[j + 2], m[j + 3]
-        n0, n1, n2, n3 = n[j], n[j + 1], n[j + 2], n[j + 3]
-        f0, f1, f2, f3, g0, g1, g2, g3 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-        for i in range(r.shape[0]):
-            w, x, y, z = x0[i], x1[i], x2[i], x3[i]
-            f0 += r[i] * (w - m0)
-            f1 += r[i] * (x - m1)
-            f2 += r[i] * (y - m2)
-            f3 += r[i] * (z - m3)
-            g0 += s[i] * (w - n0)
-            g1 += s[i] * (x - n1)
-            g2 += s[i] * (y - n2)
-            g3 += s[i] * (z - n3)
-        u, v = first[k], first[k + 1]
-        u[j] += f0
-        u[j + 1] += f1
-        u[j + 2] += f2
-        u[j + 3] += f3
-        v[j] += g0
-        v[j + 1] += g1
-        v[j + 2] += g2
-        v[j + 3] += g3
+def add_moments(panel: Array, means: Array, shares: Array, first: Array, second: Array) -> None:
+    """Add Σ_i r_ik (x_ij − μ_kj) and Σ_i r_ik (x_ij − μ_kj)², of the shape of the means."""
+    n_components, n_features = means.shape
+    fours = n_features // 4 * 4
+    # A few features at a time of all components: those stay in the nearest cache.
+    for j in range(0, fours, 4):
+        for k in range(n_components):
+            _add_moments_4(panel, means[k], shares[k], first[k], second[k], j)
+    for j in range(fours, n_features):
+        for k in range(n_components):
+            _add_moments_1(panel, means[k], shares[k], first[k], second[k], j)
 
 
 @summing
-def add_moments(panel: Array, mean: Array, share: Array, first: Array, second: Array) -> None:
-    """Add Σ_i r_i (x_ij − μ_j) and Σ_i r_i (x_ij − μ_j)², each of shape (n_features,)."""
-    for j in range(0, panel.shape[0], 4):
-        x0, x1, x2, x3 = panel[j], panel[j + 1], panel[j + 2], panel[j + 3]
-        m0, m1, m2, m3 = mean[j], mean[j + 1], mean[j + 2], mean[j + 3]
-        f0, f1, f2, f3, s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-        for i in range(share.shape[0]):
-            r = share[i]
-            a, b, c, d = x0[i] - m0, x1[i] - m1, x2[i] - m2, x3[i] - m3
-            ra, rb, rc, rd = r * a, r * b, r * c, r * d
-            f0 += ra
-            f1 += rb
-            f2 += rc
-            f3 += rd
-            s0 += ra * a
-            s1 += rb * b
-            s2 += rc * c
-            s3 += rd * d
-        first[j] += f0
-        first[j + 1] += f1
-        first[j + 2] += f2
-        first[j + 3] += f3
-        second[j] += s0
-        second[j + 1] += s1
-        second[j + 2] += s2
-        second[j + 3] += s3
+def add_first_moments(panel: Array, means: Array, shares: Array, first: Array) -> None:
+    """Add Σ_i r_ik (x_ij − μ_kj), of the shape of the means."""
+    n_components, n_features = means.shape
+    pairs, fours = n_components // 2 * 2, n_features // 4 * 4
+    for j in range(0, fours, 4):
+        for k in range(0, pairs, 2):
+            _add_first_moments_2_4(panel, means, shares, first, k, j)
+        for k in range(pairs, n_components):
+            _add_first_moments_1_4(panel, means, shares, first, k, j)
+    for j in range(fours, n_features):
+        for k in range(0, pairs, 2):
+            _add_first_moments_2_1(panel, means, shares, first, k, j)
+        for k in range(pairs, n_components):
+            _add_first_moments_1_1(panel, means, shares, first, k, j)

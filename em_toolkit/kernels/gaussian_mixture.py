@@ -30,9 +30,8 @@ Params = MixtureParameters[GaussianComponents]
 
 _LOG_2_PI = math.log(2.0 * math.pi)
 
-# Up to here, tiles of 2 by 2 waste less than they lose.
-_FEW_FEATURES = 10
-# Rows of a panel: enough to amortize the calls, few enough for the cache.
+# Rows of a panel: enough to amortize the calls, few enough for the cache; a multiple of
+# `ROWS_AT_ONCE` on every processor.
 PANEL_ROWS = 240
 
 # How far the means may be from a common centre, in standard deviations, for rows to be whitened
@@ -124,10 +123,9 @@ class CompiledGaussianMixture(Mixture[GaussianComponents]):
 def _matrix_pass(params: Params) -> Pass:
     covariances, (_, n_features) = params.components.covariances, params.components.means.shape
     assert isinstance(covariances, FullCovariances | TiedCovariances)
-    tile = _tile(params.components.means)
-    means = _padded(params.components.means, 1, tile)
-    factors = _padded(covariances.inverse_cholesky, tile, tile)
-    arguments = (means, factors, _constants(params), tile, PANEL_ROWS)
+    means = _padded(params.components.means, 1, 2)
+    factors = _padded(covariances.inverse_cholesky, 2, 2)
+    arguments = (means, factors, _constants(params), PANEL_ROWS)
 
     def second_moment(sums: Array) -> Array:
         return sums.reshape(factors.shape)[:, :n_features, :n_features]
@@ -175,24 +173,23 @@ def _tied_pass(params: Params) -> Pass:
 
 
 def _diagonal_pass(params: Params) -> Pass:
-    means, precisions = params.components.means, params.components.covariances.inverse_diagonals
-    n_components, n_features = means.shape
-    padded = _padded(means, 2, 4)
-    arguments = (padded, _padded(precisions, 2, 4), _constants(params), PANEL_ROWS)
+    means = np.ascontiguousarray(params.components.means)
+    precisions = np.ascontiguousarray(params.components.covariances.inverse_diagonals)
+    arguments = (means, precisions, _constants(params), PANEL_ROWS)
     return Pass(
-        padded.shape,
+        means.shape,
         lambda X, weights: diagonal.expectation(X, weights, *arguments),
         lambda X: diagonal.log_joint(X, *arguments),
-        lambda sums: sums.reshape(padded.shape)[:n_components, :n_features],
+        lambda sums: sums.reshape(means.shape),
     )
 
 
 def _spherical_pass(params: Params) -> Pass:
-    padded = _padded(params.components.means, 2, 4)
+    means = np.ascontiguousarray(params.components.means)
     precisions = np.ascontiguousarray(1.0 / params.components.covariances.values[:, 0])
-    arguments = (padded, precisions, _constants(params), PANEL_ROWS)
+    arguments = (means, precisions, _constants(params), PANEL_ROWS)
     return Pass(
-        padded.shape,
+        means.shape,
         lambda X, weights: spherical.expectation(X, weights, *arguments),
         lambda X: spherical.log_joint(X, *arguments),
         lambda sums: sums[:, None],
@@ -210,9 +207,8 @@ _PASSES: dict[type[Covariances], Callable[[Params], Pass]] = {
 def _matrix_moments(
     means: Array, X: Array, responsibilities: Array, n_matrices: int
 ) -> GaussianStatistics:
-    n_features, tile = means.shape[1], _tile(means)
-    padded = _padded(means, 1, tile)
-    sums = matrix.moments(X, responsibilities, padded, n_matrices, tile, PANEL_ROWS)
+    n_features, padded = means.shape[1], _padded(means, 1, 2)
+    sums = matrix.moments(X, responsibilities, padded, n_matrices, PANEL_ROWS)
 
     def second_moment(sums: Array) -> Array:
         matrices = sums.reshape(n_matrices, *padded.shape[1:] * 2)
@@ -230,13 +226,9 @@ def _tied_moments(means: Array, X: Array, responsibilities: Array) -> GaussianSt
 
 
 def _diagonal_moments(means: Array, X: Array, responsibilities: Array) -> GaussianStatistics:
-    padded = _padded(means, 1, 4)
-    sums = diagonal.moments(X, responsibilities, padded, PANEL_ROWS)
-
-    def second_moment(sums: Array) -> Array:
-        return sums.reshape(padded.shape)[:, : means.shape[1]]
-
-    return _unpacked(sums, means, padded.shape, second_moment)
+    contiguous = np.ascontiguousarray(means)
+    sums = diagonal.moments(X, responsibilities, contiguous, PANEL_ROWS)
+    return _unpacked(sums, means, means.shape, lambda sums: sums.reshape(means.shape))
 
 
 def _spherical_moments(means: Array, X: Array, responsibilities: Array) -> GaussianStatistics:
@@ -282,7 +274,3 @@ def _padded(array: Array, *multiples: int) -> Array:
     padded = np.zeros((*array.shape[:kept], *lengths))
     padded[tuple(slice(n) for n in array.shape)] = array
     return padded
-
-
-def _tile(means: Array) -> int:
-    return 2 if means.shape[1] <= _FEW_FEATURES else 4

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from em_toolkit.kernels import plane
 from em_toolkit.kernels.compiling import INTEGER, MATRICES, MATRIX, VECTOR, kernel, summing
+from em_toolkit.kernels.instructions import LANES
 from em_toolkit.kernels.panels import (
     add_totals,
     end_of_run,
@@ -16,37 +16,19 @@ from em_toolkit.kernels.panels import (
     unload,
     weigh,
 )
-from em_toolkit.kernels.tiles import add_outer_products, squared_norms
+from em_toolkit.kernels.products import add_moments, set_squared_norms
 from em_toolkit.kernels.vectorized import softmax
 from em_toolkit.statistics import Array, IntArray
-
-# Rows that are left of a panel are filled up to a multiple of this.
-_LANES = 16
 
 
 @summing
 def set_log_joint(
-    panel: Array,
-    means: Array,
-    factors: Array,
-    constants: Array,
-    tile: int,
-    deviations: Array,
-    scratch: Array,
-    log_joint: Array,
+    panel: Array, means: Array, factors: Array, constants: Array, log_joint: Array
 ) -> None:
     """log p(x_i, k) = c_k − ½ |L_k⁻¹ (x_i − μ_k)|², of shape (n_components, width)."""
     for k in range(means.shape[0]):
-        if panel.shape[0] == 2:
-            factor = factors[k % factors.shape[0]]
-            plane.set_log_densities(panel, means[k], factor, constants[k], log_joint[k])
-            continue
-        for j in range(panel.shape[0]):
-            mean, column, deviation = means[k, j], panel[j], deviations[j]
-            for i in range(column.shape[0]):
-                deviation[i] = column[i] - mean
         row = log_joint[k]
-        squared_norms(factors[k % factors.shape[0]], tile, deviations, scratch, row)
+        set_squared_norms(factors[k % factors.shape[0]], means[k], panel, row)
         for i in range(row.shape[0]):
             row[i] = constants[k] - 0.5 * row[i]
 
@@ -72,60 +54,53 @@ def rows_with_share(share: Array, indices: IntArray) -> int:
 
 
 @summing
-def add_moments(
+def gather(values: Array, indices: IntArray, n_rows: int, out: Array) -> None:
+    """The values of some rows, and zeros behind them."""
+    for position in range(n_rows):
+        out[position] = values[indices[position]]
+    for position in range(n_rows, out.shape[0]):
+        out[position] = 0.0
+
+
+@summing
+def add_moments_of_some(
     panel: Array,
     mean: Array,
     share: Array,
-    tile: int,
-    deviations: Array,
-    weighted: Array,
+    scratch: Array,
     indices: IntArray,
     first: Array,
     second: Array,
 ) -> None:
-    """Add Σ_i r_i (x_i − μ) and the lower triangle of Σ_i r_i (x_i − μ)(x_i − μ)ᵀ.
+    """`add_moments` of the rows that have a share.
 
-    `deviations` and `weighted` are scratch, of shape (n_features * width,).
+    `scratch` has shape ((n_features + 5) * width,).
     """
     n_features, width = panel.shape
-    if n_features == 2:
-        plane.add_moments(panel, mean, share, first, second)
-        return
     n_rows = rows_with_share(share, indices)
     if n_rows == 0:
         return
-    padded = (n_rows + _LANES - 1) // _LANES * _LANES
-    left = weighted[: n_features * padded].reshape((n_features, padded))
-    right = deviations[: n_features * padded].reshape((n_features, padded))
+    if n_rows == width:
+        strip = scratch[: 4 * width].reshape((4, width))
+        add_moments(panel, mean, share, strip, first, second)
+        return
+    length = (n_rows + LANES - 1) // LANES * LANES
+    strip = scratch[: 4 * length].reshape((4, length))
+    shares = scratch[4 * length : 5 * length]
+    some = scratch[5 * length : (5 + n_features) * length].reshape((n_features, length))
+    gather(share, indices, n_rows, shares)
     for j in range(n_features):
-        center, column, u, x = mean[j], panel[j], left[j], right[j]
-        total = 0.0
-        if n_rows == width:
-            for i in range(width):
-                x[i] = column[i] - center
-                u[i] = share[i] * x[i]
-                total += u[i]
-        else:
-            for position in range(n_rows):
-                i = indices[position]
-                x[position] = column[i] - center
-                u[position] = share[i] * x[position]
-                total += u[position]
-            for position in range(n_rows, padded):
-                x[position] = 0.0
-                u[position] = 0.0
-        first[j] += total
-    add_outer_products(tile, left, right, second)
+        gather(panel[j], indices, n_rows, some[j])
+    add_moments(some, mean, shares, strip, first, second)
 
 
-@kernel(MATRIX, VECTOR, MATRIX, MATRICES, VECTOR, INTEGER, INTEGER)
+@kernel(MATRIX, VECTOR, MATRIX, MATRICES, VECTOR, INTEGER)
 def expectation(
     X: Array,
     weights: Array,
     means: Array,
     factors: Array,
     constants: Array,
-    tile: int,
     width: int,
 ) -> Array:
     """The sums of the E-step over a block of rows.
@@ -135,14 +110,13 @@ def expectation(
     X : ndarray of shape (n_rows, n_features)
     weights : ndarray of shape (n_rows,)
     means : ndarray of shape (n_components, n_padded)
-        n_padded is a multiple of the tile; the padding is zero.
+        n_padded is even; the padding is zero.
     factors : ndarray of shape (n_matrices, n_padded, n_padded)
         L_k⁻¹, lower triangular; one for each component, or one for all.
     constants : ndarray of shape (n_components,)
         log π_k − ½ (d log 2π + log |Σ_k|).
-    tile : {2, 4}
     width : int
-        Rows in a panel, a multiple of 16.
+        Rows in a panel, a multiple of `ROWS_AT_ONCE`.
 
     Returns
     -------
@@ -153,8 +127,8 @@ def expectation(
     n_components, n_features = means.shape
     panel, panel_weights = np.zeros((n_features, width)), np.empty(width)
     log_joint, shares = np.empty((n_components, width)), np.empty((n_components, width))
-    log_evidence, entropy, scratch = np.empty(width), np.empty(width), np.empty((4, width))
-    deviations, weighted = np.empty(n_features * width), np.empty(n_features * width)
+    log_evidence, entropy, scratch = np.empty(width), np.empty(width), np.empty((2, width))
+    strips = np.empty((n_features + 5) * width)
     indices = np.empty(width, np.int64)
 
     a, b = 3 + n_components, 3 + n_components + means.size
@@ -165,27 +139,16 @@ def expectation(
     for number in range(n_panels):
         load(X, number * width, panel)
         load_weights(weights, number * width, panel_weights)
-        set_log_joint(
-            panel,
-            means,
-            factors,
-            constants,
-            tile,
-            deviations.reshape(panel.shape),
-            scratch,
-            log_joint,
-        )
+        set_log_joint(panel, means, factors, constants, log_joint)
         softmax(log_joint, shares, log_evidence, entropy, scratch)
         weigh(shares, panel_weights, log_evidence, entropy, rows)
         add_totals(shares, count)
         for k in range(n_components):
-            add_moments(
+            add_moments_of_some(
                 panel,
                 means[k],
                 shares[k],
-                tile,
-                deviations,
-                weighted,
+                strips,
                 indices,
                 first[k],
                 second[k % factors.shape[0]],
@@ -195,10 +158,8 @@ def expectation(
     return total
 
 
-@kernel(MATRIX, MATRIX, MATRIX, INTEGER, INTEGER, INTEGER)
-def moments(
-    X: Array, responsibilities: Array, means: Array, n_matrices: int, tile: int, width: int
-) -> Array:
+@kernel(MATRIX, MATRIX, MATRIX, INTEGER, INTEGER)
+def moments(X: Array, responsibilities: Array, means: Array, n_matrices: int, width: int) -> Array:
     """Moments of a block for given responsibilities.
 
     Parameters
@@ -208,7 +169,7 @@ def moments(
     means : ndarray of shape (n_components, n_padded)
     n_matrices : int
         The number of components, or 1.
-    tile, width : int
+    width : int
         As in `expectation`.
 
     Returns
@@ -218,7 +179,7 @@ def moments(
     """
     n_components, n_features = means.shape
     panel, shares = np.zeros((n_features, width)), np.empty((n_components, width))
-    deviations, weighted = np.empty(n_features * width), np.empty(n_features * width)
+    strips = np.empty((n_features + 5) * width)
     indices = np.empty(width, np.int64)
 
     a = n_components + means.size
@@ -231,13 +192,11 @@ def moments(
         load_responsibilities(responsibilities, number * width, shares)
         add_totals(shares, count)
         for k in range(n_components):
-            add_moments(
+            add_moments_of_some(
                 panel,
                 means[k],
                 shares[k],
-                tile,
-                deviations,
-                weighted,
+                strips,
                 indices,
                 first[k],
                 second[k % n_matrices],
@@ -247,17 +206,14 @@ def moments(
     return total
 
 
-@kernel(MATRIX, MATRIX, MATRICES, VECTOR, INTEGER, INTEGER)
-def log_joint(
-    X: Array, means: Array, factors: Array, constants: Array, tile: int, width: int
-) -> Array:
+@kernel(MATRIX, MATRIX, MATRICES, VECTOR, INTEGER)
+def log_joint(X: Array, means: Array, factors: Array, constants: Array, width: int) -> Array:
     """log p(x_i, k), of shape (n_rows, n_components); arguments as in `expectation`."""
     n_components, n_features = means.shape
-    panel, scratch = np.zeros((n_features, width)), np.empty((4, width))
-    deviations, values = np.empty((n_features, width)), np.empty((n_components, width))
+    panel, values = np.zeros((n_features, width)), np.empty((n_components, width))
     out = np.empty((X.shape[0], n_components))
     for start in range(0, X.shape[0], width):
         n_rows = load(X, start, panel)
-        set_log_joint(panel, means, factors, constants, tile, deviations, scratch, values)
+        set_log_joint(panel, means, factors, constants, values)
         unload(values, start, n_rows, out)
     return out

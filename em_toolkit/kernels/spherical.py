@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from em_toolkit.kernels.compiling import INTEGER, MATRIX, VECTOR, kernel, summing
-from em_toolkit.kernels.distances import add_first_moments, squared_distances
+from em_toolkit.kernels.distances import add_first_moments, set_squared_distances
 from em_toolkit.kernels.panels import (
     add_totals,
     end_of_run,
@@ -27,9 +27,8 @@ def set_log_joint(
     distances: Array,
     log_joint: Array,
 ) -> None:
-    """log p(x_i, k) = c_k − |x_i − μ_k|² / 2σ_k²; it and |x_i − μ_k|², (n_even, width)."""
-    for k in range(0, means.shape[0], 2):
-        squared_distances(panel, means, k, distances)
+    """log p(x_i, k) = c_k − |x_i − μ_k|² / 2σ_k²; it and |x_i − μ_k|², (n_components, width)."""
+    set_squared_distances(panel, means, distances)
     for k in range(constants.shape[0]):
         row, distance = log_joint[k], distances[k]
         half_precision = 0.5 * precisions[k]
@@ -47,12 +46,11 @@ def expectation(
     ----------
     X : ndarray of shape (n_rows, n_features)
     weights : ndarray of shape (n_rows,)
-    means : ndarray of shape (n_even, n_padded)
-        n_even is even and n_padded a multiple of 4; the padding is zero.
+    means : ndarray of shape (n_components, n_features)
     precisions, constants : ndarray of shape (n_components,)
         1/σ_k², and log π_k − ½ d (log 2π + log σ_k²).
     width : int
-        Rows in a panel.
+        Rows in a panel, a multiple of `ROWS_AT_ONCE`.
 
     Returns
     -------
@@ -60,10 +58,10 @@ def expectation(
         Entropy, log evidence and weight; the count of each component; first moments as `means`;
         Σ_i r_ik |x_i − μ_k|² of each component.
     """
-    n_components, n_even, n_features = constants.shape[0], means.shape[0], means.shape[1]
+    n_components, n_features = means.shape
     panel, panel_weights = np.zeros((n_features, width)), np.empty(width)
-    log_joint, shares = np.empty((n_components, width)), np.zeros((n_even, width))
-    distances, alive = np.empty((n_even, width)), shares[:n_components]
+    log_joint, shares = np.empty((n_components, width)), np.empty((n_components, width))
+    distances = np.empty((n_components, width))
     log_evidence, entropy, scratch = np.empty(width), np.empty(width), np.empty((3, width))
 
     a, b = 3 + n_components, 3 + n_components + means.size
@@ -75,11 +73,10 @@ def expectation(
         load(X, number * width, panel)
         load_weights(weights, number * width, panel_weights)
         set_log_joint(panel, means, precisions, constants, distances, log_joint)
-        softmax(log_joint, alive, log_evidence, entropy, scratch)
-        weigh(alive, panel_weights, log_evidence, entropy, rows)
-        add_totals(alive, count)
-        for k in range(0, n_even, 2):
-            add_first_moments(panel, means, shares, k, first)
+        softmax(log_joint, shares, log_evidence, entropy, scratch)
+        weigh(shares, panel_weights, log_evidence, entropy, rows)
+        add_totals(shares, count)
+        add_first_moments(panel, means, shares, first)
         for k in range(n_components):
             moment, share, distance = 0.0, shares[k], distances[k]
             for i in range(width):

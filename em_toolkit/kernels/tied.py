@@ -22,7 +22,7 @@ from __future__ import annotations
 import numpy as np
 
 from em_toolkit.kernels.compiling import INTEGER, MATRIX, VECTOR, kernel, summing
-from em_toolkit.kernels.distances import add_first_moments, squared_distances
+from em_toolkit.kernels.distances import add_first_moments, set_squared_distances
 from em_toolkit.kernels.panels import (
     add_totals,
     end_of_run,
@@ -32,7 +32,7 @@ from em_toolkit.kernels.panels import (
     unload,
     weigh,
 )
-from em_toolkit.kernels.tiles import add_outer_products, set_products_4
+from em_toolkit.kernels.products import add_moments, set_lower_products, set_products
 from em_toolkit.kernels.vectorized import softmax
 from em_toolkit.statistics import Array
 
@@ -47,10 +47,8 @@ def set_log_joint(
     log_joint: Array,
 ) -> None:
     """log p(x_i, k) = c_k − ½ |z_i − L⁻¹ (μ_k − c)|², of shape (n_components, width)."""
-    for j in range(0, centred.shape[0], 4):
-        set_products_4(factor, j, j + 4, centred, whitened[j : j + 4])
-    for k in range(0, whitened_means.shape[0], 2):
-        squared_distances(whitened, whitened_means, k, log_joint)
+    set_lower_products(factor, centred, whitened)
+    set_squared_distances(whitened, whitened_means, log_joint)
     for k in range(constants.shape[0]):
         row = log_joint[k]
         for i in range(row.shape[0]):
@@ -125,7 +123,7 @@ def expectation(
     constants : ndarray of shape (n_components,)
         log π_k − ½ (d log 2π + log |Σ|).
     width : int
-        Rows in a panel.
+        Rows in a panel, a multiple of `ROWS_AT_ONCE`.
 
     Returns
     -------
@@ -135,7 +133,9 @@ def expectation(
     """
     n_components, n_multiple, n_features = constants.shape[0], means.shape[0], means.shape[1]
     panel, panel_weights = np.zeros((n_features, width)), np.empty(width)
-    whitened, mixed = np.empty((n_features, width)), np.empty((4, width))
+    whitened, strip = np.empty((n_features, width)), np.empty((4, width))
+    length = max(n_features, n_multiple)
+    zeros, ignored = np.zeros(length), np.empty(length)
     log_joint = np.zeros((n_multiple, width))
     posterior, shares = np.zeros((n_multiple, width)), np.zeros((n_multiple, width))
     alive = posterior[:n_components]
@@ -157,18 +157,15 @@ def expectation(
         shares[:n_components] = alive
         weigh(shares[:n_components], panel_weights, log_evidence, entropy, rows)
         add_totals(shares[:n_components], count)
-        for k in range(0, n_multiple, 2):
-            add_first_moments(panel, means, shares, k, first)
-        add_outer_products(4, shares, posterior, together)
-        # The panel becomes x_i − m_i, and what was whitened the same with weights.
-        for j in range(0, n_features, 4):
-            set_products_4(columns, j, n_multiple, posterior, mixed)
-            for t in range(4):
-                column, weighted, mean = panel[j + t], whitened[j + t], mixed[t]
-                for i in range(width):
-                    column[i] -= mean[i]
-                    weighted[i] = panel_weights[i] * column[i]
-        add_outer_products(4, whitened, panel, second)
+        add_first_moments(panel, means, shares, first)
+        add_moments(posterior, zeros, panel_weights, strip, ignored, together)
+        # The panel becomes x_i − m_i; what was whitened is no longer needed.
+        set_products(columns, posterior, whitened)
+        for j in range(n_features):
+            column, mixed = panel[j], whitened[j]
+            for i in range(width):
+                column[i] -= mixed[i]
+        add_moments(panel, zeros, panel_weights, strip, ignored, second)
         end_of_run(number, n_panels, run, total)
     add_scatter_between(total[c:].reshape(together.shape), means, total[b:c].reshape(factor.shape))
     mirror(total[b:c].reshape((1, n_features, n_features)))

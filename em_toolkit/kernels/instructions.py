@@ -1,0 +1,173 @@
+"""Instructions on vectors, for the innermost loops.
+
+A loop over the rows of a panel vectorizes by itself, but a sum over features is then loaded and
+stored again for every few of them, which is half of the time of a product. What is written with
+these stays in the registers until it is complete, as in a tuned library's product of matrices.
+Vectors are as wide as the registers of the processor at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from inspect import signature
+from typing import Any
+
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+_HAS_512_BITS = bool(binding.get_host_cpu_features().get("avx512f", False))
+
+# Numbers in a register.
+LANES = 8 if _HAS_512_BITS else 4
+# Registers of rows in a tile: with four sums each, and what is added to them, they fill the 32
+# registers of a processor with 512 bits, or the 16 of others.
+DEPTH = 5 if _HAS_512_BITS else 3
+ROWS_AT_ONCE = LANES * DEPTH
+
+_DOUBLE, _INDEX, _LANE = ir.DoubleType(), ir.IntType(64), ir.IntType(32)
+_VECTOR = ir.VectorType(_DOUBLE, LANES)
+_ZERO = ir.Constant(_VECTOR, [0.0] * LANES)
+# A product may be fused with a sum.
+_CONTRACT = ("contract",)
+
+Value = Any
+
+
+class Code:
+    """Instructions on vectors, appended to a function that is being compiled."""
+
+    def __init__(self, context: Any, builder: Any) -> None:
+        self.context = context
+        self.builder = builder
+
+    def subtract(self, left: Value, right: Value) -> Value:
+        return self.builder.fsub(left, right, flags=_CONTRACT)
+
+    def multiply(self, left: Value, right: Value) -> Value:
+        return self.builder.fmul(left, right, flags=_CONTRACT)
+
+    def add(self, left: Value, right: Value) -> Value:
+        return self.builder.fadd(left, right, flags=_CONTRACT)
+
+    def broadcast(self, number: Value) -> Value:
+        """A vector of one number."""
+        undefined = ir.Constant(_VECTOR, ir.Undefined)
+        first = self.builder.insert_element(undefined, number, ir.Constant(_LANE, 0))
+        lanes = ir.Constant(ir.VectorType(_LANE, LANES), [0] * LANES)
+        return self.builder.shuffle_vector(first, undefined, lanes)
+
+    def total(self, vector: Value) -> Value:
+        """The sum of the numbers in a vector."""
+        kind = ir.FunctionType(_DOUBLE, [_DOUBLE, _VECTOR])
+        name = f"llvm.vector.reduce.fadd.v{LANES}f64"
+        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
+        start = ir.Constant(_DOUBLE, 0.0)
+        return self.builder.call(function, [start, vector], fastmath=("reassoc", "nsz"))
+
+    def index(self, number: int) -> Value:
+        return ir.Constant(_INDEX, number)
+
+    def after(self, index: Value, count: int) -> list[Value]:
+        """index, index + 1, ..., so many."""
+        return [self.builder.add(index, self.index(number)) for number in range(count)]
+
+    def registers(self, row: Value) -> list[Value]:
+        """The first rows of `DEPTH` registers that follow each other."""
+        return [self.builder.add(row, self.index(LANES * number)) for number in range(DEPTH)]
+
+    @contextmanager
+    def steps(self, stop: Value, step: int) -> Iterator[Value]:
+        """A loop over 0, step, 2 step, ... below stop."""
+        zero, stride = ir.Constant(_INDEX, 0), ir.Constant(_INDEX, step)
+        loop = cgutils.for_range_slice(self.builder, zero, stop, stride, intp=_INDEX)
+        with loop as (index, _):
+            yield index
+
+    def rows(self, panel: Vectors) -> AbstractContextManager[Value]:
+        """A loop over the rows of a panel, as many as a register holds at a time."""
+        return self.steps(panel.length(1), LANES)
+
+
+class Sum:
+    """A vector to which a loop adds; the compiler finds it a register."""
+
+    def __init__(self, code: Code) -> None:
+        self._code = code
+        self._place = cgutils.alloca_once(code.builder, _VECTOR)
+        code.builder.store(_ZERO, self._place)
+
+    @property
+    def value(self) -> Value:
+        return self._code.builder.load(self._place)
+
+    def add(self, vector: Value) -> None:
+        self._code.builder.store(self._code.add(self.value, vector), self._place)
+
+    def add_product(self, left: Value, right: Value) -> None:
+        self.add(self._code.multiply(left, right))
+
+
+class Vectors:
+    """A C-contiguous array of float64, read and written a vector at a time."""
+
+    def __init__(self, code: Code, kind: Any, value: Value) -> None:
+        self._code = code
+        array = code.context.make_array(kind)(code.context, code.builder, value)
+        self._data = array.data
+        self._lengths = cgutils.unpack_tuple(code.builder, array.shape)
+
+    def length(self, axis: int) -> Value:
+        return self._lengths[axis]
+
+    def number(self, *indices: Value) -> Value:
+        return self._code.builder.load(self._place(indices))
+
+    def broadcast(self, *indices: Value) -> Value:
+        return self._code.broadcast(self.number(*indices))
+
+    def vector(self, *indices: Value) -> Value:
+        return self._code.builder.load(self._vector_place(indices), align=8)
+
+    def set_vector(self, value: Value, *indices: Value) -> None:
+        self._code.builder.store(value, self._vector_place(indices), align=8)
+
+    def add_total(self, vector: Value, *indices: Value) -> None:
+        """Add the sum of a vector to a number."""
+        builder, place = self._code.builder, self._place(indices)
+        builder.store(self._code.add(builder.load(place), self._code.total(vector)), place)
+
+    def _place(self, indices: tuple[Value, ...]) -> Value:
+        builder, offset = self._code.builder, indices[0]
+        for length, index in zip(self._lengths[1:], indices[1:], strict=True):
+            offset = builder.add(builder.mul(offset, length), index)
+        return builder.gep(self._data, [offset])
+
+    def _vector_place(self, indices: tuple[Value, ...]) -> Value:
+        return self._code.builder.bitcast(self._place(indices), _VECTOR.as_pointer())
+
+
+def emitted(emit: Callable[..., None]) -> Any:
+    """A function for compiled code, from one that writes it.
+
+    `emit` is given the code to append to, and an `Vectors` or an index for each argument.
+    """
+
+    def declare(_: Any, *kinds: Any) -> Any:
+        def generate(context: Any, builder: Any, typed: Any, values: Any) -> Any:
+            code = Code(context, builder)
+            arguments = [
+                Vectors(code, kind, value) if isinstance(kind, types.Array) else value
+                for kind, value in zip(typed.args, values, strict=True)
+            ]
+            emit(code, *arguments)
+            return context.get_dummy_value()
+
+        given = [kind if isinstance(kind, types.Array) else types.int64 for kind in kinds]
+        return types.none(*given), generate
+
+    # The compiler asks how many arguments there are; the first of `emit` stands for the context.
+    declare.__signature__ = signature(emit)  # type: ignore[attr-defined]
+    return intrinsic(declare)
