@@ -19,12 +19,14 @@ from em_toolkit import initialization as starts
 from em_toolkit.engine import Rows
 from em_toolkit.engine.expectation import BLOCK_SIZE
 from em_toolkit.families import FullCovariances, Gaussian, Poisson
+from em_toolkit.initialization.centroids import SMALLEST_SAMPLE
+from em_toolkit.initialization.sampling import plusplus_rows, stratified_rows
 from em_toolkit.models import Mixture, MixtureParameters
 
 K = 3
 SIZES = [40, BLOCK_SIZE - 1, BLOCK_SIZE, BLOCK_SIZE + 1, 2 * BLOCK_SIZE + 1, 3 * BLOCK_SIZE]
 EXACT: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-10}
-LARGE = starts._SMALLEST_SAMPLE + 5_000
+LARGE = SMALLEST_SAMPLE + 5_000
 
 
 def rows(n_rows: int, n_features: int = 2) -> Data:
@@ -238,7 +240,7 @@ def test_plusplus_chooses_what_scikit_learn_chooses(
     weights = some_weights(n_rows) if weighted else None
     for seed in range(3):
         ours, theirs = np.random.RandomState(seed), np.random.RandomState(seed)
-        chosen = starts._plusplus_rows(Rows(X, weights), n_components, ours)
+        chosen = plusplus_rows(Rows(X, weights), n_components, ours)
         _, expected = kmeans_plusplus(X, n_components, sample_weight=weights, random_state=theirs)
         np.testing.assert_array_equal(chosen, expected)
         assert ours.uniform() == theirs.uniform()
@@ -247,15 +249,13 @@ def test_plusplus_chooses_what_scikit_learn_chooses(
 def test_plusplus_does_not_depend_on_where_the_data_are() -> None:
     """On a grid that stays one when it is moved; scikit-learn's distances cancel there."""
     X = np.round(rows(BLOCK_SIZE + 5) * 32.0) / 32.0
-    here, there = (
-        starts._plusplus_rows(Rows(Y), 10, np.random.RandomState(0)) for Y in (X, X + 1e8)
-    )
+    here, there = (plusplus_rows(Rows(Y), 10, np.random.RandomState(0)) for Y in (X, X + 1e8))
     np.testing.assert_array_equal(here, there)
 
 
 def test_plusplus_finds_all_points_where_there_are_few() -> None:
     X = 1e6 + np.repeat([[0.1], [0.2], [0.7]], [6_000, 3, 2], axis=0)
-    chosen = starts._plusplus_rows(Rows(X), 5, np.random.RandomState(0))
+    chosen = plusplus_rows(Rows(X), 5, np.random.RandomState(0))
     np.testing.assert_array_equal(np.unique(X[chosen]), np.unique(X))
 
 
@@ -268,7 +268,7 @@ def assert_same(one: MixtureParameters[Any], other: MixtureParameters[Any]) -> N
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
 def test_data_no_larger_than_the_sample_are_the_sample(weighted: bool) -> None:
-    for n_rows in (40, starts._SMALLEST_SAMPLE):
+    for n_rows in (40, SMALLEST_SAMPLE):
         X = rows(n_rows)
         weights = some_weights(n_rows) if weighted else None
         kmeans, sample = (start_of(X, name, weights) for name in ("kmeans", "kmeans_sample"))
@@ -299,7 +299,7 @@ def test_each_row_is_in_the_cluster_of_the_nearest_centre(offset: float, dtype: 
 
 def test_data_in_order_have_all_their_parts_in_the_sample() -> None:
     n_rows, size = 100_000, 1_000
-    chosen = starts._stratified_rows(n_rows, None, size, np.random.RandomState(0))
+    chosen = stratified_rows(n_rows, None, size, np.random.RandomState(0))
     np.testing.assert_array_equal(chosen // 100, np.arange(size))
     assert np.unique(chosen % 100).size == 100
 
@@ -312,10 +312,8 @@ def test_a_sample_of_weighted_rows_is_one_of_rows_repeated(
     counts = np.random.default_rng(seed).integers(0, 4, n_rows)
     counts[0] = 1
     repeated = np.repeat(np.arange(n_rows), counts)
-    weighted = starts._stratified_rows(
-        n_rows, counts.astype(np.float64), size, np.random.RandomState(seed)
-    )
-    plain = starts._stratified_rows(len(repeated), None, size, np.random.RandomState(seed))
+    weighted = stratified_rows(n_rows, counts.astype(np.float64), size, np.random.RandomState(seed))
+    plain = stratified_rows(len(repeated), None, size, np.random.RandomState(seed))
     np.testing.assert_array_equal(weighted, repeated[plain])
     # As often as its weight says, to one; a weight of zero is never drawn.
     expected = size * counts / counts.sum()

@@ -1,0 +1,62 @@
+"""Where EM starts.
+
+Each function takes a mixture, the data, their weights, the number of components and a random
+state, and returns parameters. "kmeans", "k-means++", "random" and "random_from_data" draw random
+numbers as scikit-learn's ``GaussianMixture`` does, so that one seed gives one start in both. All
+read the data in blocks of rows; only scikit-learn's k-means, behind "kmeans", works on a copy of
+them.
+
+Those that begin with a partition of the rows give it on its own, too: `PARTITIONS`.
+"""
+
+from __future__ import annotations
+
+from em_toolkit.initialization import centroids, trees
+from em_toolkit.initialization.points import k_means_plusplus, random, random_from_data
+from em_toolkit.initialization.rows import (
+    Data,
+    Initializer,
+    Partition,
+    from_labels,
+    from_responsibilities,
+    partition_by,
+    start_by,
+)
+
+kmeans = start_by(centroids.kmeans)
+kmeans_sample = start_by(centroids.kmeans_sample)
+kmeans_standardized = start_by(centroids.kmeans_standardized)
+hierarchical = start_by(trees.hierarchical)
+
+INITIALIZERS: dict[str, Initializer] = {
+    "kmeans": kmeans,
+    "kmeans_sample": kmeans_sample,
+    "kmeans_standardized": kmeans_standardized,
+    "k-means++": k_means_plusplus,
+    "random": random,
+    "random_from_data": random_from_data,
+    "hierarchical": hierarchical,
+}
+PARTITIONS: dict[str, Partition] = {
+    "kmeans": partition_by(centroids.kmeans),
+    "kmeans_sample": partition_by(centroids.kmeans_sample),
+    "kmeans_standardized": partition_by(centroids.kmeans_standardized),
+    "hierarchical": partition_by(trees.hierarchical),
+}
+
+__all__ = [
+    "INITIALIZERS",
+    "PARTITIONS",
+    "Data",
+    "Initializer",
+    "Partition",
+    "from_labels",
+    "from_responsibilities",
+    "hierarchical",
+    "k_means_plusplus",
+    "kmeans",
+    "kmeans_sample",
+    "kmeans_standardized",
+    "random",
+    "random_from_data",
+]

@@ -1,0 +1,89 @@
+"""The clusters of k-means."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.cluster import KMeans
+
+from em_toolkit.initialization.rows import Data, Labelling, given_labels
+from em_toolkit.initialization.sampling import stratified_rows
+from em_toolkit.initialization.scaling import Scaling, standardizing
+from em_toolkit.statistics import Array, IntArray
+
+# Rows in the sample of `kmeans_sample`, for each component and at least.
+_SAMPLE_BY_COMPONENT = 500
+SMALLEST_SAMPLE = 20_000
+
+
+def kmeans(
+    X: Data, sample_weight: Array | None, n_components: int, random_state: np.random.RandomState
+) -> Labelling:
+    """The clusters of one k-means run."""
+    return given_labels(kmeans_labels(X, sample_weight, n_components, random_state))
+
+
+def kmeans_sample(
+    X: Data, sample_weight: Array | None, n_components: int, random_state: np.random.RandomState
+) -> Labelling:
+    """The clusters of one k-means run on a sample of the rows, each row in the nearest.
+
+    The sample is stratified along the rows and in proportion to their weights. Its size depends on
+    the number of components alone; data of no more rows are their own sample.
+    """
+    size = sample_size(n_components)
+    if X.shape[0] <= size:
+        return kmeans(X, sample_weight, n_components, random_state)
+    sample = X[stratified_rows(X.shape[0], sample_weight, size, random_state)]
+    return _nearest(_fitted(sample, None, n_components, random_state), None)
+
+
+def kmeans_standardized(
+    X: Data, sample_weight: Array | None, n_components: int, random_state: np.random.RandomState
+) -> Labelling:
+    """The clusters of one k-means run on the columns in their standard deviations.
+
+    For features in unlike units, of which the largest would have all the say. Data of more rows
+    than the sample of `kmeans_sample` are clustered by such a sample.
+    """
+    size = sample_size(n_components)
+    if X.shape[0] <= size:
+        scaled = standardizing(X, sample_weight)(X)
+        return given_labels(kmeans_labels(scaled, sample_weight, n_components, random_state))
+    sample = X[stratified_rows(X.shape[0], sample_weight, size, random_state)]
+    scaling = standardizing(sample, None)
+    return _nearest(_fitted(scaling(sample), None, n_components, random_state), scaling)
+
+
+def kmeans_labels(
+    X: Data, sample_weight: Array | None, n_components: int, random_state: np.random.RandomState
+) -> IntArray:
+    """The labels of one k-means run."""
+    clusters = _fitted(X, sample_weight, n_components, random_state)
+    return np.asarray(clusters.labels_, dtype=np.int64)
+
+
+def sample_size(n_components: int) -> int:
+    """Rows enough for the clusters of k-means."""
+    return max(SMALLEST_SAMPLE, _SAMPLE_BY_COMPONENT * n_components)
+
+
+def _fitted(
+    X: Data, sample_weight: Array | None, n_components: int, random_state: np.random.RandomState
+) -> KMeans:
+    clusters = KMeans(n_clusters=n_components, n_init=1, random_state=random_state)
+    return clusters.fit(X, sample_weight=sample_weight)
+
+
+def _nearest(clusters: KMeans, scaling: Scaling | None) -> Labelling:
+    """Each row has the label of the nearest centre."""
+    centers = np.asarray(clusters.cluster_centers_, dtype=np.float64)
+    middle = centers.mean(axis=0)
+    centers -= middle
+    half_squares = 0.5 * np.square(centers).sum(axis=1)
+
+    def nearest(X: Array, _: slice) -> IntArray:
+        scaled = X if scaling is None else scaling(X)
+        closeness = (scaled - middle) @ centers.T - half_squares
+        return np.asarray(closeness.argmax(axis=1))
+
+    return nearest

@@ -1,0 +1,69 @@
+"""Starts that chance alone finds: responsibilities drawn at random, and components on rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from em_toolkit.engine.expectation import Rows
+from em_toolkit.initialization.rows import Assigned, Data
+from em_toolkit.initialization.sampling import plusplus_rows
+from em_toolkit.model import Block
+from em_toolkit.models.mixture import Mixture, MixtureParameters
+from em_toolkit.statistics import Array, IntArray
+
+
+def random(
+    mixture: Mixture[Any],
+    X: Data,
+    sample_weight: Array | None,
+    n_components: int,
+    random_state: np.random.RandomState,
+) -> MixtureParameters[Any]:
+    """Responsibilities drawn uniformly and normalized."""
+    beginning = random_state.get_state(legacy=False)
+
+    def drawn(block: Block, rows: slice) -> Array:
+        if rows.start == 0:
+            # Each reading draws the same numbers, and the last leaves the source behind them, as
+            # if all had been drawn at once.
+            random_state.set_state(beginning)
+        shape = (len(block.X), n_components)
+        responsibilities = random_state.uniform(size=shape).astype(X.dtype)
+        responsibilities /= responsibilities.sum(axis=1)[:, np.newaxis]
+        return np.asarray(responsibilities, dtype=np.float64)
+
+    return mixture.from_responsibilities(Assigned(Rows(X, sample_weight), drawn))
+
+
+def random_from_data(
+    mixture: Mixture[Any],
+    X: Data,
+    sample_weight: Array | None,
+    n_components: int,
+    random_state: np.random.RandomState,
+) -> MixtureParameters[Any]:
+    """Components on rows drawn without replacement, in proportion to their weights."""
+    chances = None if sample_weight is None else sample_weight / sample_weight.sum()
+    points = random_state.choice(X.shape[0], size=n_components, replace=False, p=chances)
+    return _from_points(mixture, X, sample_weight, points)
+
+
+def k_means_plusplus(
+    mixture: Mixture[Any],
+    X: Data,
+    sample_weight: Array | None,
+    n_components: int,
+    random_state: np.random.RandomState,
+) -> MixtureParameters[Any]:
+    """Components on rows chosen by k-means++ (Arthur & Vassilvitskii 2007)."""
+    points = plusplus_rows(Rows(X, sample_weight), n_components, random_state)
+    return _from_points(mixture, X, sample_weight, points)
+
+
+def _from_points(
+    mixture: Mixture[Any], X: Data, sample_weight: Array | None, points: IntArray
+) -> MixtureParameters[Any]:
+    centers = np.asarray(X[points], dtype=np.float64)
+    return mixture.from_points(centers, Rows(X, sample_weight))

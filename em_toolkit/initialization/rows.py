@@ -1,0 +1,141 @@
+"""From responsibilities or labels of rows to parameters, a block of rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from em_toolkit.engine.expectation import Rows
+from em_toolkit.model import Block
+from em_toolkit.models.mixture import Mixture, MixtureParameters
+from em_toolkit.statistics import Array, IntArray
+
+Data = npt.NDArray[Any]
+Initializer = Callable[
+    [Mixture[Any], Data, Array | None, int, np.random.RandomState], MixtureParameters[Any]
+]
+# From rows, their weights, the number of components and a random state to the labels of the rows;
+Partition = Callable[[Data, Array | None, int, np.random.RandomState], IntArray]
+# and to what labels them block by block, from a block and the slice of the rows that are in it.
+Labelling = Callable[[Array, slice], IntArray]
+Labeller = Callable[[Data, Array | None, int, np.random.RandomState], Labelling]
+
+
+class Assigned:
+    """Blocks of rows with their responsibilities, which are made anew at each reading.
+
+    Parameters
+    ----------
+    data : Rows
+    assign : callable
+        From a block, and the slice of the rows that are in it, to their responsibilities.
+    """
+
+    def __init__(self, data: Rows, assign: Callable[[Block, slice], Array]) -> None:
+        self.data = data
+        self.assign = assign
+
+    def __iter__(self) -> Iterator[tuple[Block, Array]]:
+        for block, rows in blocks_with_place(self.data):
+            yield block, self.assign(block, rows)
+
+
+def blocks_with_place(data: Rows) -> Iterator[tuple[Block, slice]]:
+    """The blocks, and which rows are in each."""
+    start = 0
+    for block in data:
+        rows = slice(start, start + len(block.X))
+        yield block, rows
+        start = rows.stop
+
+
+def from_responsibilities(
+    mixture: Mixture[Any], X: Data, sample_weight: Array | None, responsibilities: Data
+) -> MixtureParameters[Any]:
+    """The M-step on given responsibilities of shape (n_rows, n_components)."""
+
+    def given(_: Block, rows: slice) -> Array:
+        return np.asarray(responsibilities[rows], dtype=np.float64)
+
+    return mixture.from_responsibilities(Assigned(Rows(X, sample_weight), given))
+
+
+def from_labels(
+    mixture: Mixture[Any],
+    X: Data,
+    sample_weight: Array | None,
+    labels: IntArray,
+    n_components: int,
+) -> MixtureParameters[Any]:
+    """The M-step on a partition.
+
+    Parameters
+    ----------
+    mixture : Mixture
+    X : ndarray of shape (n_rows, n_features)
+    sample_weight : ndarray of shape (n_rows,) or None
+    labels : ndarray of shape (n_rows,)
+        The component of each row.
+    n_components : int
+    """
+    return _from_labelling(mixture, Rows(X, sample_weight), given_labels(labels), n_components)
+
+
+def given_labels(labels: IntArray) -> Labelling:
+    """The labelling of rows whose labels are known."""
+    return lambda _, rows: labels[rows]
+
+
+def partition_by(labeller: Labeller) -> Partition:
+    """The labels of all rows."""
+
+    def partition(
+        X: Data,
+        sample_weight: Array | None,
+        n_components: int,
+        random_state: np.random.RandomState,
+    ) -> IntArray:
+        labelling = labeller(X, sample_weight, n_components, random_state)
+        labels = np.empty(X.shape[0], dtype=np.int64)
+        for block, rows in blocks_with_place(Rows(X)):
+            labels[rows] = labelling(block.X, rows)
+        return labels
+
+    partition.__doc__ = labeller.__doc__
+    return partition
+
+
+def start_by(labeller: Labeller) -> Initializer:
+    """The M-step on a partition, of which no labels are kept."""
+
+    def initialize(
+        mixture: Mixture[Any],
+        X: Data,
+        sample_weight: Array | None,
+        n_components: int,
+        random_state: np.random.RandomState,
+    ) -> MixtureParameters[Any]:
+        labelling = labeller(X, sample_weight, n_components, random_state)
+        return _from_labelling(mixture, Rows(X, sample_weight), labelling, n_components)
+
+    initialize.__doc__ = labeller.__doc__
+    return initialize
+
+
+def _from_labelling(
+    mixture: Mixture[Any], data: Rows, labelling: Labelling, n_components: int
+) -> MixtureParameters[Any]:
+    one_hot = np.eye(n_components)
+
+    def assign(block: Block, rows: slice) -> Array:
+        return np.asarray(one_hot[labelling(block.X, rows)])
+
+    return mixture.from_responsibilities(Assigned(data, assign))
+
+
+def weights_of(X: Data, sample_weight: Array | None) -> Array:
+    """The weights of the rows, one each by default."""
+    return np.ones(X.shape[0]) if sample_weight is None else sample_weight

@@ -1,0 +1,66 @@
+"""Linear maps of the rows, after which distances mean something."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from em_toolkit.families.covariance import RESOLUTION
+from em_toolkit.initialization.rows import Data, weights_of
+from em_toolkit.statistics import EPS, Array
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """The map x ↦ (x − o) A.
+
+    Parameters
+    ----------
+    origin : ndarray of shape (n_features,)
+    matrix : ndarray of shape (n_features, n_directions)
+    """
+
+    origin: Array
+    matrix: Array
+
+    def __call__(self, X: Data) -> Array:
+        return np.asarray((X - self.origin) @ self.matrix)
+
+
+def standardizing(X: Data, sample_weight: Array | None) -> Scaling:
+    """Each column in its standard deviations; constant columns are left out."""
+    weights = weights_of(X, sample_weight)
+    mean = np.average(X, axis=0, weights=weights).astype(np.float64)
+    variances = np.average(np.square(X - mean), axis=0, weights=weights)
+    stds = np.sqrt(variances)
+    varies = stds > RESOLUTION * EPS * np.abs(mean)
+    return Scaling(mean, np.diag(1.0 / np.where(varies, stds, 1.0))[:, varies])
+
+
+def whitening(X: Data, sample_weight: Array | None) -> Scaling:
+    """All directions in their standard deviations: distances are those of Mahalanobis."""
+    scaling, directions, lengths = _principal_directions(X, sample_weight)
+    lengths = lengths / np.sqrt(weights_of(X, sample_weight).sum())
+    return Scaling(scaling.origin, scaling.matrix @ (directions / lengths))
+
+
+def singular_scaling(X: Data, sample_weight: Array | None) -> Scaling:
+    """Principal directions of the standardized rows, divided by the roots of singular values.
+
+    Halfway between standardizing and whitening: the transformation "SVD" of Scrucca & Raftery
+    (2015, Adv. Data Anal. Classif. 9), which they find the best for model-based hierarchical
+    clustering.
+    """
+    scaling, directions, lengths = _principal_directions(X, sample_weight)
+    return Scaling(scaling.origin, scaling.matrix @ (directions / np.sqrt(lengths)))
+
+
+def _principal_directions(X: Data, sample_weight: Array | None) -> tuple[Scaling, Array, Array]:
+    """Of the standardized rows: right singular vectors, by column, and singular values."""
+    scaling = standardizing(X, sample_weight)
+    roots = np.sqrt(weights_of(X, sample_weight))
+    _, lengths, directions = np.linalg.svd(roots[:, None] * scaling(X), full_matrices=False)
+    # What is left of directions in which the rows do not vary is rounding.
+    varies = lengths > 1e-10 * lengths.max(initial=0.0)
+    return scaling, directions[varies].T, lengths[varies]

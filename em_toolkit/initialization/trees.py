@@ -1,0 +1,101 @@
+"""Model-based hierarchical clustering."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from em_toolkit.families import Gaussian
+from em_toolkit.initialization.agglomeration import CRITERIA, agglomerate, sums_by
+from em_toolkit.initialization.rows import (
+    Data,
+    Labelling,
+    from_labels,
+    given_labels,
+    weights_of,
+)
+from em_toolkit.initialization.sampling import stratified_rows
+from em_toolkit.initialization.scaling import singular_scaling
+from em_toolkit.models.mixture import Mixture
+from em_toolkit.priors import ScatterPrior
+from em_toolkit.statistics import Array, IntArray
+
+# Rows in the sample: a matrix of the costs of all pairs is kept.
+LARGEST_TREE = 2_000
+# Numbers in the scatter matrices of that many clusters.
+_LARGEST_SCATTER = 2**23
+# Of the variance of the data: what covariances have when others are classified by them.
+_SHARE_OF_VARIANCE = 1e-3
+
+
+def hierarchical(
+    X: Data, sample_weight: Array | None, n_components: int, random_state: np.random.RandomState
+) -> Labelling:
+    r"""The clusters of model-based agglomeration.
+
+    Clusters are merged, from single rows on, so as to lose the least of the likelihood of a
+    classification into normal components with covariances of their own (Banfield & Raftery 1993;
+    Fraley 1998): each merge is the one after which
+
+    .. math:: \sum_k n_k \log\left( \left| \frac{W_k}{n_k} \right|
+              + \frac{\operatorname{tr} W_k + \alpha}{n_k} \right), \qquad
+              \alpha = \frac{\operatorname{tr} W}{n p},
+
+    is the least; W_k are the scatter matrices, W that of all n rows of p features, and the traces
+    let clusters of a few rows be compared. The rows are first transformed to their principal
+    directions ("SVD" of Scrucca & Raftery 2015). All is as in ``hc`` of R's mclust, by which
+    ``Mclust`` starts. No random numbers are drawn for 2,000 rows or fewer.
+
+    Of more rows, a stratified sample of 2,000 is clustered, and all rows are classified by the
+    normal components that its clusters are. With no more rows than features, or so many that
+    the scatter matrices would take more than 64 MB, equal spherical covariances are assumed (Ward's
+    criterion).
+    """
+    if X.shape[0] <= LARGEST_TREE:
+        return given_labels(tree_labels(X, sample_weight, n_components))
+    rows = stratified_rows(X.shape[0], sample_weight, LARGEST_TREE, random_state)
+    sample = np.asarray(X[rows], dtype=np.float64)
+    return classifying(sample, tree_labels(sample, None, n_components), n_components)
+
+
+def tree_labels(
+    X: Data, sample_weight: Array | None, n_components: int, model: str = "VVV"
+) -> IntArray:
+    """The clusters, of shape (n_rows,); at most `n_components`, from 0 on.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    sample_weight : ndarray of shape (n_rows,) or None
+    n_components : int
+    model : {"EII", "VII", "VVV"}
+        The covariances of the classification likelihood: equal and spherical (Ward), spherical,
+        or any.
+    """
+    weights = weights_of(X, sample_weight)
+    scaled = singular_scaling(X, sample_weight)(X)
+    # Equal rows are one cluster from the start.
+    _, first, inverse = np.unique(X, axis=0, return_index=True, return_inverse=True)
+    points, counts = scaled[first], sums_by(inverse, weights)
+    n_points, n_features = points.shape
+    if model == "VVV" and n_features == 1:
+        model = "VII"
+    if n_points <= n_features or n_points * n_features**2 > _LARGEST_SCATTER:
+        model = "EII"
+    total = float(np.sum(weights[:, None] * np.square(scaled)))
+    mean_variance = total / max(weights.sum() * n_features, 1.0)
+    labels = agglomerate(points, counts, n_components, CRITERIA[model](mean_variance))
+    return labels[inverse]
+
+
+def classifying(sample: Array, labels: IntArray, n_components: int) -> Labelling:
+    """Rows have the label of the most probable of the normal components that clusters are."""
+    scaling = singular_scaling(sample, None)
+    scaled = scaling(sample)
+    pseudo_scatter = _SHARE_OF_VARIANCE * np.square(scaled).sum() / max(scaled.shape[1], 1)
+    mixture = Mixture(Gaussian(prior=ScatterPrior(max(pseudo_scatter / n_components, 1e-300))))
+    params = from_labels(mixture, scaled, None, labels, n_components)
+
+    def classify(X: Array, _: slice) -> IntArray:
+        return np.asarray(mixture.log_joint(params, scaling(X)).argmax(axis=1))
+
+    return classify
