@@ -14,16 +14,12 @@ from em_toolkit.parameters import positive, size
 from em_toolkit.statistics import Array, RandomSource, sum_of_products
 
 
-class _AxisAlignedCovariances(Covariances, ABC):
+class AxisAlignedCovariances(Covariances, ABC):
     """Matrices without off-diagonal entries; the variances are all there is."""
 
     @property
     def n_components(self) -> int:
         return self.values.shape[0]
-
-    @property
-    def n_parameters(self) -> int:
-        return self.values.size
 
     @cached_property
     def standard_deviations(self) -> Array:
@@ -69,7 +65,9 @@ class _AxisAlignedCovariances(Covariances, ABC):
 
     @classmethod
     def complaint_about_precisions(cls, precisions: Array) -> str:
-        return "" if (precisions > 0.0).all() else "positive"
+        if not (precisions > 0.0).all():
+            return "positive"
+        return cls.complaint_about_sharing(precisions)
 
     @classmethod
     def from_precisions(cls, precisions: Array, n_components: int, n_features: int) -> Self:
@@ -81,7 +79,7 @@ class _AxisAlignedCovariances(Covariances, ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class DiagonalCovariances(_AxisAlignedCovariances):
+class VariancesByFeature(AxisAlignedCovariances, ABC):
     """A variance for each component and feature: values of shape (n_components, n_features)."""
 
     values: Array = positive()
@@ -110,20 +108,31 @@ class DiagonalCovariances(_AxisAlignedCovariances):
         return np.ones((n_components, n_features))
 
     @classmethod
-    def from_scatter(cls, scatter: Array, count: Array, n_features: int) -> Self:
-        return cls(scatter / divisor(count)[:, None])
-
-    @classmethod
     def alike(cls, matrix: Array, n_components: int) -> Self:
         return cls(np.tile(np.diagonal(matrix), (n_components, 1)))
 
     @classmethod
     def from_public(cls, values: Array, n_components: int, n_features: int) -> Self:
-        return cls(values)
+        return cls(values).in_structure()
 
 
 @dataclass(frozen=True, eq=False)
-class SphericalCovariances(_AxisAlignedCovariances):
+class DiagonalCovariances(VariancesByFeature):
+    """Each component its own variances: mclust's VVI."""
+
+    @property
+    def n_parameters(self) -> int:
+        return self.values.size
+
+    @classmethod
+    def from_scatter(
+        cls, scatter: Array, count: Array, n_features: int, previous: Self | None = None
+    ) -> Self:
+        return cls(scatter / divisor(count)[:, None])
+
+
+@dataclass(frozen=True, eq=False)
+class VarianceByComponent(AxisAlignedCovariances, ABC):
     """A variance for each component: values of shape (n_components, 1)."""
 
     values: Array = positive()
@@ -152,18 +161,29 @@ class SphericalCovariances(_AxisAlignedCovariances):
         return np.full((n_components, 1), float(n_features))
 
     @classmethod
-    def from_scatter(cls, scatter: Array, count: Array, n_features: int) -> Self:
-        return cls(scatter / (n_features * divisor(count)[:, None]), n_features)
-
-    @classmethod
     def alike(cls, matrix: Array, n_components: int) -> Self:
         n_features = matrix.shape[0]
         return cls(np.full((n_components, 1), np.trace(matrix) / n_features), n_features)
 
     @classmethod
     def from_public(cls, values: Array, n_components: int, n_features: int) -> Self:
-        return cls(values[:, None], n_features)
+        return cls(values[:, None], n_features).in_structure()
 
     @property
     def public(self) -> Array:
         return self.values[:, 0]
+
+
+@dataclass(frozen=True, eq=False)
+class SphericalCovariances(VarianceByComponent):
+    """Each component its own variance: mclust's VII."""
+
+    @property
+    def n_parameters(self) -> int:
+        return self.values.size
+
+    @classmethod
+    def from_scatter(
+        cls, scatter: Array, count: Array, n_features: int, previous: Self | None = None
+    ) -> Self:
+        return cls(scatter / (n_features * divisor(count)[:, None]), n_features)

@@ -51,8 +51,26 @@ class Covariances(Parameters, ABC):
 
     @classmethod
     @abstractmethod
-    def from_scatter(cls, scatter: Array, count: Array, n_features: int) -> Self:
-        """The maximizer of −½ Σ_k [N_k log |Σ_k| + tr Σ_k⁻¹ A_k] for scatters A_k."""
+    def from_scatter(
+        cls, scatter: Array, count: Array, n_features: int, previous: Self | None = None
+    ) -> Self:
+        """The maximizer of −½ Σ_k [N_k log |Σ_k| + tr Σ_k⁻¹ A_k] for scatters A_k.
+
+        A structure without a closed form iterates from the previous covariances: none that it
+        returns are worse than these. It keeps what a component without data shares with no other.
+        """
+
+    def in_structure(self) -> Self:
+        """The nearest covariances that share what the structure says; of K free ones, themselves.
+
+        For what comes from outside: a user's matrices, or rounded ones.
+        """
+        return self
+
+    @classmethod
+    def complaint_about_sharing(cls, precisions: Array) -> str:
+        """What K inverse covariances should have in common and have not; or nothing."""
+        return ""
 
     @classmethod
     @abstractmethod

@@ -126,7 +126,9 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         means = np.where(known[:, None], stats.origin + shift, components.means)
         scatter = self._scatter_about(means, stats)
         scatter = scatter + self.prior.scatter(self.structure, *means.shape)
-        covariances = self.structure.from_scatter(scatter, stats.count, means.shape[1])
+        covariances = self.structure.from_scatter(
+            scatter, stats.count, means.shape[1], components.covariances
+        )
         # After a jump so far that N δ δᵀ takes half of the digits of the scatter with it, the mean
         # alone moves: the bound rises, and the next moments are taken about the new mean.
         kept_digits = EPS * (means - stats.origin) ** 2 <= _LOST_DIGITS * covariances.variances

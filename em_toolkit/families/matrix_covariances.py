@@ -15,7 +15,7 @@ from em_toolkit.parameters import CollapseError, size
 from em_toolkit.statistics import EPS, Array, BoolArray, RandomSource, sum_of_products
 
 
-class _MatrixCovariances(Covariances, ABC):
+class MatrixCovariances(Covariances, ABC):
     """Symmetric matrices: values of shape (n_matrices, n_features, n_features)."""
 
     @property
@@ -85,7 +85,7 @@ class _MatrixCovariances(Covariances, ABC):
     def complaint_about_precisions(cls, precisions: Array) -> str:
         transposed = np.swapaxes(precisions, -1, -2)
         if np.allclose(precisions, transposed) and (np.linalg.eigvalsh(precisions) > 0.0).all():
-            return ""
+            return cls.complaint_about_sharing(precisions)
         return "symmetric, positive-definite"
 
     @classmethod
@@ -141,16 +141,12 @@ def _inverse_of_lower(lower: Array) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class FullCovariances(_MatrixCovariances):
-    """Each component its own matrix: values of shape (n_components, n_features, n_features)."""
+class MatrixByComponent(MatrixCovariances, ABC):
+    """A matrix for each component: values of shape (n_components, n_features, n_features)."""
 
     @property
     def n_components(self) -> int:
         return self.values.shape[0]
-
-    @property
-    def n_parameters(self) -> int:
-        return self.n_components * self.n_features * (self.n_features + 1) // 2
 
     @classmethod
     def outer(cls, left: Array, right: Array) -> Array:
@@ -173,24 +169,20 @@ class FullCovariances(_MatrixCovariances):
         return np.broadcast_to(np.eye(n_features), (n_components, n_features, n_features))
 
     @classmethod
-    def from_scatter(cls, scatter: Array, count: Array, n_features: int) -> Self:
-        return cls(scatter / divisor(count)[:, None, None])
-
-    @classmethod
     def alike(cls, matrix: Array, n_components: int) -> Self:
         return cls(np.tile(matrix, (n_components, 1, 1)))
 
     @classmethod
     def from_public(cls, values: Array, n_components: int, n_features: int) -> Self:
-        return cls(values)
+        return cls(values).in_structure()
 
     @classmethod
     def from_precisions(cls, precisions: Array, n_components: int, n_features: int) -> Self:
-        return cls.from_precisions_matrices(precisions)
+        return cls.from_precisions_matrices(precisions).in_structure()
 
     @classmethod
     def from_precisions_cholesky(cls, factors: Array, n_components: int, n_features: int) -> Self:
-        return cls.from_factors(factors)
+        return cls.from_factors(factors).in_structure()
 
     @property
     def public(self) -> Array:
@@ -206,8 +198,26 @@ class FullCovariances(_MatrixCovariances):
 
 
 @dataclass(frozen=True, eq=False)
-class TiedCovariances(_MatrixCovariances):
-    """One matrix for all components: values of shape (1, n_features, n_features)."""
+class FullCovariances(MatrixByComponent):
+    """Each component its own matrix: mclust's VVV."""
+
+    @property
+    def n_parameters(self) -> int:
+        return self.n_components * self.n_features * (self.n_features + 1) // 2
+
+    @classmethod
+    def from_scatter(
+        cls, scatter: Array, count: Array, n_features: int, previous: Self | None = None
+    ) -> Self:
+        return cls(scatter / divisor(count)[:, None, None])
+
+
+@dataclass(frozen=True, eq=False)
+class TiedCovariances(MatrixCovariances):
+    """One matrix for all components: values of shape (1, n_features, n_features).
+
+    mclust's EEE.
+    """
 
     n_tied: int = size()
 
@@ -233,7 +243,9 @@ class TiedCovariances(_MatrixCovariances):
         return n_components * np.eye(n_features)[None]
 
     @classmethod
-    def from_scatter(cls, scatter: Array, count: Array, n_features: int) -> Self:
+    def from_scatter(
+        cls, scatter: Array, count: Array, n_features: int, previous: Self | None = None
+    ) -> Self:
         return cls(scatter / count.sum(), count.shape[0])
 
     @classmethod
