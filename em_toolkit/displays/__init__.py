@@ -2,5 +2,6 @@
 
 from em_toolkit.displays.elbo import ELBODisplay
 from em_toolkit.displays.mixture import MixtureDisplay
+from em_toolkit.displays.model_selection import ModelSelectionDisplay
 
-__all__ = ["ELBODisplay", "MixtureDisplay"]
+__all__ = ["ELBODisplay", "MixtureDisplay", "ModelSelectionDisplay"]
