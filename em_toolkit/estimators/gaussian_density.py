@@ -1,0 +1,352 @@
+"""A fitted Gaussian mixture used as a density: marginals, conditionals, regression, divergence."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import clone
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from em_toolkit.estimators.base import Data
+from em_toolkit.estimators.merging import MergingMixin
+from em_toolkit.families import (
+    Covariances,
+    DiagonalCovariances,
+    FullCovariances,
+    SphericalCovariances,
+    TiedCovariances,
+)
+from em_toolkit.models.divergence import DivergenceEstimate, check_n_samples, mean_log_ratio
+from em_toolkit.models.features import feature_indices, other_features, targets_given
+from em_toolkit.models.gaussian_conditioning import (
+    GaussianMixtureParameters,
+    condition,
+    marginal,
+)
+from em_toolkit.models.gaussian_regression import (
+    conditional_log_density,
+    conditional_mean,
+    predict_conditional,
+)
+from em_toolkit.statistics import IntArray
+
+
+class GaussianDensityMixin(MergingMixin):
+    """What a fitted Gaussian mixture says of some of its features.
+
+    Features are given by their index or, where the fit has ``feature_names_in_``, by name.
+    """
+
+    _names_of_structures: ClassVar[dict[type[Covariances], str]] = {
+        FullCovariances: "full",
+        TiedCovariances: "tied",
+        DiagonalCovariances: "diag",
+        SphericalCovariances: "spherical",
+    }
+
+    def marginal(self, features: Any) -> Self:
+        """The mixture of some of the features, the others integrated out.
+
+        Parameters
+        ----------
+        features : int, str, or array-like of int, str or bool
+            Indices, names or a mask of the features, in the order that the result is to have.
+
+        Returns
+        -------
+        mixture : estimator
+            A fitted mixture of the features named, of the same class and the same weights. It has
+            the attributes that are the density (``weights_``, ``means_``, ``covariances_``,
+            ``precisions_``, ``precisions_cholesky_``) and those of the features
+            (``n_features_in_``, ``feature_names_in_``). What tells of a fit (``converged_``,
+            ``trace_``, ``lower_bound_`` and the like) it has not: it was not fitted. Full, tied,
+            diagonal and spherical covariances remain what they are; any other
+            ``covariance_type`` becomes the nearest of these. A start that was given
+            (``means_init`` and the like) is left out, so that the result can be fitted anew.
+
+        Raises
+        ------
+        ValueError
+            For no features, repeated ones or ones that there are not.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from em_toolkit import GaussianMixture
+        >>> X = load_iris(as_frame=True).data
+        >>> gm = GaussianMixture(n_components=3, random_state=0).fit(X)
+        >>> petals = gm.marginal(["petal length (cm)", "petal width (cm)"])
+        >>> petals.means_.shape
+        (3, 2)
+        >>> petals.predict_proba(X[petals.feature_names_in_]).shape
+        (150, 3)
+        """
+        chosen = self._indices(features, "features")
+        return self._of_features(marginal(self._density(), chosen), chosen)
+
+    def condition(self, values: Any, features: Any = None) -> Self:
+        """The mixture of the remaining features, given the values of some.
+
+        Parameters
+        ----------
+        values : mapping, float, or array-like of shape (n_given,)
+            The values that are known: by feature, or in the order of `features`.
+        features : int, str, or array-like of int, str or bool, default=None
+            The features that have these values, unless `values` is a mapping.
+
+        Returns
+        -------
+        mixture : estimator
+            A fitted mixture of the remaining features, in their order. Its ``weights_`` are the
+            probabilities of the components given the values. As for its other attributes, see
+            `marginal`.
+
+        Raises
+        ------
+        ValueError
+            For no features, all of them, repeated ones or ones that there are not, and for values
+            that are not finite or not as many.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from em_toolkit import GaussianMixture
+        >>> X = load_iris(as_frame=True).data
+        >>> gm = GaussianMixture(n_components=3, random_state=0).fit(X)
+        >>> rest = gm.condition({"petal length (cm)": 1.4, "petal width (cm)": 0.2})
+        >>> rest.weights_.round(3)
+        array([0., 1., 0.])
+        >>> rest.means_[1].round(2)
+        array([4.95, 3.38])
+        """
+        if features is None:
+            if not hasattr(values, "items"):
+                raise ValueError(
+                    "features: expected the features that have these values, or a mapping from "
+                    "features to values, such as {0: 1.5}; got values alone."
+                )
+            features, values = zip(*values.items(), strict=True) if len(values) else ((), ())
+        given = self._indices(features, "features")
+        params = condition(self._density(), given, values)
+        return self._of_features(params, other_features(self.n_features_in_, given))
+
+    def predict_conditional(
+        self, X: npt.ArrayLike, *, given: Any, targets: Any = None, return_cov: bool = False
+    ) -> Data | tuple[Data, Data]:
+        """The mean of some features given others: Gaussian mixture regression.
+
+        For each row, the mean of `condition`, and with it the covariance; see
+        `em_toolkit.models.gaussian_regression.predict_conditional` for the equations.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_given)
+            The values of the given features, in the order of `given`. Of a DataFrame the columns
+            are taken by their names, where the fit has names, and it may have others too.
+        given : int, str, or array-like of int, str or bool
+            The features that are known.
+        targets : int, str, or array-like of int, str or bool, default=None
+            The features to predict, in the order wanted; all that are not given by default. Those
+            that are neither are integrated out.
+        return_cov : bool, default=False
+            Whether to return the covariances too.
+
+        Returns
+        -------
+        mean : ndarray of shape (n_samples, n_targets)
+            E[x_t | x_g].
+        covariance : ndarray of shape (n_samples, n_targets, n_targets)
+            Cov[x_t | x_g]; only with ``return_cov=True``.
+
+        Raises
+        ------
+        ValueError
+            For features as in `condition`, and values that are not finite.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from em_toolkit import GaussianMixture
+        >>> x = np.random.default_rng(0).uniform(0.0, 6.0, size=500)
+        >>> X = np.column_stack([x, np.sin(x)])
+        >>> gm = GaussianMixture(n_components=8, random_state=0).fit(X)
+        >>> mean = gm.predict_conditional([[1.5], [3.0]], given=0)
+        >>> np.abs(mean[:, 0] - np.sin([1.5, 3.0])) < 0.05
+        array([ True,  True])
+        """
+        params = self._density()
+        given, targets = self._given_and_targets(given, targets)
+        rows = self._columns_given(X, given)
+        dtype = np.result_type(rows, self.means_)
+        if not return_cov:
+            return conditional_mean(params, rows, given, targets).astype(dtype, copy=False)
+        mean, covariance = predict_conditional(params, rows, given, targets)
+        return mean.astype(dtype, copy=False), covariance.astype(dtype, copy=False)
+
+    def conditional_score_samples(
+        self, X: npt.ArrayLike, *, given: Any, targets: Any = None
+    ) -> Data:
+        """The log density log p(x_t | x_g) of some features of each row given others, in nats.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Whole rows.
+        given, targets
+            As in `predict_conditional`.
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_samples,)
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_iris
+        >>> from em_toolkit import GaussianMixture
+        >>> X = load_iris().data
+        >>> gm = GaussianMixture(n_components=3, random_state=0).fit(X)
+        >>> rest = gm.conditional_score_samples(X, given=[0, 1])
+        >>> np.allclose(gm.marginal([0, 1]).score_samples(X[:, :2]) + rest, gm.score_samples(X))
+        True
+        """
+        params = self._density()
+        given, targets = self._given_and_targets(given, targets)
+        estimator: Any = self
+        rows = check_array(estimator._fitted_rows(X), dtype=[np.float64, np.float32])
+        log_density = conditional_log_density(
+            params, rows[:, given], rows[:, targets], given, targets
+        )
+        return log_density.astype(np.result_type(rows, self.means_), copy=False)
+
+    def kl_divergence(
+        self,
+        other: Any,
+        n_samples: int = 10_000,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> DivergenceEstimate:
+        """The Kullback-Leibler divergence from this density to another, by simulation.
+
+        The mean over rows drawn from this one of the difference of the log densities.
+
+        Parameters
+        ----------
+        other : estimator
+            Any fitted density of the same features with ``score_samples``: of another number of
+            components or ``covariance_type``, or no mixture.
+        n_samples : int, default=10_000
+            Rows to draw. Four times as many halve the standard error.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draws.
+
+        Returns
+        -------
+        divergence : DivergenceEstimate
+            ``estimate`` in nats, and its ``standard_error``.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from em_toolkit import GaussianMixture
+        >>> X = load_iris().data
+        >>> three, one = (GaussianMixture(k, random_state=0).fit(X) for k in (3, 1))
+        >>> estimate, standard_error = three.kl_divergence(one, random_state=0)
+        >>> estimate > 10 * standard_error
+        True
+        """
+        check_is_fitted(self)
+        check_is_fitted(other)
+        check_n_samples(n_samples)
+        columns = self._columns_of(other)
+        estimator: Any = self
+        X, _ = estimator._model(1.0).sample(
+            estimator._parameters_to_sample(), n_samples, check_random_state(random_state)
+        )
+        return mean_log_ratio(_log_density(self, X), _log_density(other, X[:, columns]))
+
+    # -- features, and what is returned ----------------------------------------------------------
+
+    n_features_in_: int
+    means_: Data
+    feature_names_in_: Data
+
+    def _density(self) -> GaussianMixtureParameters:
+        check_is_fitted(self)
+        estimator: Any = self
+        params: GaussianMixtureParameters = estimator._parameters()
+        return params
+
+    def _indices(self, features: Any, argument: str) -> IntArray:
+        check_is_fitted(self)
+        names = getattr(self, "feature_names_in_", None)
+        return feature_indices(features, self.n_features_in_, names=names, argument=argument)
+
+    def _columns_of(self, other: Any) -> IntArray:
+        """The features of this one in the order of the other."""
+        mine: Any = getattr(self, "feature_names_in_", None)
+        theirs: Any = getattr(other, "feature_names_in_", None)
+        n_features = getattr(other, "n_features_in_", self.n_features_in_)
+        are_named = mine is not None and theirs is not None
+        if n_features != self.n_features_in_ or (are_named and set(mine) != set(theirs)):
+            raise ValueError(
+                "other: expected a density of the same features, "
+                f"{self.n_features_in_ if mine is None else mine.tolist()}, got one of "
+                f"{n_features if theirs is None else theirs.tolist()}. Take marginals of the "
+                "features that both have."
+            )
+        return self._indices(theirs if are_named else np.arange(n_features), "other")
+
+    def _given_and_targets(self, given: Any, targets: Any) -> tuple[IntArray, IntArray]:
+        given = self._indices(given, "given")
+        if targets is not None:
+            targets = self._indices(targets, "targets")
+        return given, targets_given(given, targets, self.n_features_in_)
+
+    def _columns_given(self, X: Any, given: IntArray) -> Data:
+        """The values of the given features, in their order."""
+        names = getattr(self, "feature_names_in_", None)
+        if names is not None and hasattr(X, "columns"):
+            wanted = names[given].tolist()
+            missing = [name for name in wanted if name not in list(X.columns)]
+            if missing:
+                raise ValueError(
+                    f"X: expected the columns {wanted}, which are given, got {list(X.columns)}: "
+                    f"{missing[0]!r} is not there."
+                )
+            X = X[wanted]
+        rows = np.asarray(check_array(X, dtype=[np.float64, np.float32]))
+        if rows.shape[1] != given.shape[0]:
+            raise ValueError(
+                f"X: expected {given.shape[0]} columns, one for each feature that is given, got "
+                f"{rows.shape[1]}."
+            )
+        return rows
+
+    def _of_features(self, params: GaussianMixtureParameters, features: IntArray) -> Self:
+        """A fitted mixture like this one, of these parameters."""
+        estimator: Any = clone(self)
+        structure = type(params.components.covariances)
+        if structure is not estimator._structure:
+            estimator.covariance_type = self._names_of_structures[structure]
+        estimator.n_components = params.weights.shape[0]
+        # A start for all the features, or for other rows, would be of no use to a new fit.
+        estimator.weights_init = estimator.means_init = estimator.precisions_init = None
+        if not isinstance(estimator.init_params, str):
+            estimator.init_params = "kmeans"
+        attributes = estimator._attributes_of(params, self.means_.dtype)
+        estimator.__dict__.update(attributes, n_features_in_=features.shape[0])
+        if hasattr(self, "feature_names_in_"):
+            estimator.feature_names_in_ = self.feature_names_in_[features]
+        fitted: Self = estimator
+        return fitted
+
+
+def _log_density(estimator: Any, X: Data) -> Data:
+    with warnings.catch_warnings():
+        # The columns are in order: rows drawn here have no need of names.
+        warnings.filterwarnings("ignore", message="X does not have valid feature names")
+        return np.asarray(estimator.score_samples(X), dtype=np.float64)
