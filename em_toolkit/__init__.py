@@ -1,6 +1,6 @@
 """Expectation-maximization for latent variable models, with the bound in full view."""
 
-from em_toolkit.displays import ELBODisplay, MixtureDisplay
+from em_toolkit.displays import ELBODisplay, MixtureDisplay, ModelSelectionDisplay
 from em_toolkit.engine import (
     ELBODecreaseError,
     ELBODecreaseWarning,
@@ -14,6 +14,7 @@ from em_toolkit.engine.em import em
 from em_toolkit.estimators import PPCA, GaussianMixture, PoissonMixture
 from em_toolkit.model import LatentVariableModel
 from em_toolkit.parameters import Parameters
+from em_toolkit.selection import MixtureSelection, select_mixture
 from em_toolkit.statistics import Statistics
 from em_toolkit.testing import check_model
 
@@ -28,6 +29,8 @@ __all__ = [
     "GaussianMixture",
     "LatentVariableModel",
     "MixtureDisplay",
+    "MixtureSelection",
+    "ModelSelectionDisplay",
     "Parameters",
     "PoissonMixture",
     "Restart",
@@ -37,4 +40,5 @@ __all__ = [
     "Trace",
     "check_model",
     "em",
+    "select_mixture",
 ]

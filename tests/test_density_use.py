@@ -29,7 +29,6 @@ from sklearn.exceptions import NotFittedError
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 
 from em_toolkit import GaussianMixture, PoissonMixture
-from em_toolkit.estimators.gaussian_density import GaussianDensityMixin
 from em_toolkit.families import (
     Covariances,
     DiagonalCovariances,
@@ -80,7 +79,7 @@ SharedAxes.__abstractmethods__ = frozenset()
 ALL = [*STRUCTURES, "shared axes"]
 
 
-class Density(GaussianMixture, GaussianDensityMixin):
+class Density(GaussianMixture):
     """A subclass: what is returned is of its class."""
 
 

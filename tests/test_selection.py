@@ -29,18 +29,19 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 from sklearn.model_selection import KFold, ShuffleSplit
 
-from em_toolkit import PPCA, GaussianMixture, PoissonMixture, Status, selection
+from em_toolkit import PPCA, GaussianMixture, PoissonMixture, Status, select_mixture
 from em_toolkit.datasets import load_faithful
 from em_toolkit.displays import ModelSelectionDisplay
 from em_toolkit.estimators.gaussian_mixture import STRUCTURES as KNOWN
-from em_toolkit.initialization import INITIALIZERS
 from em_toolkit.selection import (
     Candidate,
     MixtureSelection,
+    combinations,
     default_covariance_types,
-    icl,
-    select_mixture,
+    progress,
 )
+from em_toolkit.selection.result import place_of_best
+from em_toolkit.selection.trial import Trials
 
 matplotlib.use("Agg")
 plt = pytest.importorskip("matplotlib.pyplot")
@@ -110,8 +111,11 @@ def test_criteria_are_those_of_scipys_densities(structure: str, weighted: bool) 
     for name, value in expected.items():
         np.testing.assert_allclose(getattr(candidate, name), value, rtol=1e-11, err_msg=name)
     np.testing.assert_allclose(
-        icl(result.best_estimator_, X, sample_weight), expected["icl"], rtol=1e-11
+        result.best_estimator_.icl(X, sample_weight), expected["icl"], rtol=1e-11
     )
+    for name in ("bic", "aic"):
+        value = getattr(result.best_estimator_, name)(X, sample_weight)
+        np.testing.assert_allclose(value, expected[name], rtol=1e-11)
     # The clusters overlap: the penalty of ICL is felt.
     assert candidate.icl > candidate.bic + 1.0
 
@@ -124,7 +128,8 @@ def test_weight_is_how_often_a_row_counts(seed: int) -> None:
     counts = rng.integers(0, 4, len(X))
     gm = GaussianMixture(2, tol=0.1, random_state=0).fit(X)
     repeated = np.repeat(X, counts, axis=0)
-    np.testing.assert_allclose(icl(gm, X, counts), icl(gm, repeated), rtol=1e-12)
+    for criterion in (gm.bic, gm.aic, gm.icl):
+        np.testing.assert_allclose(criterion(X, counts), criterion(repeated), rtol=1e-12)
 
 
 def test_criteria_agree_with_the_estimators_own(found: MixtureSelection) -> None:
@@ -178,8 +183,7 @@ def test_bic_and_icl_of_mclust_at_the_same_maxima() -> None:
 
 
 needs_mclust_names = pytest.mark.skipif(
-    not set(MCLUST) <= set(KNOWN) or "hierarchical" not in INITIALIZERS,
-    reason="needs mclust's fourteen structures and its hierarchical start",
+    not set(MCLUST) <= set(KNOWN), reason="needs mclust's fourteen structures"
 )
 AS_MCLUST: dict[str, Any] = {"reg_covar": 0.0, "init_params": "hierarchical"}
 
@@ -362,9 +366,8 @@ def test_template_is_cloned_and_options_come_on_top() -> None:
     assert (template.n_components, template.tol) == (7, 1e-3)
 
 
-def test_default_start_is_hierarchical_where_there_is_one(found: MixtureSelection) -> None:
-    expected = "hierarchical" if "hierarchical" in INITIALIZERS else "kmeans"
-    assert found.best_estimator_.init_params == expected
+def test_default_start_is_hierarchical(found: MixtureSelection) -> None:
+    assert found.best_estimator_.init_params == "hierarchical"
 
 
 def test_names_of_features_and_frames() -> None:
@@ -397,10 +400,10 @@ def test_default_structures_are_mclusts_where_they_are_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     four = dict.fromkeys(STRUCTURES)
-    monkeypatch.setattr(selection, "STRUCTURES", four)
+    monkeypatch.setattr(combinations, "STRUCTURES", four)
     assert set(default_covariance_types(2)) == set(STRUCTURES)
     assert set(default_covariance_types(1)) == {"tied", "full"}
-    monkeypatch.setattr(selection, "STRUCTURES", four | dict.fromkeys(MCLUST))
+    monkeypatch.setattr(combinations, "STRUCTURES", four | dict.fromkeys(MCLUST))
     assert list(default_covariance_types(2)) == MCLUST
     assert list(default_covariance_types(1)) == ["EII", "VII"]
 
@@ -432,7 +435,7 @@ def test_of_equal_scores_fewer_parameters_are_taken() -> None:
     one = Candidate(2, "full", n_parameters=11, bic=100.0)
     other = Candidate(3, "tied", n_parameters=9, bic=100.0 * (1.0 + 1e-14))
     worse = Candidate(4, "tied", n_parameters=1, bic=100.001)
-    assert selection._best([worse, one, other, Candidate(5, "full")], "bic") == 2
+    assert place_of_best([worse, one, other, Candidate(5, "full")], "bic") == 2
 
 
 # -- failures -------------------------------------------------------------------------------------
@@ -520,20 +523,38 @@ def test_good_search_warns_of_nothing() -> None:
     assert "failed" not in str(result)
 
 
-def test_interrupt_ends_the_search() -> None:
-    n_fits = 0
+class Interrupted(GaussianMixture):
+    """Ctrl-C arrives in the fit of three components."""
 
-    class Interrupted(GaussianMixture):
-        def fit(self, X: Any, y: None = None, sample_weight: Any = None) -> Any:
-            nonlocal n_fits
-            n_fits += 1
-            super().fit(X, y, sample_weight)
+    def fit(self, X: Any, y: None = None, sample_weight: Any = None) -> Any:
+        super().fit(X, y, sample_weight)
+        if self.n_components == 3:
             self.status_ = Status.INTERRUPTED
-            return self
+        return self
 
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_interrupt_ends_the_search_with_what_is_known(n_jobs: int) -> None:
+    with (
+        joblib.parallel_config(backend="threading"),
+        pytest.warns(ConvergenceWarning, match=r"of 6 fits \d were not made \(interrupted"),
+    ):
+        result = select_mixture(
+            FAITHFUL, range(1, 7), "full", estimator=Interrupted(), random_state=0, n_jobs=n_jobs
+        )
+    known = ~np.isnan(result.scores)
+    assert known[0]
+    assert not known[2:].all()
+    assert {c.status for c in np.array(result.candidates)[~known]} == {"interrupted"}
+    assert result.best_estimator_.bic(FAITHFUL) == pytest.approx(np.nanmin(result.scores))
+    assert "interrupted from the keyboard" in str(result)
+    if n_jobs == 1:
+        assert known.tolist() == [True, True, False, False, False, False]
+
+
+def test_interrupt_before_anything_is_known() -> None:
     with pytest.raises(KeyboardInterrupt):
-        select_mixture(FAITHFUL, [1, 2, 3], "full", estimator=Interrupted())
-    assert n_fits == 1
+        select_mixture(FAITHFUL, [3, 4], "full", estimator=Interrupted())
 
 
 @pytest.mark.parametrize(
@@ -560,7 +581,7 @@ def test_errors_before_any_fit(
     message: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(selection, "_try", lambda *_: pytest.fail("something was fitted"))
+    monkeypatch.setattr(Trials, "__call__", lambda *_: pytest.fail("something was fitted"))
     with pytest.raises(error, match=message):
         select_mixture(FAITHFUL, **({"n_components": [2], "covariance_types": "full"} | arguments))
 
@@ -585,6 +606,14 @@ def test_frame(found: MixtureSelection) -> None:
         for k, structure in zip(frame.n_components, frame.covariance_type, strict=True)
     ]
     assert frame.bic.idxmin() == found.best_index_
+
+
+def test_summary_says_when_more_should_be_tried() -> None:
+    more = select_mixture(FAITHFUL, [1, 2], "full", random_state=0)
+    assert "the best has the most components tried, 2: try more" in str(more)
+    enough = select_mixture(FAITHFUL, [1, 2, 3], "full", random_state=0)
+    assert "try more" not in str(enough)
+    assert "try more" not in str(select_mixture(FAITHFUL, 2, "full", random_state=0))
 
 
 def test_summary_lists_the_five_best_in_order(found: MixtureSelection) -> None:
@@ -639,7 +668,7 @@ def test_progress_in_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     console = pytest.importorskip("rich.console")
     page = io.StringIO()
     terminal = console.Console(file=page, force_terminal=True, width=100)
-    monkeypatch.setattr(selection, "_rich_console", lambda: terminal)
+    monkeypatch.setattr(progress, "_rich_console", lambda: terminal)
     with pytest.warns(ConvergenceWarning):
         select_mixture(FAITHFUL, [2, 300], "full", random_state=0, verbose=1)
     assert "full, 300: failed" in page.getvalue()

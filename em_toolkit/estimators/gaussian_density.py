@@ -12,7 +12,6 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from em_toolkit.estimators.base import Data
-from em_toolkit.estimators.merging import MergingMixin
 from em_toolkit.families import (
     Covariances,
     DiagonalCovariances,
@@ -35,7 +34,7 @@ from em_toolkit.models.gaussian_regression import (
 from em_toolkit.statistics import IntArray
 
 
-class GaussianDensityMixin(MergingMixin):
+class GaussianDensityMixin:
     """What a fitted Gaussian mixture says of some of its features.
 
     Features are given by their index or, where the fit has ``feature_names_in_``, by name.

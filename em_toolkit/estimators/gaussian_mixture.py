@@ -11,6 +11,7 @@ from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from em_toolkit.estimators.base import cast
+from em_toolkit.estimators.gaussian_density import GaussianDensityMixin
 from em_toolkit.estimators.mixture import MixtureEstimator, check_shape, check_weights
 from em_toolkit.families import (
     Covariances,
@@ -32,7 +33,7 @@ STRUCTURES: dict[str, type[Covariances]] = {
 }
 
 
-class GaussianMixture(MixtureEstimator):
+class GaussianMixture(GaussianDensityMixin, MixtureEstimator):
     r"""A Gaussian mixture, fitted by expectation-maximization.
 
     .. math:: p(x) = \sum_k \pi_k \, \mathcal N(x \mid \mu_k, \Sigma_k)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,17 +14,19 @@ import numpy.typing as npt
 from sklearn.base import DensityMixin, _fit_context
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from em_toolkit.engine import Rows, Workers, number_of_threads
 from em_toolkit.estimators.base import Data, EMEstimator, callback_task, rows_with_weight
+from em_toolkit.estimators.merging import MergingMixin
 from em_toolkit.initialization import INITIALIZERS, from_responsibilities
 from em_toolkit.kernels import plan
+from em_toolkit.models.information_criteria import InformationCriteria
 from em_toolkit.models.mixture import Mixture, MixtureParameters, Responsibilities
 from em_toolkit.statistics import Array, IntArray
 
 
-class MixtureEstimator(DensityMixin, EMEstimator):
+class MixtureEstimator(MergingMixin, DensityMixin, EMEstimator):
     """A mixture with scikit-learn's methods; a subclass says of what."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -332,33 +333,69 @@ class MixtureEstimator(DensityMixin, EMEstimator):
     def _n_parameters(self) -> int:
         return self._model(1.0).n_parameters(self._parameters())
 
-    def bic(self, X: npt.ArrayLike) -> float:
+    def bic(self, X: npt.ArrayLike, sample_weight: Any = None) -> float:
         """Bayesian information criterion, −2 log p(X) + p log n: the lower the better.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+        sample_weight : array-like of shape (n_samples,), default=None
+            How many times each row counts; n is their sum. Weights that say how important rows
+            are, not how many there were, should be scaled to sum to the number of rows.
 
         Returns
         -------
         bic : float
         """
-        n_samples: int = _num_samples(X)
-        return -2.0 * self.score(X) * n_samples + self._n_parameters() * math.log(n_samples)
+        return self._information(X, sample_weight).bic
 
-    def aic(self, X: npt.ArrayLike) -> float:
+    def aic(self, X: npt.ArrayLike, sample_weight: Any = None) -> float:
         """Akaike information criterion, −2 log p(X) + 2 p: the lower the better.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+        sample_weight : array-like of shape (n_samples,), default=None
+            As in `bic`.
 
         Returns
         -------
         aic : float
         """
-        n_samples: int = _num_samples(X)
-        return -2.0 * self.score(X) * n_samples + 2.0 * self._n_parameters()
+        return self._information(X, sample_weight).aic
+
+    def icl(self, X: npt.ArrayLike, sample_weight: Any = None) -> float:
+        r"""Integrated completed likelihood, in BIC's approximation: the lower the better.
+
+        .. math:: \mathrm{ICL} = \mathrm{BIC} - 2 \sum_i w_i \log \max_k p(k \mid x_i)
+
+        BIC, and a penalty for rows that might belong to several components (Biernacki, Celeux &
+        Govaert 2000, IEEE Trans. Pattern Anal. Mach. Intell. 22): it looks for clusters, where BIC
+        looks for a density. mclust's ``icl`` is the same with the opposite sign.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        sample_weight : array-like of shape (n_samples,), default=None
+            As in `bic`.
+
+        Returns
+        -------
+        icl : float
+        """
+        return self._information(X, sample_weight).icl
+
+    def _information(self, X: npt.ArrayLike, sample_weight: Any) -> InformationCriteria:
+        """What the criteria are made of, by one pass over the data."""
+        rows, weights, _ = rows_with_weight(self._fitted_rows(X), sample_weight)
+        weights = np.ones(rows.shape[0]) if weights is None else weights
+        log_likelihood = log_certainty = 0.0
+        for block, posterior, log_density in self._posteriors(rows):
+            log_likelihood += float(np.sum(weights[block] * log_density))
+            highest = posterior.log_responsibilities.max(axis=1)
+            log_certainty += float(np.sum(weights[block] * highest))
+        weight = float(weights.sum())
+        return InformationCriteria(weight, log_likelihood, log_certainty, self._n_parameters())
 
 
 def check_shape(array: Data, shape: tuple[int, ...], name: str) -> None:

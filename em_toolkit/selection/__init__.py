@@ -1,0 +1,15 @@
+"""How many components, and of which covariance: fit all combinations and compare them."""
+
+from em_toolkit.selection.combinations import default_covariance_types
+from em_toolkit.selection.criteria import CRITERIA, Criterion
+from em_toolkit.selection.result import Candidate, MixtureSelection
+from em_toolkit.selection.search import select_mixture
+
+__all__ = [
+    "CRITERIA",
+    "Candidate",
+    "Criterion",
+    "MixtureSelection",
+    "default_covariance_types",
+    "select_mixture",
+]

@@ -1,0 +1,217 @@
+"""The search: every number of components and every covariance, fitted and compared."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import KFold, check_cv
+from sklearn.utils import check_random_state
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import _check_sample_weight
+
+from em_toolkit.engine import Status
+from em_toolkit.estimators.gaussian_mixture import GaussianMixture
+from em_toolkit.estimators.mixture import MixtureEstimator
+from em_toolkit.selection.combinations import combinations
+from em_toolkit.selection.criteria import CRITERIA
+from em_toolkit.selection.progress import progress
+from em_toolkit.selection.result import (
+    Candidate,
+    MixtureSelection,
+    complaint_about,
+    place_of_best,
+)
+from em_toolkit.selection.trial import Trials
+
+
+def select_mixture(
+    X: npt.ArrayLike,
+    n_components: Iterable[int] | int = range(1, 10),
+    covariance_types: Iterable[str] | str | None = None,
+    *,
+    criterion: str = "bic",
+    estimator: MixtureEstimator | None = None,
+    sample_weight: Any = None,
+    cv: Any = 5,
+    n_jobs: int | None = None,
+    random_state: int | np.random.RandomState | None = None,
+    verbose: int = 0,
+    **options: Any,
+) -> MixtureSelection:
+    r"""Choose the number of components and their covariance: mclust's model selection.
+
+    Every combination is fitted to all rows, and all are compared by one criterion. With p free
+    parameters and n rows (the sum of the weights, if there are any):
+
+    - "bic": :math:`-2 \log p(X) + p \log n`, the Bayesian information criterion (Schwarz 1978);
+    - "icl": BIC :math:`- 2 \sum_i \log \max_k r_{ik}`, which also charges for components that
+      overlap (Biernacki, Celeux & Govaert 2000): for clusters rather than a density;
+    - "aic": :math:`-2 \log p(X) + 2 p` (Akaike 1974), which tends to take too many components;
+    - "cv": the mean log density of rows that were held out (Smyth 2000), in nats, which may also
+      take more components than there are. It costs as many fits more as there are folds.
+
+    The lower the better, as in scikit-learn (mclust's BIC and ICL are these times −1); for "cv"
+    the higher. Of combinations that are equal to rounding, such as one component with its own
+    covariance and one with a shared covariance, the one with fewer parameters is taken, and then
+    the one that comes first.
+
+    A combination whose fit fails does not end the search. Its score is NaN, its error is kept, and
+    a warning counts it. So too one whose fit ends in a collapse: its likelihood has no maximum.
+    Ctrl-C ends the search with what is known by then.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        The data, a row each.
+    n_components : iterable of int, or int, default=range(1, 10)
+        The numbers of components to try.
+    covariance_types : iterable of str, or str, default=None
+        The values of `covariance_type` to try. By default all that differ
+        (`default_covariance_types`). For mixtures that have no such parameter: None.
+    criterion : {"bic", "icl", "aic", "cv"}, default="bic"
+    estimator : mixture, default=None
+        What to clone for each fit; not fitted itself. By default a `GaussianMixture` with
+        ``tol=1e-5`` and ``max_iter=1000``: criteria may differ by little, so its EM goes on for
+        longer than usual.
+    sample_weight : array-like of shape (n_samples,), default=None
+        How many times each row counts. They are taken at their word: weights of 2 are twice the
+        rows for BIC. Weights that say how important rows are should be scaled to sum to the number
+        of rows.
+    cv : int or scikit-learn splitter or iterable of (train, test), default=5
+        For "cv": the number of folds, into which the rows are shuffled, or what splits them.
+    n_jobs : int, default=None
+        Fits at a time, in processes of joblib; −1 is one for each core, None one unless
+        ``joblib.parallel_config`` says otherwise. The results are the same to the bit.
+    random_state : int, RandomState instance or None, default=None
+        Seed. An int is given to every fit (and to the shuffling of folds), so that each can be
+        repeated on its own; otherwise one is drawn, and is the ``random_state`` of
+        ``best_estimator_``. By default the estimator's.
+    verbose : int, default=0
+        1 shows the progress on stderr.
+    **options
+        Parameters of the estimator, such as ``reg_covar=0``.
+
+    Returns
+    -------
+    selection : MixtureSelection
+
+    Raises
+    ------
+    ValueError
+        For data or parameters that cannot be used, and if every fit failed.
+
+    References
+    ----------
+    Schwarz (1978), Ann. Statist. 6; Akaike (1974), IEEE Trans. Autom. Control 19; Biernacki,
+    Celeux & Govaert (2000), IEEE Trans. Pattern Anal. Mach. Intell. 22; Smyth (2000), Stat.
+    Comput. 10; Fraley & Raftery (2002), J. Amer. Statist. Assoc. 97.
+
+    Examples
+    --------
+    >>> from em_toolkit.datasets import load_faithful
+    >>> from em_toolkit import select_mixture
+    >>> X = load_faithful().data
+    >>> types = ["spherical", "diag", "tied", "full"]
+    >>> selection = select_mixture(X, range(1, 5), types, random_state=0)
+    >>> selection.best_params_
+    {'n_components': 3, 'covariance_type': 'tied'}
+    >>> print(selection)
+    BIC of 16 mixtures (lower is better); the best:
+    covariance  components         score  difference  log-likelihood  parameters
+    tied                 3      2314...
+    """
+    if criterion not in CRITERIA:
+        raise ValueError(f"criterion: expected one of {list(CRITERIA)}, got {criterion!r}.")
+    template = _default_estimator() if estimator is None else _cloned(estimator)
+    template.set_params(**options)
+    rows = template._validate_rows(X, reset=True)
+    if sample_weight is not None:
+        sample_weight = _check_sample_weight(
+            sample_weight, rows, dtype=np.float64, ensure_non_negative=True
+        )
+    seed = _seed(template.random_state if random_state is None else random_state)
+    template.set_params(random_state=seed)
+    estimators = combinations(template, n_components, covariance_types, rows.shape[1])
+    folds = list(_splitter(cv, seed).split(rows)) if criterion == "cv" else []
+
+    candidates, fits = _search(
+        estimators, Trials(X, sample_weight, folds), criterion, n_jobs, verbose
+    )
+    best = place_of_best(candidates, criterion)
+    complaint = complaint_about(candidates, criterion)
+    if complaint:
+        warnings.warn(f"select_mixture: {complaint}", ConvergenceWarning, stacklevel=2)
+    return MixtureSelection(criterion, tuple(candidates), best, fits[best])
+
+
+def _search(
+    estimators: Sequence[MixtureEstimator],
+    trials: Trials,
+    criterion: str,
+    n_jobs: int | None,
+    verbose: int,
+) -> tuple[list[Candidate], dict[int, MixtureEstimator]]:
+    """What became of each combination, and the fits that have a score by their place.
+
+    Ctrl-C ends the search with those that are known by then, as it does a single fit.
+    """
+    candidates = [
+        Candidate(
+            estimator.n_components,
+            getattr(estimator, "covariance_type", None),
+            status=Status.INTERRUPTED.name.lower(),
+        )
+        for estimator in estimators
+    ]
+    fits: dict[int, MixtureEstimator] = {}
+    with warnings.catch_warnings(), progress(len(estimators), criterion, verbose) as say:
+        # They go to the workers with each fit. What they would say is kept, and said once.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        outcomes = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
+            delayed(trials)(place, estimator) for place, estimator in enumerate(estimators)
+        )
+        try:
+            for place, candidate, fit in outcomes:
+                candidates[place] = candidate
+                if fit is not None:
+                    fits[place] = fit
+                say(candidate)
+        except KeyboardInterrupt:
+            if not fits:
+                raise
+    return candidates, fits
+
+
+def _default_estimator() -> GaussianMixture:
+    # What EM has not gained yet would count against a model: here the end comes later.
+    return GaussianMixture(init_params="hierarchical", tol=1e-5, max_iter=1000)
+
+
+def _cloned(estimator: Any) -> MixtureEstimator:
+    if not isinstance(estimator, MixtureEstimator):
+        raise TypeError(
+            "estimator: expected a mixture of em_toolkit, such as GaussianMixture(reg_covar=0), "
+            f"got {type(estimator).__name__}."
+        )
+    cloned: MixtureEstimator = clone(estimator)
+    return cloned
+
+
+def _seed(random_state: Any) -> int:
+    """One seed for all fits, whichever process they run in."""
+    if isinstance(random_state, Integral):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+
+
+def _splitter(cv: Any, seed: int) -> Any:
+    if isinstance(cv, Integral):
+        return KFold(int(cv), shuffle=True, random_state=seed)
+    return check_cv(cv)

@@ -1,0 +1,108 @@
+"""One combination: its fit to all rows, and to those of each fold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils import _safe_indexing
+
+from em_toolkit.engine import Status
+from em_toolkit.estimators.mixture import MixtureEstimator
+from em_toolkit.selection.result import Candidate
+from em_toolkit.statistics import Array, IntArray
+
+Fold = tuple[IntArray, IntArray]
+
+
+@dataclass(frozen=True)
+class Trials:
+    """How each combination is tried.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        As the user gave it: its columns may have names.
+    sample_weight : ndarray of shape (n_samples,) or None
+    folds : sequence of (train, test)
+        Indices of rows; none unless the criterion is cross-validated.
+    """
+
+    X: Any
+    sample_weight: Array | None
+    folds: Sequence[Fold]
+
+    def __call__(
+        self, place: int, estimator: MixtureEstimator
+    ) -> tuple[int, Candidate, MixtureEstimator | None]:
+        """Fit one combination. Whatever goes wrong is its result: others may fare better."""
+        candidate = Candidate(estimator.n_components, getattr(estimator, "covariance_type", None))
+        began = perf_counter()
+        try:
+            _fit(estimator, self.X, self.sample_weight)
+            seconds = perf_counter() - began
+            information = estimator._information(self.X, self.sample_weight)
+        except Exception as error:
+            seconds = perf_counter() - began
+            return place, replace(candidate, seconds=seconds, error=_in_words(error)), None
+        collapse = _collapse(estimator)
+        candidate = replace(
+            candidate,
+            log_likelihood=information.log_likelihood,
+            n_parameters=information.n_parameters,
+            converged=bool(estimator.converged_),
+            n_iter=int(estimator.n_iter_),
+            status=estimator.status_.name.lower(),
+            seconds=seconds,
+            error=collapse,
+        )
+        if collapse:
+            return place, candidate, None
+        held_out, failure = self._cross_validated(estimator)
+        criteria = {name: getattr(information, name) for name in ("bic", "icl", "aic")}
+        return place, replace(candidate, **criteria, cv=held_out, error=failure), estimator
+
+    def _cross_validated(self, estimator: MixtureEstimator) -> tuple[float, str]:
+        """The mean log density of the rows held out, or NaN and what failed."""
+        total = weight = 0.0
+        for number, (train, test) in enumerate(self.folds):
+            other = clone(estimator)
+            try:
+                _fit(other, *self._part(train))
+                failure = _collapse(other)
+                if not failure:
+                    information = other._information(*self._part(test))
+            except Exception as error:
+                failure = _in_words(error)
+            if failure:
+                return np.nan, f"fold {number} of {len(self.folds)}: {failure}"
+            total += information.log_likelihood
+            weight += information.weight
+        return (total / weight if self.folds else np.nan), ""
+
+    def _part(self, rows: IntArray) -> tuple[Any, Array | None]:
+        weights = None if self.sample_weight is None else self.sample_weight[rows]
+        return _safe_indexing(self.X, rows), weights
+
+
+def _fit(estimator: MixtureEstimator, X: Any, sample_weight: Array | None) -> None:
+    estimator.fit(X, sample_weight=sample_weight)
+    if estimator.status_ is Status.INTERRUPTED:
+        # It is the whole search that a person wants to end.
+        raise KeyboardInterrupt
+
+
+def _collapse(estimator: MixtureEstimator) -> str:
+    """What collapsed; empty if nothing did, or another start fared better."""
+    if estimator.status_ is not Status.COLLAPSED:
+        return ""
+    causes = [r.cause for r in estimator.restarts_ if r.status is Status.COLLAPSED]
+    return f"{estimator.status_} ({causes[0]})"
+
+
+def _in_words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
