@@ -10,8 +10,9 @@ import numpy.typing as npt
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from em_toolkit.estimators.base import cast
+from em_toolkit.estimators.base import Data, cast
 from em_toolkit.estimators.gaussian_density import GaussianDensityMixin
+from em_toolkit.estimators.missing import MissingValuesMixin
 from em_toolkit.estimators.mixture import MixtureEstimator, check_shape, check_weights
 from em_toolkit.families import (
     Covariances,
@@ -19,11 +20,14 @@ from em_toolkit.families import (
     FullCovariances,
     Gaussian,
     GaussianComponents,
+    IncompleteGaussian,
     SphericalCovariances,
     TiedCovariances,
 )
+from em_toolkit.initialization import filled
 from em_toolkit.models.mixture import Mixture, MixtureParameters
 from em_toolkit.priors import ScatterPrior
+from em_toolkit.statistics import Array
 
 STRUCTURES: dict[str, type[Covariances]] = {
     "full": FullCovariances,
@@ -33,7 +37,7 @@ STRUCTURES: dict[str, type[Covariances]] = {
 }
 
 
-class GaussianMixture(GaussianDensityMixin, MixtureEstimator):
+class GaussianMixture(MissingValuesMixin, GaussianDensityMixin, MixtureEstimator):
     r"""A Gaussian mixture, fitted by expectation-maximization.
 
     .. math:: p(x) = \sum_k \pi_k \, \mathcal N(x \mid \mu_k, \Sigma_k)
@@ -204,6 +208,20 @@ class GaussianMixture(GaussianDensityMixin, MixtureEstimator):
         self.bound_check = bound_check
         self.acceleration = acceleration
         self.n_jobs = n_jobs
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def _rows_to_start_from(
+        self, X: Data, weights: Array | None, random_state: np.random.RandomState
+    ) -> Data:
+        return filled(X, weights, self._structure, random_state)
+
+    def _incomplete(self) -> tuple[IncompleteGaussian, GaussianComponents]:
+        """The family that knows of missing entries, and the fitted components."""
+        return IncompleteGaussian(Gaussian(self._structure)), self._parameters().components
 
     @property
     def _structure(self) -> type[Covariances]:

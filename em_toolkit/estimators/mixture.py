@@ -12,13 +12,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import DensityMixin, _fit_context
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_array, check_random_state, get_tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from em_toolkit.engine import Rows, Workers, number_of_threads
 from em_toolkit.estimators.base import Data, EMEstimator, callback_task, rows_with_weight
 from em_toolkit.estimators.merging import MergingMixin
+from em_toolkit.estimators.missing import order_by_pattern, rows_by_pattern
 from em_toolkit.initialization import INITIALIZERS, from_responsibilities
 from em_toolkit.kernels import plan
 from em_toolkit.models.information_criteria import InformationCriteria
@@ -86,10 +87,24 @@ class MixtureEstimator(MergingMixin, DensityMixin, EMEstimator):
 
     def _validate_rows(self, X: Any, *, reset: bool) -> Data:
         """X as an array: of floats and of two rows at least to fit, as scikit-learn has it."""
+        finite = "allow-nan" if get_tags(self).input_tags.allow_nan else True
         if not reset:
-            return np.asarray(validate_data(self, X, reset=False))
-        dtypes = [np.float64, np.float32]
-        return np.asarray(validate_data(self, X, dtype=dtypes, ensure_min_samples=2))
+            return np.asarray(validate_data(self, X, reset=False, ensure_all_finite=finite))
+        return np.asarray(
+            validate_data(
+                self,
+                X,
+                dtype=[np.float64, np.float32],
+                ensure_min_samples=2,
+                ensure_all_finite=finite,
+            )
+        )
+
+    def _rows_to_start_from(
+        self, X: Data, weights: Array | None, random_state: np.random.RandomState
+    ) -> Data:
+        """Complete rows, for those who find a start."""
+        return X
 
     # -- fitting --------------------------------------------------------------------------------
 
@@ -124,15 +139,16 @@ class MixtureEstimator(MergingMixin, DensityMixin, EMEstimator):
         X, weights, responsibilities = rows_with_weight(
             X, sample_weight, *self._given_responsibilities(X)
         )
+        names = getattr(self, "feature_names_in_", None)
+        X, weights, responsibilities = rows_by_pattern(X, weights, *responsibilities, names=names)
         if X.shape[0] < self.n_components:
             raise ValueError(
                 "Expected n_samples >= n_components "
                 f"but got n_components = {self.n_components}, n_samples = {X.shape[0]}"
             )
         total_weight = float(X.shape[0] if weights is None else weights.sum())
-        model, block_size = plan(
-            self._model(total_weight), X.shape[0], X.shape[1], self.n_components
-        )
+        mixture = self._model(total_weight)
+        model, block_size = plan(mixture.for_rows(X), X.shape[0], X.shape[1], self.n_components)
         continues = self.warm_start and hasattr(self, "converged_")
         if continues:
             self._check_continues(X.shape[1])
@@ -143,11 +159,13 @@ class MixtureEstimator(MergingMixin, DensityMixin, EMEstimator):
             def start() -> MixtureParameters[Any]:
                 if len(given) == self._n_parts:
                     return self._start_with(None, given)
+                rows = self._rows_to_start_from(X, weights, random_state)
+                beginning, _ = plan(mixture, rows.shape[0], rows.shape[1], self.n_components)
                 if responsibilities:
-                    begun = from_responsibilities(model, X, weights, responsibilities[0])
+                    begun = from_responsibilities(beginning, rows, weights, responsibilities[0])
                 else:
                     initialize = INITIALIZERS[self.init_params]
-                    begun = initialize(model, X, weights, self.n_components, random_state)
+                    begun = initialize(beginning, rows, weights, self.n_components, random_state)
                 return self._start_with(begun, given)
 
             starts = [start] * self.n_init
@@ -216,16 +234,18 @@ class MixtureEstimator(MergingMixin, DensityMixin, EMEstimator):
 
     # -- using a fit ----------------------------------------------------------------------------
 
-    def _posteriors(self, X: Data) -> Iterator[tuple[slice, Responsibilities, Array]]:
+    def _posteriors(self, X: Data) -> Iterator[tuple[slice | IntArray, Responsibilities, Array]]:
         """The posterior and the log density of some rows after the other, and which they are."""
         params = self._parameters()
-        model, _ = plan(self._model(1.0), X.shape[0], X.shape[1], self.weights_.shape[0])
-        blocks, start = Rows(X), 0
+        mixture = self._model(1.0).for_rows(X)
+        model, _ = plan(mixture, X.shape[0], X.shape[1], self.weights_.shape[0])
+        order = order_by_pattern(X)
+        blocks, start = Rows(X[order]), 0
         with Workers(min(number_of_threads(self.n_jobs), len(blocks))) as workers:
             for result in workers.map(lambda block: model.posterior(params, block.X), blocks):
                 posterior, log_density = result
                 rows = slice(start, start + len(log_density))
-                yield rows, posterior, log_density
+                yield rows if isinstance(order, slice) else order[rows], posterior, log_density
                 start = rows.stop
 
     def _precision(self, X: Data) -> np.dtype[Any]:

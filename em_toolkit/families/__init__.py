@@ -4,6 +4,7 @@ from em_toolkit.families.axis_aligned_covariances import DiagonalCovariances, Sp
 from em_toolkit.families.base import Family
 from em_toolkit.families.covariance import Covariances
 from em_toolkit.families.gaussian import Gaussian, GaussianComponents, GaussianStatistics
+from em_toolkit.families.incomplete_gaussian import IncompleteGaussian
 from em_toolkit.families.matrix_covariances import FullCovariances, TiedCovariances
 from em_toolkit.families.poisson import Poisson, PoissonRates, PoissonStatistics
 
@@ -15,6 +16,7 @@ __all__ = [
     "Gaussian",
     "GaussianComponents",
     "GaussianStatistics",
+    "IncompleteGaussian",
     "Poisson",
     "PoissonRates",
     "PoissonStatistics",

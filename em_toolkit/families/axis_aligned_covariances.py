@@ -9,7 +9,9 @@ from typing import Self
 
 import numpy as np
 
+from em_toolkit.families.completion import AxisAlignedCompletion, Completion
 from em_toolkit.families.covariance import Covariances, divisor
+from em_toolkit.families.patterns import Runs
 from em_toolkit.parameters import positive, size
 from em_toolkit.statistics import Array, RandomSource, sum_of_products
 
@@ -37,6 +39,9 @@ class AxisAlignedCovariances(Covariances, ABC):
     def whiten(self, deviations: Array, component: int) -> Array:
         deviations /= self.standard_deviations[component]
         return deviations
+
+    def completion(self, runs: Runs) -> Completion:
+        return AxisAlignedCompletion(self.variances, runs)
 
     def draw(self, n_rows: int, component: int, rng: RandomSource) -> Array:
         noise = rng.standard_normal(size=(n_rows, self.n_features))

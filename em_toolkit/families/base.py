@@ -73,6 +73,10 @@ class Family(ABC, Generic[C, T]):
     def expected_log_density(self, components: C, stats: T) -> float:
         """Σ_k Σ_i r_ik log p(x_i | k), from the statistics, every constant included."""
 
+    def incomplete(self) -> Family[C, T]:
+        """The family for rows with NaN entries, which it integrates out."""
+        raise TypeError(f"{type(self).__name__} does not take rows with missing entries (NaN).")
+
     def entropy_of_missing(self, components: C, X: Array) -> Array | None:
         """The entropy of a row's missing entries, given its others and k; None if none miss.
 

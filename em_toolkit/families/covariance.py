@@ -14,6 +14,8 @@ from typing import Self
 
 import numpy as np
 
+from em_toolkit.families.completion import Completion
+from em_toolkit.families.patterns import Runs
 from em_toolkit.parameters import CollapseError, Parameters
 from em_toolkit.statistics import EPS, Array, BoolArray, RandomSource
 
@@ -43,6 +45,13 @@ class Covariances(Parameters, ABC):
     @abstractmethod
     def second_moment(cls, X: Array, origin: Array, responsibilities: Array) -> Array:
         """Σ_i r_ik (x_i - o_k)(x_i - o_k)ᵀ for k = 1..K, as a scatter."""
+
+    @classmethod
+    def joined(cls, scatters: list[Array]) -> Array:
+        """The scatter of K components from that of each: by component, or one for all."""
+        n_features = scatters[0].shape[-1]
+        by_component = cls.identity_scatter(2, n_features).shape[0] == 2
+        return np.concatenate(scatters) if by_component else np.sum(scatters, axis=0)
 
     @classmethod
     @abstractmethod
@@ -144,6 +153,10 @@ class Covariances(Parameters, ABC):
 
         Consumes its argument, of shape (n_rows, n_features).
         """
+
+    @abstractmethod
+    def completion(self, runs: Runs) -> Completion:
+        """What the observed entries of some runs of rows say of their missing ones."""
 
     @abstractmethod
     def draw(self, n_rows: int, component: int, rng: RandomSource) -> Array:

@@ -97,6 +97,11 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         self.structure = structure
         self.prior = ScatterPrior() if prior is None else prior
 
+    def incomplete(self) -> Family[GaussianComponents, GaussianStatistics]:
+        from em_toolkit.families.incomplete_gaussian import IncompleteGaussian
+
+        return IncompleteGaussian(self)
+
     def log_density(self, components: GaussianComponents, X: Array) -> Array:
         covariances = components.covariances
         log_density = covariances.squared_distances(X, components.means)

@@ -10,7 +10,9 @@ from typing import Self
 import numpy as np
 from scipy.linalg import lapack, rq
 
+from em_toolkit.families.completion import Completion, MatrixCompletion
 from em_toolkit.families.covariance import RESOLUTION, Covariances, divisor
+from em_toolkit.families.patterns import Runs
 from em_toolkit.parameters import CollapseError, size
 from em_toolkit.statistics import EPS, Array, BoolArray, RandomSource, sum_of_products
 
@@ -53,6 +55,9 @@ class MatrixCovariances(Covariances, ABC):
         # of matrices is many times faster.
         inverse = self.inverse_cholesky[component % self.values.shape[0]]
         return deviations @ inverse.T
+
+    def completion(self, runs: Runs) -> Completion:
+        return MatrixCompletion(self.cholesky, self.n_components, runs)
 
     def draw(self, n_rows: int, component: int, rng: RandomSource) -> Array:
         matrix = self.values[component % self.values.shape[0]]

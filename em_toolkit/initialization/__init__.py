@@ -6,12 +6,15 @@ numbers as scikit-learn's ``GaussianMixture`` does, so that one seed gives one s
 read the data in blocks of rows; only scikit-learn's k-means, behind "kmeans", works on a copy of
 them.
 
+Rows with missing entries are completed first, by `filled`.
+
 Those that begin with a partition of the rows give it on its own, too: `PARTITIONS`.
 """
 
 from __future__ import annotations
 
 from em_toolkit.initialization import centroids, trees
+from em_toolkit.initialization.filling import filled
 from em_toolkit.initialization.points import k_means_plusplus, random, random_from_data
 from em_toolkit.initialization.rows import (
     Data,
@@ -50,6 +53,7 @@ __all__ = [
     "Data",
     "Initializer",
     "Partition",
+    "filled",
     "from_labels",
     "from_responsibilities",
     "hierarchical",

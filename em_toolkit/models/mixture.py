@@ -8,9 +8,11 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import xlogy
 
 from em_toolkit.families.base import NEGLIGIBLE_RESPONSIBILITY, Family
+from em_toolkit.families.patterns import has_missing
 from em_toolkit.model import Block, LatentVariableModel
 from em_toolkit.models.mixing_weights import MixingWeights
 from em_toolkit.parameters import Parameters, real, simplex
@@ -104,6 +106,10 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
     def __init__(self, family: Family[C, Any], mixing: MixingWeights | None = None) -> None:
         self.family = family
         self.mixing = MixingWeights() if mixing is None else mixing
+
+    def for_rows(self, X: npt.NDArray[Any]) -> Mixture[C]:
+        """This mixture; for rows with NaN entries, the one that integrates them out."""
+        return Mixture(self.family.incomplete(), self.mixing) if has_missing(X) else self
 
     def log_joint(self, params: MixtureParameters[C], X: Array) -> Array:
         """log p(x_i, k), of shape (n_rows, n_components), in nats."""

@@ -1,0 +1,161 @@
+"""Rows with NaN entries, as estimators take them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.utils import check_random_state
+
+from em_toolkit.estimators.base import Data
+from em_toolkit.families.patterns import has_missing, pattern_of_each
+from em_toolkit.statistics import Array, IntArray
+
+
+def rows_by_pattern(
+    X: Data,
+    weights: Array | None,
+    *others: Data,
+    names: Iterable[Any] | None = None,
+) -> tuple[Data, Array | None, tuple[Data, ...]]:
+    """The rows that tell of the parameters, sorted by their patterns of missing entries.
+
+    Rows of which all entries are missing are left out: they say nothing. Rows without missing
+    entries are not touched.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    weights : ndarray of shape (n_rows,) or None
+    *others : ndarray of shape (n_rows, ...)
+        What goes with the rows.
+    names : iterable, optional
+        The names of the features.
+
+    Raises
+    ------
+    ValueError
+        For features of which no row has a value.
+    """
+    if not has_missing(X):
+        return X, weights, others
+    observed = ~np.isnan(X)
+    never = np.flatnonzero(~observed.any(axis=0))
+    if never.size:
+        labels = list(range(X.shape[1])) if names is None else list(names)
+        missing = ", ".join(repr(labels[feature]) for feature in never[:10])
+        missing += ", ..." if never.size > 10 else ""
+        raise ValueError(
+            f"Expected an observed value in each feature, got none in {never.size} of "
+            f"{X.shape[1]}: all entries of feature {missing} are missing (NaN) in the rows of "
+            "positive weight. Leave such features out."
+        )
+    order = np.argsort(pattern_of_each(X), kind="stable")
+    order = order[observed[order].any(axis=1)]
+    return (
+        X[order],
+        None if weights is None else weights[order],
+        tuple(other[order] for other in others),
+    )
+
+
+def order_by_pattern(X: Data) -> IntArray | slice:
+    """An order of the rows in which those that miss the same entries are neighbours."""
+    if not has_missing(X):
+        return slice(None)
+    return np.argsort(pattern_of_each(X), kind="stable")
+
+
+class MissingValuesMixin:
+    """What a fitted Gaussian mixture says of missing entries."""
+
+    def impute(self, X: npt.ArrayLike) -> Data:
+        r"""Rows with the expectation in the place of each missing entry.
+
+        .. math:: \operatorname{E}[x_m \mid x_o] = \sum_k p(k \mid x_o)
+                  \left[ \mu_{k,m} + \Sigma_{k,mo} \Sigma_{k,oo}^{-1} (x_o - \mu_{k,o}) \right]
+
+        The best guess of each entry in the sense of squared error. Imputed rows vary less than
+        complete ones would: for estimates from them, and their errors, see `sample_missing`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            NaN entries are missing. A row without any other gets the mean of the mixture.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Observed entries as they were.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from em_toolkit import GaussianMixture
+        >>> from em_toolkit.datasets import load_faithful
+        >>> gm = GaussianMixture(n_components=2, random_state=0).fit(load_faithful().data)
+        >>> gm.impute([[2.0, np.nan], [4.0, np.nan], [np.nan, 80.0]]).round(1)
+        array([[ 2. , 53.9],
+               [ 4. , 77.2],
+               [ 4.3, 80. ]])
+        """
+        estimator: Any = self
+        data: Data = estimator._fitted_rows(X)
+        family, components = estimator._incomplete()
+        imputed = data.astype(estimator._precision(data))
+        for rows, posterior, _ in estimator._posteriors(data):
+            block = np.asarray(data[rows], dtype=np.float64)
+            filled = family.expected_rows(components, block, posterior.responsibilities)
+            imputed[rows] = np.where(np.isnan(block), filled, data[rows])
+        return imputed
+
+    def sample_missing(
+        self, X: npt.ArrayLike, random_state: int | np.random.RandomState | None = None
+    ) -> Data:
+        """Rows with a draw from its posterior in the place of each missing entry.
+
+        The missing entries of a row are drawn together, given its component, which is drawn
+        too. A few such completions, each analysed as if it were complete, show by how much the
+        results differ because entries are missing (multiple imputation, Rubin 1987). The
+        parameters are held at their estimates.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            NaN entries are missing.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draws; None draws anew at each call.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Observed entries as they were.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from em_toolkit import GaussianMixture
+        >>> from em_toolkit.datasets import load_faithful
+        >>> gm = GaussianMixture(n_components=2, random_state=0).fit(load_faithful().data)
+        >>> rows = np.tile([[4.0, np.nan]], (1000, 1))
+        >>> waiting = gm.sample_missing(rows, random_state=0)[:, 1]
+        >>> bool(abs(waiting.mean() - gm.impute(rows)[0, 1]) < 1.0)
+        True
+        """
+        estimator: Any = self
+        data: Data = estimator._fitted_rows(X)
+        family, components = estimator._incomplete()
+        rng = check_random_state(random_state)
+        # Drawn in the order of the rows, whatever the order in which they are worked on.
+        places, noise = rng.uniform(size=data.shape[0]), rng.standard_normal(data.shape)
+        completed = data.astype(estimator._precision(data))
+        for rows, posterior, _ in estimator._posteriors(data):
+            cumulative = np.cumsum(posterior.responsibilities, axis=1)
+            below = places[rows, None] * cumulative[:, -1:] >= cumulative
+            labels = np.minimum(below.sum(axis=1), cumulative.shape[1] - 1)
+            block = np.asarray(data[rows], dtype=np.float64)
+            drawn = family.drawn_rows(components, block, labels, noise[rows])
+            completed[rows] = np.where(np.isnan(block), drawn, data[rows])
+        return completed

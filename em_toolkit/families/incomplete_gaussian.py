@@ -1,0 +1,216 @@
+"""Normal components for rows of which some entries are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from em_toolkit.families.base import Family, total_responsibilities
+from em_toolkit.families.completion import Completion
+from em_toolkit.families.covariance import Covariances
+from em_toolkit.families.gaussian import Gaussian, GaussianComponents, GaussianStatistics
+from em_toolkit.families.patterns import Runs
+from em_toolkit.statistics import (
+    EPS,
+    Array,
+    BoolArray,
+    IntArray,
+    RandomSource,
+    sum_by_pairs,
+    sum_of_products,
+)
+
+_LOG_2_PI = float(np.log(2.0 * np.pi))
+# Numbers in the matrices of the runs of rows that are held at a time.
+_AT_ONCE = 2**20
+
+
+class IncompleteGaussian(Family[GaussianComponents, GaussianStatistics]):
+    r"""A Gaussian family for rows with NaN entries, which are latent variables.
+
+    With o the observed features of a row and m the missing ones, the density of what was seen is
+
+    .. math:: \log p(x_o \mid k) = -\tfrac12 \left[ |o| \log 2\pi + \log |\Sigma_{k,oo}|
+              + (x_o - \mu_{k,o})^\top \Sigma_{k,oo}^{-1} (x_o - \mu_{k,o}) \right],
+
+    0 for a row of which nothing was. The posterior of what is missing is normal too, with
+
+    .. math:: \hat x_m = \mu_{k,m} + \Sigma_{k,mo} \Sigma_{k,oo}^{-1} (x_o - \mu_{k,o}), \qquad
+              C_{k,mm} = \Sigma_{k,mm} - \Sigma_{k,mo} \Sigma_{k,oo}^{-1} \Sigma_{k,om}
+
+    and entropy ½ (|m| log 2πe + log |C_mm|). The expected second moment is that of the rows with
+    x̂ in the place of what is missing, *and* Σ_i r_ik C_ik, without which the variances would be
+    too small (Ghahramani & Jordan 1994, NIPS 6; Little & Rubin 2002, section 11.2). The M-step is
+    that of complete rows. Ignoring why entries are missing is right if they are missing at random:
+    if whether an entry is missing depends on observed values alone (Rubin 1976).
+
+    The work of a pattern of missing entries is done once for each run of neighbouring rows that
+    have it: sort the rows by pattern (`em_toolkit.families.patterns`).
+
+    Parameters
+    ----------
+    complete : Gaussian
+        The family of complete rows: its structure, its prior and its M-step are this one's.
+    """
+
+    def __init__(self, complete: Gaussian) -> None:
+        self.complete = complete
+
+    @property
+    def structure(self) -> type[Covariances]:
+        """How the covariance matrices share their entries."""
+        return self.complete.structure
+
+    def incomplete(self) -> IncompleteGaussian:
+        return self
+
+    def log_density(self, components: GaussianComponents, X: Array) -> Array:
+        log_density = np.empty((X.shape[0], components.means.shape[0]))
+        for rows, runs, completion in _completions(components, X):
+            constants = runs.observed.sum(axis=1)[:, None] * _LOG_2_PI
+            constants = constants + completion.log_determinants
+            log_density[rows] = np.repeat(constants, runs.lengths, axis=0)
+            for k, deviations in _deviations(components, X[rows]):
+                whitened = completion.whiten(deviations, k)
+                log_density[rows, k] += np.einsum("ij,ij->i", whitened, whitened)
+        log_density *= -0.5
+        return log_density
+
+    def entropy_of_missing(self, components: GaussianComponents, X: Array) -> Array:
+        entropy = np.empty((X.shape[0], components.means.shape[0]))
+        for rows, runs, completion in _completions(components, X):
+            n_missing = (~runs.observed).sum(axis=1)[:, None]
+            of_runs = n_missing * (1.0 + _LOG_2_PI) + completion.log_determinants_of_missing
+            entropy[rows] = np.repeat(0.5 * of_runs, runs.lengths, axis=0)
+        return entropy
+
+    def statistics(
+        self, components: GaussianComponents, X: Array, responsibilities: Array
+    ) -> GaussianStatistics:
+        return sum_by_pairs(
+            self._statistics(components, X[rows], responsibilities[rows], runs, completion)
+            for rows, runs, completion in _completions(components, X)
+        )
+
+    def _statistics(
+        self,
+        components: GaussianComponents,
+        X: Array,
+        responsibilities: Array,
+        runs: Runs,
+        completion: Completion,
+    ) -> GaussianStatistics:
+        means = components.means
+        of_runs = runs.sums(responsibilities)
+        # About the means, each component has rows of its own: those that it expects.
+        center = np.zeros((1, means.shape[1]))
+        first_moment, second_moments = np.empty(means.shape), []
+        for k, deviations in _deviations(components, X):
+            expected = completion.fill(deviations, completion.whiten(deviations, k), k)
+            shares = responsibilities[:, k, None]
+            first_moment[k] = sum_of_products(shares, expected)[0]
+            residuals = completion.residuals(k)
+            second_moments.append(
+                self.structure.second_moment(
+                    np.concatenate([expected, residuals.rows]),
+                    center,
+                    np.concatenate([shares, of_runs[residuals.run, k, None]]),
+                )
+            )
+        return GaussianStatistics(
+            count=total_responsibilities(responsibilities),
+            first_moment=first_moment,
+            second_moment=self.structure.joined(second_moments),
+            origin=means,
+        )
+
+    def maximize(
+        self, components: GaussianComponents, stats: GaussianStatistics
+    ) -> GaussianComponents:
+        return self.complete.maximize(components, stats)
+
+    def expected_log_density(
+        self, components: GaussianComponents, stats: GaussianStatistics
+    ) -> float:
+        return self.complete.expected_log_density(components, stats)
+
+    def log_prior(self, components: GaussianComponents, alive: BoolArray) -> float:
+        return self.complete.log_prior(components, alive)
+
+    def rounding_error(self, components: GaussianComponents, stats: GaussianStatistics) -> float:
+        """That of complete rows, and what it costs to triangularize anew.
+
+        The factor T of a pattern errs by a rounding of the standard deviation σ_j in each entry
+        of row j, and log |T| by (T⁻¹)_jj times as much in each feature: Σ_j σ_j √(Σ⁻¹)_jj.
+        """
+        covariances = components.covariances
+        conditions = np.sqrt(covariances.variances * covariances.inverse_diagonals).sum(axis=1)
+        triangles = EPS * float(stats.count @ conditions)
+        return self.complete.rounding_error(components, stats) + triangles
+
+    def first_look(self, X: Array, responsibilities: Array, origin: Array) -> GaussianStatistics:
+        raise ValueError(
+            "A start is made from complete rows, got rows with NaN entries. Fill them first "
+            "(em_toolkit.initialization.filled), and start from a mixture of the complete family."
+        )
+
+    def reference(self, first_look: GaussianStatistics) -> GaussianComponents:
+        return self.complete.reference(first_look)
+
+    def around_points(self, points: Array, first_look: GaussianStatistics) -> GaussianComponents:
+        return self.complete.around_points(points, first_look)
+
+    def n_parameters(self, components: GaussianComponents) -> int:
+        return self.complete.n_parameters(components)
+
+    def sample(self, components: GaussianComponents, labels: IntArray, rng: RandomSource) -> Array:
+        return self.complete.sample(components, labels, rng)
+
+    def expected_rows(
+        self, components: GaussianComponents, X: Array, responsibilities: Array
+    ) -> Array:
+        """Σ_k r_ik E[x_i | what was observed, k]: rows whose NaN entries are filled in."""
+        expected = np.zeros(X.shape)
+        for rows, _, completion in _completions(components, X):
+            for k, deviations in _deviations(components, X[rows]):
+                filled = completion.fill(deviations, completion.whiten(deviations, k), k)
+                expected[rows] += responsibilities[rows, k, None] * (components.means[k] + filled)
+        return np.where(np.isnan(X), expected, X)
+
+    def drawn_rows(
+        self, components: GaussianComponents, X: Array, labels: IntArray, noise: Array
+    ) -> Array:
+        """Rows whose NaN entries are drawn from their posterior given the component.
+
+        Parameters
+        ----------
+        components : GaussianComponents
+        X, noise : ndarray of shape (n_rows, n_features)
+            The rows, and standard normal numbers for them.
+        labels : ndarray of shape (n_rows,)
+            The component of each row.
+        """
+        drawn = np.empty(X.shape)
+        for rows, _, completion in _completions(components, X):
+            for k, deviations in _deviations(components, X[rows]):
+                filled = completion.fill(deviations, completion.whiten(deviations, k), k)
+                of_component = components.means[k] + filled + completion.draw(noise[rows], k)
+                drawn[rows] = np.where((labels[rows] == k)[:, None], of_component, drawn[rows])
+        return np.where(np.isnan(X), drawn, X)
+
+
+def _completions(
+    components: GaussianComponents, X: Array
+) -> Iterator[tuple[slice, Runs, Completion]]:
+    """The runs of a block, a few at a time: their rows, themselves, and what they say."""
+    n_numbers = components.means.size * components.means.shape[1]
+    for rows, runs in Runs.of(X).parts(max(1, _AT_ONCE // n_numbers)):
+        yield rows, runs, components.covariances.completion(runs)
+
+
+def _deviations(components: GaussianComponents, X: Array) -> Iterator[tuple[int, Array]]:
+    """x − μ_k for each component, zero where an entry is missing."""
+    observed = ~np.isnan(X)
+    for k, mean in enumerate(components.means):
+        yield k, np.where(observed, X - mean, 0.0)
