@@ -193,7 +193,6 @@ def with_value(X: Data, value: float) -> Data:
 
 DUPLICATES = np.repeat([[1.0] * 5, [0.0] * 5], 5, axis=0)
 BAD_DATA: dict[str, Callable[[Data], Any]] = {
-    "nan": lambda X: with_value(X, np.nan),
     "inf": lambda X: with_value(X, np.inf),
     "one row": lambda X: X[:1],
     "no row": lambda X: X[:0],
@@ -221,7 +220,7 @@ def test_bad_data_raise_their_error(iris: Data, data: str, method: str) -> None:
 @pytest.mark.parametrize(
     "method", ["predict", "predict_proba", "score_samples", "score", "bic", "aic"]
 )
-@pytest.mark.parametrize("data", ["nan", "inf", "no row", "one dimension", "sparse", "features"])
+@pytest.mark.parametrize("data", ["inf", "no row", "one dimension", "sparse", "features"])
 def test_bad_rows_to_predict_raise_their_error(iris: Data, data: str, method: str) -> None:
     X = iris[:, :3] if data == "features" else BAD_DATA[data](iris)
     theirs, _ = outcome(ScikitLearnMixture(3).fit(iris), lambda m: getattr(m, method)(X))

@@ -97,8 +97,8 @@ class MissingValuesMixin:
         >>> from em_toolkit.datasets import load_faithful
         >>> gm = GaussianMixture(n_components=2, random_state=0).fit(load_faithful().data)
         >>> gm.impute([[2.0, np.nan], [4.0, np.nan], [np.nan, 80.0]]).round(1)
-        array([[ 2. , 53.9],
-               [ 4. , 77.2],
+        array([[ 2. , 54.2],
+               [ 4. , 78.4],
                [ 4.3, 80. ]])
         """
         estimator: Any = self
