@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
-from functools import reduce
+from functools import cache, reduce
 from operator import add
-from typing import Any, Self, TypeVar
+from threading import Lock
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -63,37 +64,67 @@ class Statistics:
 
     def _combine(self, operation: Callable[[Any, Any], Any], other: Self) -> Self:
         values: dict[str, Any] = {}
-        for item in fields(self):
-            mine, theirs = getattr(self, item.name), getattr(other, item.name)
-            if item.metadata.get("origin", False):
+        for name, is_origin in _fields_of(type(self)):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if is_origin:
                 if mine is not theirs and not np.array_equal(mine, theirs):
                     raise ValueError(
                         f"{type(self).__name__}: expected statistics about one origin, got two "
                         "unlike ones. Moments about different origins do not add: take both "
                         "about the same one."
                     )
-                values[item.name] = mine
+                values[name] = mine
             else:
-                values[item.name] = operation(mine, theirs)
+                values[name] = operation(mine, theirs)
         return type(self)(**values)
+
+
+@cache
+def _fields_of(kind: Any) -> list[tuple[str, bool]]:
+    """The names of the fields, and whether each is an origin."""
+    return [(item.name, "origin" in item.metadata) for item in fields(kind)]
 
 
 S = TypeVar("S", bound=Statistics)
 
 
-def sum_by_pairs(parts: Iterable[S]) -> S:
-    """The sum of statistics in an order that is fixed: by pairs, pairs of pairs, and so on.
+class PairwiseSum(Generic[S]):
+    """A sum whose order is fixed, whoever is done first: by pairs, pairs of pairs, and so on.
 
-    A long sum one by one would round in one direction. No more parts are kept at a time than
-    there are binary digits in their number.
+    A long sum one by one would round in one direction. Parts may come from several threads; if
+    they come about in order, no more are kept at a time than there are binary digits in their
+    number, and threads.
     """
-    partial: list[tuple[int, S]] = []
-    for total in parts:
-        size = 1
-        while partial and partial[-1][0] == size:
-            size, total = 2 * size, partial.pop()[1] + total
-        partial.append((size, total))
-    return reduce(add, (total for _, total in reversed(partial)))
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        # By the level of the tree, and the place within it.
+        self._waiting: dict[tuple[int, int], S] = {}
+
+    def add(self, index: int, part: S) -> None:
+        """Add the part with this number; they are counted from 0."""
+        level = 0
+        while True:
+            with self._lock:
+                sibling = self._waiting.pop((level, index ^ 1), None)
+                if sibling is None:
+                    self._waiting[level, index] = part
+                    return
+            part = sibling + part if index % 2 else part + sibling
+            level, index = level + 1, index // 2
+
+    def total(self) -> S:
+        """The sum, once all parts are there."""
+        # Of the subtrees that found no sibling, later ones are smaller.
+        return reduce(add, (self._waiting[place] for place in sorted(self._waiting)))
+
+
+def sum_by_pairs(parts: Iterable[S]) -> S:
+    """The sum of statistics in an order that is fixed: that of `PairwiseSum`."""
+    total = PairwiseSum[S]()
+    for index, part in enumerate(parts):
+        total.add(index, part)
+    return total.total()
 
 
 # Rows that a product of matrices adds one by one. Over thousands of equal rows (counts, rounded

@@ -6,13 +6,17 @@ import itertools
 import signal
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Self
 
 import joblib
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from oracles import STRUCTURES, Data, clusters
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
@@ -27,6 +31,7 @@ from em_toolkit.kernels import choice
 from em_toolkit.kernels.gaussian_mixture import CompiledGaussianMixture
 from em_toolkit.model import Block, Expectation
 from em_toolkit.models import Mixture, MixtureParameters
+from em_toolkit.statistics import PairwiseSum, Statistics, sum_by_pairs
 
 N_THREADS = [1, 2, 3, 8]
 # No test waits so long; one whose threads wait for each other fails instead of hanging.
@@ -104,7 +109,6 @@ def test_gaussian_mixtures_are_the_same_to_the_bit(
         assert_same_bits(alone, fit(n_jobs), names)
         if n_jobs is not None and n_jobs > 1:
             assert 1 <= len(used) <= n_jobs
-            assert "MainThread" not in used
 
 
 @pytest.mark.usefixtures("many_blocks")
@@ -151,9 +155,7 @@ def test_sums_do_not_depend_on_who_is_done_first(n_threads: int) -> None:
     blocks = list(Rows(X, block_size=30))
     expected = expect(Mixture(Gaussian()), params, blocks)
     with Workers(n_threads) as workers:
-        # As many as are dealt out before the first is waited for.
-        late = Finished(min(n_threads, len(blocks) - 1))
-        found = expect(late, params, blocks, workers)
+        found = expect(Finished(len(blocks) - 1), params, blocks, workers)
     np.testing.assert_array_equal(found.log_evidence, expected.log_evidence)
     for name in ("count", "first_moment", "second_moment"):
         np.testing.assert_array_equal(
@@ -329,6 +331,106 @@ def test_an_interrupted_fit_has_a_result(rows: Data, monkeypatch: pytest.MonkeyP
     assert mixture.status_ is Status.INTERRUPTED
     assert np.isfinite(mixture.means_).all()
     assert pool_threads() == before
+
+
+# -- for_each -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_threads", N_THREADS)
+def test_for_each_does_each_item_once(n_threads: int) -> None:
+    with Workers(n_threads) as workers:
+        for n_items in (0, 1, 2, 50):
+            done: list[tuple[int, str]] = []
+            items = [str(number) for number in range(n_items)]
+            workers.for_each(lambda *call, done=done: done.append(call), iter(items))
+            assert sorted(done) == list(enumerate(items))
+
+
+def test_for_each_works_in_as_many_threads_as_it_says() -> None:
+    """And the calling thread is one of them."""
+    together, names = threading.Barrier(3), set()
+
+    def meet(index: int, item: int) -> None:
+        together.wait(SECONDS)
+        names.add(threading.current_thread().name)
+
+    with Workers(3) as workers:
+        workers.for_each(meet, range(3))
+    assert len(names) == 3
+    assert threading.current_thread().name in names
+
+
+@pytest.mark.parametrize("n_threads", N_THREADS)
+def test_for_each_holds_few_items(n_threads: int) -> None:
+    lock, counts = threading.Lock(), {"taken": 0, "done": 0}
+
+    def items() -> Iterator[int]:
+        for item in range(1000):
+            counts["taken"] += 1
+            assert counts["taken"] - counts["done"] <= n_threads
+            yield item
+
+    def count(*_: int) -> None:
+        with lock:
+            counts["done"] += 1
+
+    with Workers(n_threads) as workers:
+        workers.for_each(count, items())
+    assert counts == {"taken": 1000, "done": 1000}
+
+
+@pytest.mark.parametrize(("n_threads", "in_caller"), [(1, True), (2, True), (2, False), (8, False)])
+def test_for_each_passes_exceptions_on(n_threads: int, in_caller: bool) -> None:
+    """Of whichever thread; the others begin no more items."""
+    before, caller = pool_threads(), threading.current_thread()
+    failed, begun = threading.Event(), []
+
+    def fail(index: int, item: int) -> None:
+        begun.append(index)
+        if (threading.current_thread() is caller) is in_caller:
+            failed.set()
+            raise Unreadable(item)
+        assert failed.wait(SECONDS)
+        time.sleep(0.01)
+
+    with Workers(n_threads) as workers:
+        with pytest.raises(Unreadable):
+            workers.for_each(fail, range(1000))
+        assert len(begun) < 1000
+        workers.for_each(lambda index, item: begun.append(item), [-1])
+    assert begun[-1] == -1
+    assert pool_threads() == before
+
+
+@pytest.mark.parametrize("n_threads", N_THREADS)
+def test_for_each_passes_exceptions_of_the_source_on(n_threads: int) -> None:
+    def items() -> Iterator[int]:
+        yield from range(5)
+        raise Unreadable("block 5")
+
+    with Workers(n_threads) as workers, pytest.raises(Unreadable, match="block 5"):
+        workers.for_each(lambda index, item: None, items())
+
+
+@dataclass(frozen=True, eq=False)
+class Sum(Statistics):
+    """Two numbers."""
+
+    one: float
+    other: float
+
+
+@given(st.permutations(range(11)), st.integers(1, 11))
+def test_a_sum_by_pairs_is_the_same_in_any_order_of_arrival(order: list[int], n: int) -> None:
+    rng = np.random.default_rng(0)
+    parts = [Sum(*(rng.standard_normal(2) * 10.0 ** rng.uniform(-8.0, 8.0))) for _ in range(n)]
+    total: PairwiseSum[Sum] = PairwiseSum()
+    for index in order:
+        if index < n:
+            total.add(index, parts[index])
+    expected = sum_by_pairs(parts)
+    assert (total.total().one, total.total().other) == (expected.one, expected.other)
+    assert expected.one == pytest.approx(sum(part.one for part in parts), rel=1e-9, abs=1e-6)
 
 
 # -- threads of linear algebra --------------------------------------------------------------------

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from em_toolkit.engine.workers import SERIAL, Workers
 from em_toolkit.model import Block, Expectation, LatentVariableModel
-from em_toolkit.statistics import sum_by_pairs
+from em_toolkit.statistics import PairwiseSum
 
 # Rows of a block: enough to amortize the calls, few enough for the cache; and short sums round
 # less than long ones.
@@ -73,4 +73,8 @@ def expect(
     workers: Workers = SERIAL,
 ) -> Expectation[Any]:
     """Statistics, entropy and log evidence at `params`: one pass, in an order that is fixed."""
-    return sum_by_pairs(workers.map(lambda block: model.expectation(params, *block), blocks))
+    total: PairwiseSum[Expectation[Any]] = PairwiseSum()
+    workers.for_each(
+        lambda index, block: total.add(index, model.expectation(params, *block)), blocks
+    )
+    return total.total()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from contextvars import copy_context
 from functools import cache
 from threading import Lock
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import joblib
 from joblib.parallel import get_active_backend
@@ -79,13 +79,12 @@ class Workers:
         if self.n_threads == 1:
             yield from map(function, items)
             return
-        if self._pool is None:
-            self._pool = self._context.enter_context(ThreadPoolExecutor(self.n_threads))
+        pool = self._executor()
         running: deque[Future[R]] = deque()
         try:
             for item in items:
                 # In a copy of the context: numpy's errstate is part of it.
-                running.append(self._pool.submit(copy_context().run, function, item))
+                running.append(pool.submit(copy_context().run, function, item))
                 if len(running) > self.n_threads:
                     yield running.popleft().result()
             while running:
@@ -93,6 +92,67 @@ class Workers:
         finally:
             for future in running:
                 future.cancel()
+
+    def for_each(self, function: Callable[[int, T], object], items: Iterable[T]) -> None:
+        """function(number, item) of each item, by whichever thread is free.
+
+        The calling thread is one of them. Items are counted from 0 and taken in order, but may be
+        done in another. After an error in a thread, the others begin no more items, and it is
+        raised.
+        """
+        source = _Shared(enumerate(items))
+        if self.n_threads == 1:
+            _drain(function, source)
+            return
+        pool = self._executor()
+        running = [
+            pool.submit(copy_context().run, _drain, function, source)
+            for _ in range(self.n_threads - 1)
+        ]
+        try:
+            _drain(function, source)
+        finally:
+            # What the source holds matters no more if an error ended this thread.
+            source.close()
+            wait(running)
+        for future in running:
+            future.result()
+
+    def _executor(self) -> ThreadPoolExecutor:
+        if self._pool is None:
+            self._pool = self._context.enter_context(ThreadPoolExecutor(self.n_threads))
+        return self._pool
+
+
+class _Shared(Generic[T]):
+    """An iterator for several threads, which may be closed."""
+
+    def __init__(self, items: Iterator[T]) -> None:
+        self._items = items
+        self._lock = Lock()
+        self._is_open = True
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        with self._lock:
+            if self._is_open:
+                return next(self._items)
+            raise StopIteration
+
+    def close(self) -> None:
+        """There are no more items."""
+        self._is_open = False
+
+
+def _drain(function: Callable[[int, T], object], source: _Shared[tuple[int, T]]) -> None:
+    try:
+        for index, item in source:
+            function(index, item)
+    except BaseException:
+        source.close()
+        raise
 
 
 SERIAL = Workers()

@@ -144,6 +144,8 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
 
     def _scatter_about(self, means: Array, stats: GaussianStatistics) -> Array:
         shift = means - stats.origin
+        if not shift.any():
+            return stats.second_moment
         moved = stats.first_moment - 0.5 * stats.count[:, None] * shift
         return stats.second_moment - 2.0 * self.structure.outer(moved, shift)
 
@@ -171,8 +173,8 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         constants = means.shape[1] * _LOG_2_PI + np.abs(covariances.log_determinants)
         inverse_diagonals = covariances.inverse_diagonals
         shift = means - stats.origin
-        jump = self.structure.outer(2.0 * stats.count[:, None] * shift, shift)
-        products = means.shape[1] * covariances.diagonal_product(stats.second_moment + jump)
+        jump = 2.0 * float(stats.count @ np.sum(np.square(shift) * inverse_diagonals, axis=1))
+        products = means.shape[1] * (covariances.diagonal_product(stats.second_moment) + jump)
         spacing = np.sum(np.square(EPS * means) * inverse_diagonals, axis=1)
         sizes = float(stats.count @ constants) + products
         return 0.5 * (EPS * sizes + float(stats.count @ spacing))

@@ -16,6 +16,8 @@ from em_toolkit.families.patterns import Runs
 from em_toolkit.parameters import CollapseError, size
 from em_toolkit.statistics import EPS, Array, BoolArray, RandomSource, sum_of_products
 
+_ROWS_OF_A_PRODUCT = 32
+
 
 class MatrixCovariances(Covariances, ABC):
     """Symmetric matrices: values of shape (n_matrices, n_features, n_features)."""
@@ -40,9 +42,14 @@ class MatrixCovariances(Covariances, ABC):
         return np.stack([_inverse_of_lower(lower) for lower in self.cholesky])
 
     @cached_property
+    def _diagonals_of_inverses(self) -> Array:
+        """Of shape (n_matrices, n_features)."""
+        return np.asarray(np.square(self.inverse_cholesky).sum(axis=1))
+
+    @property
     def inverse_diagonals(self) -> Array:
-        diagonals = np.square(self.inverse_cholesky).sum(axis=1)
-        return np.broadcast_to(diagonals, (self.n_components, self.n_features))
+        shape = (self.n_components, self.n_features)
+        return np.broadcast_to(self._diagonals_of_inverses, shape)
 
     @cached_property
     def log_determinants(self) -> Array:
@@ -64,12 +71,17 @@ class MatrixCovariances(Covariances, ABC):
         return np.asarray(rng.multivariate_normal(np.zeros(self.n_features), matrix, n_rows))
 
     def inner_product(self, scatter: Array) -> float:
-        inverse = self.inverse_cholesky
-        return float(np.sum((inverse @ scatter) * inverse))
+        product = 0.0
+        # Rows of a triangle end at the diagonal: what lies beyond need not be multiplied.
+        for start in range(0, self.n_features, _ROWS_OF_A_PRODUCT):
+            end = min(start + _ROWS_OF_A_PRODUCT, self.n_features)
+            rows = self.inverse_cholesky[:, start:end, :end]
+            product += float(np.sum((rows @ scatter[:, :end, :end]) * rows))
+        return product
 
     def diagonal_product(self, scatter: Array) -> float:
-        inverse_diagonals = np.square(self.inverse_cholesky).sum(axis=1)
-        return float(np.sum(np.diagonal(scatter, axis1=1, axis2=2) * inverse_diagonals))
+        diagonals = np.diagonal(scatter, axis1=1, axis2=2)
+        return float(np.sum(diagonals * self._diagonals_of_inverses))
 
     def check_rank(self) -> None:
         try:
