@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
-from functools import cache, reduce
+from functools import reduce
 from operator import add
 from threading import Lock
 from typing import Any, Generic, Self, TypeVar
@@ -64,25 +64,19 @@ class Statistics:
 
     def _combine(self, operation: Callable[[Any, Any], Any], other: Self) -> Self:
         values: dict[str, Any] = {}
-        for name, is_origin in _fields_of(type(self)):
-            mine, theirs = getattr(self, name), getattr(other, name)
-            if is_origin:
+        for item in fields(self):
+            mine, theirs = getattr(self, item.name), getattr(other, item.name)
+            if item.metadata.get("origin", False):
                 if mine is not theirs and not np.array_equal(mine, theirs):
                     raise ValueError(
                         f"{type(self).__name__}: expected statistics about one origin, got two "
                         "unlike ones. Moments about different origins do not add: take both "
                         "about the same one."
                     )
-                values[name] = mine
+                values[item.name] = mine
             else:
-                values[name] = operation(mine, theirs)
+                values[item.name] = operation(mine, theirs)
         return type(self)(**values)
-
-
-@cache
-def _fields_of(kind: Any) -> list[tuple[str, bool]]:
-    """The names of the fields, and whether each is an origin."""
-    return [(item.name, "origin" in item.metadata) for item in fields(kind)]
 
 
 S = TypeVar("S", bound=Statistics)
