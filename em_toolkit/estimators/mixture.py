@@ -21,7 +21,7 @@ from em_toolkit.estimators.base import Data, EMEstimator, callback_task, rows_wi
 from em_toolkit.estimators.merging import MergingMixin
 from em_toolkit.estimators.missing import order_by_pattern, rows_by_pattern
 from em_toolkit.initialization import INITIALIZERS, from_responsibilities
-from em_toolkit.kernels import plan
+from em_toolkit.kernels import plan_for
 from em_toolkit.models.information_criteria import InformationCriteria
 from em_toolkit.models.mixture import Mixture, MixtureParameters, Responsibilities
 from em_toolkit.statistics import Array, IntArray
@@ -148,7 +148,7 @@ class MixtureEstimator(MergingMixin, DensityMixin, EMEstimator):
             )
         total_weight = float(X.shape[0] if weights is None else weights.sum())
         mixture = self._model(total_weight)
-        model, block_size = plan(mixture.for_rows(X), X.shape[0], X.shape[1], self.n_components)
+        model, block_size = plan_for(mixture, X, self.n_components)
         continues = self.warm_start and hasattr(self, "converged_")
         if continues:
             self._check_continues(X.shape[1])
@@ -160,7 +160,7 @@ class MixtureEstimator(MergingMixin, DensityMixin, EMEstimator):
                 if len(given) == self._n_parts:
                     return self._start_with(None, given)
                 rows = self._rows_to_start_from(X, weights, random_state)
-                beginning, _ = plan(mixture, rows.shape[0], rows.shape[1], self.n_components)
+                beginning, _ = plan_for(mixture, rows, self.n_components)
                 if responsibilities:
                     begun = from_responsibilities(beginning, rows, weights, responsibilities[0])
                 else:
@@ -237,10 +237,10 @@ class MixtureEstimator(MergingMixin, DensityMixin, EMEstimator):
     def _posteriors(self, X: Data) -> Iterator[tuple[slice | IntArray, Responsibilities, Array]]:
         """The posterior and the log density of some rows after the other, and which they are."""
         params = self._parameters()
-        mixture = self._model(1.0).for_rows(X)
-        model, _ = plan(mixture, X.shape[0], X.shape[1], self.weights_.shape[0])
         order = order_by_pattern(X)
-        blocks, start = Rows(X[order]), 0
+        X = X[order]
+        model, _ = plan_for(self._model(1.0), X, self.weights_.shape[0])
+        blocks, start = Rows(X), 0
         with Workers(min(number_of_threads(self.n_jobs), len(blocks))) as workers:
             for result in workers.map(lambda block: model.posterior(params, block.X), blocks):
                 posterior, log_density = result

@@ -104,7 +104,7 @@ class CompiledGaussianMixture(Mixture[GaussianComponents]):
         if not math.isfinite(log_evidence):
             # An overflow, or a row that no component gives any probability: the slow way knows.
             return self._plain.expectation(params, X, weights)
-        statistics = _unpacked(
+        statistics = unpacked(
             sums[3:], params.components.means, prepared.shape, prepared.second_moment
         )
         return Expectation(statistics, entropy, log_evidence, weight)
@@ -123,8 +123,8 @@ class CompiledGaussianMixture(Mixture[GaussianComponents]):
 def _matrix_pass(params: Params) -> Pass:
     covariances, (_, n_features) = params.components.covariances, params.components.means.shape
     assert isinstance(covariances, FullCovariances | TiedCovariances)
-    means = _padded(params.components.means, 1, 2)
-    factors = _padded(covariances.inverse_cholesky, 2, 2)
+    means = padded(params.components.means, 1, 2)
+    factors = padded(covariances.inverse_cholesky, 2, 2)
     arguments = (means, factors, _constants(params), PANEL_ROWS)
 
     def second_moment(sums: Array) -> Array:
@@ -152,10 +152,10 @@ def _tied_pass(params: Params) -> Pass:
     if not is_shorter or not sizes.max() <= _FARTHEST_FROM_CENTER:
         return _matrix_pass(params)
 
-    padded, factor = _padded(means, 4, 4), _padded(inverse, 4, 4)
+    centered, factor = padded(means, 4, 4), padded(inverse, 4, 4)
     arguments = (
-        _padded(center, 4),
-        _padded(means @ inverse.T, 4, 4),
+        padded(center, 4),
+        padded(means @ inverse.T, 4, 4),
         factor,
         _constants(params),
         PANEL_ROWS,
@@ -165,8 +165,8 @@ def _tied_pass(params: Params) -> Pass:
         return sums.reshape(1, *factor.shape)[:, :n_features, :n_features]
 
     return Pass(
-        padded.shape,
-        lambda X, weights: tied.expectation(X, weights, padded, *arguments),
+        centered.shape,
+        lambda X, weights: tied.expectation(X, weights, centered, *arguments),
         lambda X: tied.log_joint(X, *arguments),
         second_moment,
     )
@@ -207,14 +207,14 @@ _PASSES: dict[type[Covariances], Callable[[Params], Pass]] = {
 def _matrix_moments(
     means: Array, X: Array, responsibilities: Array, n_matrices: int
 ) -> GaussianStatistics:
-    n_features, padded = means.shape[1], _padded(means, 1, 2)
-    sums = matrix.moments(X, responsibilities, padded, n_matrices, PANEL_ROWS)
+    n_features, origin = means.shape[1], padded(means, 1, 2)
+    sums = matrix.moments(X, responsibilities, origin, n_matrices, PANEL_ROWS)
 
     def second_moment(sums: Array) -> Array:
-        matrices = sums.reshape(n_matrices, *padded.shape[1:] * 2)
+        matrices = sums.reshape(n_matrices, *origin.shape[1:] * 2)
         return matrices[:, :n_features, :n_features]
 
-    return _unpacked(sums, means, padded.shape, second_moment)
+    return unpacked(sums, means, origin.shape, second_moment)
 
 
 def _full_moments(means: Array, X: Array, responsibilities: Array) -> GaussianStatistics:
@@ -228,7 +228,7 @@ def _tied_moments(means: Array, X: Array, responsibilities: Array) -> GaussianSt
 def _diagonal_moments(means: Array, X: Array, responsibilities: Array) -> GaussianStatistics:
     contiguous = np.ascontiguousarray(means)
     sums = diagonal.moments(X, responsibilities, contiguous, PANEL_ROWS)
-    return _unpacked(sums, means, means.shape, lambda sums: sums.reshape(means.shape))
+    return unpacked(sums, means, means.shape, lambda sums: sums.reshape(means.shape))
 
 
 def _spherical_moments(means: Array, X: Array, responsibilities: Array) -> GaussianStatistics:
@@ -245,7 +245,7 @@ _MOMENTS: dict[type[Covariances], Callable[[Array, Array, Array], GaussianStatis
 }
 
 
-def _unpacked(
+def unpacked(
     sums: Array, origin: Array, shape: tuple[int, ...], second_moment: Callable[[Array], Array]
 ) -> GaussianStatistics:
     """Statistics from the counts, first moments and second moments of a kernel."""
@@ -267,10 +267,10 @@ def _constants(params: Params) -> Array:
     return params.log_weights - 0.5 * (n_features * _LOG_2_PI + log_determinants)
 
 
-def _padded(array: Array, *multiples: int) -> Array:
+def padded(array: Array, *multiples: int) -> Array:
     """The array, with zeros behind its last axes up to multiples of these lengths."""
     kept = array.ndim - len(multiples)
     lengths = [n + -n % m for n, m in zip(array.shape[kept:], multiples, strict=True)]
-    padded = np.zeros((*array.shape[:kept], *lengths))
-    padded[tuple(slice(n) for n in array.shape)] = array
-    return padded
+    longer = np.zeros((*array.shape[:kept], *lengths))
+    longer[tuple(slice(n) for n in array.shape)] = array
+    return longer
