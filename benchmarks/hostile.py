@@ -4,8 +4,9 @@
 
 Data: tight, overlapping, near-degenerate, duplicated rows, constant columns, one feature, as many
 components as rows, far from zero, badly scaled; of half of them up to 60 % is missing. Every
-covariance structure, every kind of start, `reg_covar` from 0 to 0.1, and probabilistic PCA by EM. It prints how the fits ended, and the
-largest rounding error seen as a multiple of what the models stated (the monitor allows 16 times).
+covariance structure, every kind of start, `reg_covar` from 0 to 0.1, and probabilistic PCA by EM.
+It prints how the fits ended, and the largest rounding error seen as a multiple of what the models
+stated (the monitor allows 16 times).
 """
 
 from __future__ import annotations
