@@ -1,17 +1,18 @@
-"""A fitted Gaussian mixture used as a density: marginals, conditionals, regression, divergence."""
+"""A fitted Gaussian mixture used as a density: marginals, conditionals and regression."""
 
 from __future__ import annotations
 
-import warnings
+from abc import abstractmethod
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import clone
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from em_toolkit.estimators.base import Data
+from em_toolkit.estimators.mixture import MixtureEstimator
 from em_toolkit.families import (
     Covariances,
     DiagonalCovariances,
@@ -19,7 +20,6 @@ from em_toolkit.families import (
     SphericalCovariances,
     TiedCovariances,
 )
-from em_toolkit.models.divergence import DivergenceEstimate, check_n_samples, mean_log_ratio
 from em_toolkit.models.features import feature_indices, other_features, targets_given
 from em_toolkit.models.gaussian_conditioning import (
     GaussianMixtureParameters,
@@ -34,8 +34,8 @@ from em_toolkit.models.gaussian_regression import (
 from em_toolkit.statistics import IntArray
 
 
-class GaussianDensityMixin:
-    """What a fitted Gaussian mixture says of some of its features.
+class GaussianDensity(MixtureEstimator):
+    """A Gaussian mixture as a density: what a fit says of some of its features.
 
     Features are given by their index or, where the fit has ``feature_names_in_``, by name.
     """
@@ -215,57 +215,11 @@ class GaussianDensityMixin:
         """
         params = self._density()
         given, targets = self._given_and_targets(given, targets)
-        estimator: Any = self
-        rows = check_array(estimator._fitted_rows(X), dtype=[np.float64, np.float32])
+        rows = check_array(self._fitted_rows(X), dtype=[np.float64, np.float32])
         log_density = conditional_log_density(
             params, rows[:, given], rows[:, targets], given, targets
         )
         return log_density.astype(np.result_type(rows, self.means_), copy=False)
-
-    def kl_divergence(
-        self,
-        other: Any,
-        n_samples: int = 10_000,
-        random_state: int | np.random.RandomState | None = None,
-    ) -> DivergenceEstimate:
-        """The Kullback-Leibler divergence from this density to another, by simulation.
-
-        The mean over rows drawn from this one of the difference of the log densities.
-
-        Parameters
-        ----------
-        other : estimator
-            Any fitted density of the same features with ``score_samples``: of another number of
-            components or ``covariance_type``, or no mixture.
-        n_samples : int, default=10_000
-            Rows to draw. Four times as many halve the standard error.
-        random_state : int, RandomState instance or None, default=None
-            Seed of the draws.
-
-        Returns
-        -------
-        divergence : DivergenceEstimate
-            ``estimate`` in nats, and its ``standard_error``.
-
-        Examples
-        --------
-        >>> from sklearn.datasets import load_iris
-        >>> from em_toolkit import GaussianMixture
-        >>> X = load_iris().data
-        >>> three, one = (GaussianMixture(k, random_state=0).fit(X) for k in (3, 1))
-        >>> estimate, standard_error = three.kl_divergence(one, random_state=0)
-        >>> estimate > 10 * standard_error
-        True
-        """
-        check_is_fitted(self)
-        check_is_fitted(other)
-        check_n_samples(n_samples)
-        columns = self._columns_of(other)
-        estimator: Any = self
-        X, _ = estimator._model(1.0).sample(
-            estimator._parameters_to_sample(), n_samples, check_random_state(random_state)
-        )
-        return mean_log_ratio(_log_density(self, X), _log_density(other, X[:, columns]))
 
     # -- features, and what is returned ----------------------------------------------------------
 
@@ -273,31 +227,18 @@ class GaussianDensityMixin:
     means_: Data
     feature_names_in_: Data
 
+    @abstractmethod
+    def _parameters(self) -> GaussianMixtureParameters:
+        """The parameters that the fitted attributes hold."""
+
     def _density(self) -> GaussianMixtureParameters:
         check_is_fitted(self)
-        estimator: Any = self
-        params: GaussianMixtureParameters = estimator._parameters()
-        return params
+        return self._parameters()
 
     def _indices(self, features: Any, argument: str) -> IntArray:
         check_is_fitted(self)
         names = getattr(self, "feature_names_in_", None)
         return feature_indices(features, self.n_features_in_, names=names, argument=argument)
-
-    def _columns_of(self, other: Any) -> IntArray:
-        """The features of this one in the order of the other."""
-        mine: Any = getattr(self, "feature_names_in_", None)
-        theirs: Any = getattr(other, "feature_names_in_", None)
-        n_features = getattr(other, "n_features_in_", self.n_features_in_)
-        are_named = mine is not None and theirs is not None
-        if n_features != self.n_features_in_ or (are_named and set(mine) != set(theirs)):
-            raise ValueError(
-                "other: expected a density of the same features, "
-                f"{self.n_features_in_ if mine is None else mine.tolist()}, got one of "
-                f"{n_features if theirs is None else theirs.tolist()}. Take marginals of the "
-                "features that both have."
-            )
-        return self._indices(theirs if are_named else np.arange(n_features), "other")
 
     def _given_and_targets(self, given: Any, targets: Any) -> tuple[IntArray, IntArray]:
         given = self._indices(given, "given")
@@ -342,10 +283,3 @@ class GaussianDensityMixin:
             estimator.feature_names_in_ = self.feature_names_in_[features]
         fitted: Self = estimator
         return fitted
-
-
-def _log_density(estimator: Any, X: Data) -> Data:
-    with warnings.catch_warnings():
-        # The columns are in order: rows drawn here have no need of names.
-        warnings.filterwarnings("ignore", message="X does not have valid feature names")
-        return np.asarray(estimator.score_samples(X), dtype=np.float64)

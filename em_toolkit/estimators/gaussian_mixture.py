@@ -11,7 +11,7 @@ from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from em_toolkit.estimators.base import Data, cast
-from em_toolkit.estimators.gaussian_density import GaussianDensityMixin
+from em_toolkit.estimators.gaussian_density import GaussianDensity
 from em_toolkit.estimators.missing import MissingValuesMixin
 from em_toolkit.estimators.mixture import MixtureEstimator, check_shape, check_weights
 from em_toolkit.families import (
@@ -37,7 +37,7 @@ STRUCTURES: dict[str, type[Covariances]] = {
 }
 
 
-class GaussianMixture(MissingValuesMixin, GaussianDensityMixin, MixtureEstimator):
+class GaussianMixture(MissingValuesMixin, GaussianDensity):
     r"""A Gaussian mixture, fitted by expectation-maximization.
 
     .. math:: p(x) = \sum_k \pi_k \, \mathcal N(x \mid \mu_k, \Sigma_k)

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from em_toolkit.engine import Rows, Workers, number_of_threads
 from em_toolkit.estimators.base import Data, EMEstimator, callback_task, rows_with_weight
+from em_toolkit.estimators.divergence import DivergenceMixin
 from em_toolkit.estimators.merging import MergingMixin
 from em_toolkit.estimators.missing import order_by_pattern, rows_by_pattern
 from em_toolkit.initialization import INITIALIZERS, from_responsibilities
@@ -27,7 +28,7 @@ from em_toolkit.models.mixture import Mixture, MixtureParameters, Responsibiliti
 from em_toolkit.statistics import Array, IntArray
 
 
-class MixtureEstimator(MergingMixin, DensityMixin, EMEstimator):
+class MixtureEstimator(MergingMixin, DivergenceMixin, DensityMixin, EMEstimator):
     """A mixture with scikit-learn's methods; a subclass says of what."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -349,6 +350,10 @@ class MixtureEstimator(MergingMixin, DensityMixin, EMEstimator):
             )
         rng = check_random_state(self.random_state)
         return self._model(1.0).sample(self._parameters_to_sample(), n_samples, rng)
+
+    def _draw(self, n_samples: int, rng: np.random.RandomState) -> Data:
+        rows: Data = self._model(1.0).sample(self._parameters_to_sample(), n_samples, rng)[0]
+        return rows
 
     def _n_parameters(self) -> int:
         return self._model(1.0).n_parameters(self._parameters())
