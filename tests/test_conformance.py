@@ -22,7 +22,14 @@ from em_toolkit.families import (
     TiedCovariances,
 )
 from em_toolkit.model import Expectation
-from em_toolkit.models import Mixture, MixtureParameters, PPCAParameters, ProbabilisticPCA
+from em_toolkit.models import (
+    Mixture,
+    MixtureParameters,
+    PartlyLabelled,
+    PPCAParameters,
+    ProbabilisticPCA,
+    with_labels,
+)
 from em_toolkit.models.mixture import Responsibilities
 from em_toolkit.priors import ScatterPrior
 from em_toolkit.testing import ModelCheckError, by_enumeration, by_integration, check_model
@@ -102,11 +109,26 @@ def _ppca_case(n_components):
     )
 
 
+def _labelled_case(structure):
+    """A third of the rows with a known component."""
+    mixture, params, X, plain = _gaussian_case(structure)
+    labels = np.where(np.arange(len(X)) % 3 == 0, np.arange(len(X)) // 3 % 3, -1)
+
+    def log_evidence(params, units):
+        X, labels = units[:, :-1], units[:, -1]
+        of_components = np.stack([_gaussian_log_joint(params, X, k) for k in range(3)])
+        known = np.take_along_axis(of_components, labels[None].astype(int), axis=0)[0]
+        return np.where(labels >= 0, known, plain(params, X))
+
+    return PartlyLabelled(mixture), params, with_labels(X, labels), log_evidence
+
+
 STRUCTURES = [FullCovariances, TiedCovariances, DiagonalCovariances, SphericalCovariances]
 CASES = {
     **{s.__name__: lambda s=s: _gaussian_case(s) for s in STRUCTURES},
     **{f"{s.__name__} with a prior": lambda s=s: _gaussian_case(s, 0.7) for s in STRUCTURES},
     **{f"{s.__name__} in one feature": lambda s=s: _gaussian_case(s, d=1) for s in STRUCTURES},
+    **{f"{s.__name__} partly labelled": lambda s=s: _labelled_case(s) for s in STRUCTURES},
     "Poisson": _poisson_case,
     "PPCA of 1": lambda: _ppca_case(1),
     "PPCA of 2": lambda: _ppca_case(2),
@@ -233,6 +255,27 @@ class FusedWithoutWeights(_Full):
         return super().expectation(params, X, np.ones_like(weights))
 
 
+class LabelsOfTheEvidenceAlone(PartlyLabelled[Any]):
+    """Labelled rows whose statistics are those of rows without labels."""
+
+    def __init__(self):
+        super().__init__(_Full())
+
+    def statistics(self, params, X, posterior, weights):
+        posterior, _ = self.mixture.posterior(params, X[:, :-1])
+        return super().statistics(params, X, posterior, weights)
+
+
+class LabelsOfTheMomentsAlone(LabelsOfTheEvidenceAlone):
+    """An evidence of rows, not of rows and labels."""
+
+    def posterior(self, params, X):
+        return super().posterior(params, X)[0], self.mixture.posterior(params, X[:, :-1])[1]
+
+    def statistics(self, params, X, posterior, weights):
+        return PartlyLabelled.statistics(self, params, X, posterior, weights)
+
+
 class VarianceForDeviation(_Full):
     """Samples spread by the variance instead of the standard deviation."""
 
@@ -277,6 +320,8 @@ BROKEN = {
         ("FullCovariances", ForgottenWeights()),
         ("FullCovariances", _Full(ForgottenShift())),
         ("FullCovariances", TemperedPosterior()),
+        ("FullCovariances partly labelled", LabelsOfTheEvidenceAlone()),
+        ("FullCovariances partly labelled", LabelsOfTheMomentsAlone()),
         ("PPCA of 2", NoPosteriorCovariance()),
         ("PPCA of 2", ScoredElsewhere()),
     ],

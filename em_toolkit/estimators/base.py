@@ -183,15 +183,15 @@ def cast(arrays: Mapping[str, Array], dtype: npt.DTypeLike) -> dict[str, Data]:
     return attributes
 
 
-def callback_task(X: Data, y: Any, sample_weight: Any) -> dict[str, Any]:
+def callback_task(X: Data, y: Any, **metadata: Any) -> dict[str, Any]:
     """What callbacks are told of the data: all rows, those of weight zero too."""
-    metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-    return {"X": X, "y": y, "metadata": metadata}
+    given = {name: value for name, value in metadata.items() if value is not None}
+    return {"X": X, "y": y, "metadata": given or None}
 
 
 def rows_with_weight(
-    X: Data, sample_weight: Any, *others: Data
-) -> tuple[Data, Array | None, tuple[Data, ...]]:
+    X: Data, sample_weight: Any, *others: Data | None
+) -> tuple[Data, Array | None, tuple[Data | None, ...]]:
     """Validated weights, and the rows of X (and of what goes with it) whose weight is not zero.
 
     A row of weight zero is a row left out, also of the start.
@@ -202,4 +202,4 @@ def rows_with_weight(
     kept = weights > 0.0
     if kept.all():
         return X, weights, others
-    return X[kept], weights[kept], tuple(other[kept] for other in others)
+    return X[kept], weights[kept], tuple(None if o is None else o[kept] for o in others)

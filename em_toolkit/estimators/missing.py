@@ -17,9 +17,9 @@ from em_toolkit.statistics import Array, IntArray
 def rows_by_pattern(
     X: Data,
     weights: Array | None,
-    *others: Data,
+    *others: Data | None,
     names: Iterable[Any] | None = None,
-) -> tuple[Data, Array | None, tuple[Data, ...]]:
+) -> tuple[Data, Array | None, tuple[Data | None, ...]]:
     """The rows that tell of the parameters, sorted by their patterns of missing entries.
 
     Rows of which all entries are missing are left out: they say nothing. Rows without missing
@@ -29,7 +29,7 @@ def rows_by_pattern(
     ----------
     X : ndarray of shape (n_rows, n_features)
     weights : ndarray of shape (n_rows,) or None
-    *others : ndarray of shape (n_rows, ...)
+    *others : ndarray of shape (n_rows, ...) or None
         What goes with the rows.
     names : iterable, optional
         The names of the features.
@@ -57,7 +57,7 @@ def rows_by_pattern(
     return (
         X[order],
         None if weights is None else weights[order],
-        tuple(other[order] for other in others),
+        tuple(None if other is None else other[order] for other in others),
     )
 
 

@@ -19,12 +19,20 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from em_toolkit.engine import Rows, Workers, number_of_threads
 from em_toolkit.estimators.base import Data, EMEstimator, callback_task, rows_with_weight
 from em_toolkit.estimators.divergence import DivergenceMixin
+from em_toolkit.estimators.labels import check_sample_labels
 from em_toolkit.estimators.merging import MergingMixin
 from em_toolkit.estimators.missing import order_by_pattern, rows_by_pattern
-from em_toolkit.initialization import INITIALIZERS, from_responsibilities
+from em_toolkit.initialization import (
+    INITIALIZERS,
+    from_responsibilities,
+    in_their_components,
+    named_by_labels,
+)
 from em_toolkit.kernels import plan_for
+from em_toolkit.model import LatentVariableModel
 from em_toolkit.models.information_criteria import InformationCriteria
 from em_toolkit.models.mixture import Mixture, MixtureParameters, Responsibilities
+from em_toolkit.models.partly_labelled import UNKNOWN, LabelledRows, PartlyLabelled
 from em_toolkit.statistics import Array, IntArray
 
 
@@ -110,8 +118,19 @@ class MixtureEstimator(MergingMixin, DivergenceMixin, DensityMixin, EMEstimator)
     # -- fitting --------------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: npt.ArrayLike, y: None = None, sample_weight: Any = None) -> Self:
+    def fit(
+        self,
+        X: npt.ArrayLike,
+        y: None = None,
+        sample_weight: Any = None,
+        sample_labels: Any = None,
+    ) -> Self:
         """Fit by expectation-maximization, `n_init` times, and keep the best.
+
+        With `sample_labels`, the components of some rows are known, and the bound is that of the
+        rows and these labels together: log π_k p(x | k) for a row of component k instead of
+        log p(x). (``score`` and ``bic`` remain those of rows without labels.) The components of
+        the start are put in the order in which they suit the labels.
 
         Parameters
         ----------
@@ -121,6 +140,9 @@ class MixtureEstimator(MergingMixin, DivergenceMixin, DensityMixin, EMEstimator)
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
             How many times each row counts; weight 2 is the row given twice, 0 the row left out.
+        sample_labels : array-like of int of shape (n_samples,), default=None
+            For a row whose component is known its index, from 0 to ``n_components - 1``; -1 for
+            the others.
 
         Returns
         -------
@@ -135,13 +157,21 @@ class MixtureEstimator(MergingMixin, DivergenceMixin, DensityMixin, EMEstimator)
             If the bound falls, with ``bound_check="raise"``.
         """
         X = self._validate_rows(X, reset=True)
-        task = callback_task(X, y, sample_weight)
+        task = callback_task(X, y, sample_weight=sample_weight, sample_labels=sample_labels)
         given = self._given(X.shape[1])
-        X, weights, responsibilities = rows_with_weight(
-            X, sample_weight, *self._given_responsibilities(X)
+        if sample_labels is not None:
+            sample_labels = check_sample_labels(sample_labels, X, self.n_components)
+        X, weights, (responsibilities, labels) = rows_with_weight(
+            X, sample_weight, self._given_responsibilities(X), sample_labels
         )
         names = getattr(self, "feature_names_in_", None)
-        X, weights, responsibilities = rows_by_pattern(X, weights, *responsibilities, names=names)
+        X, weights, (responsibilities, labels) = rows_by_pattern(
+            X, weights, responsibilities, labels, names=names
+        )
+        if labels is not None and (labels == UNKNOWN).all():
+            labels = None
+        if labels is not None and responsibilities is not None:
+            responsibilities = in_their_components(responsibilities, labels)
         if X.shape[0] < self.n_components:
             raise ValueError(
                 "Expected n_samples >= n_components "
@@ -162,19 +192,24 @@ class MixtureEstimator(MergingMixin, DivergenceMixin, DensityMixin, EMEstimator)
                     return self._start_with(None, given)
                 rows = self._rows_to_start_from(X, weights, random_state)
                 beginning, _ = plan_for(mixture, rows, self.n_components)
-                if responsibilities:
-                    begun = from_responsibilities(beginning, rows, weights, responsibilities[0])
+                if responsibilities is not None:
+                    begun = from_responsibilities(beginning, rows, weights, responsibilities)
                 else:
                     initialize = INITIALIZERS[self.init_params]
                     begun = initialize(beginning, rows, weights, self.n_components, random_state)
+                    if labels is not None:
+                        begun = named_by_labels(beginning, begun, rows, weights, labels)
                 return self._start_with(begun, given)
 
             starts = [start] * self.n_init
         previous_bound = self._previous_bound() if continues else -np.inf
+        fitted: LatentVariableModel[Any, Any, Any] = model
         blocks = Rows(X, weights, block_size)
+        if labels is not None:
+            fitted, blocks = PartlyLabelled(model), LabelledRows(X, labels, weights, block_size)
         with Workers(min(number_of_threads(self.n_jobs), len(blocks))) as workers:
             self._run_em(
-                model,
+                fitted,
                 starts,
                 blocks,
                 task,
@@ -201,9 +236,9 @@ class MixtureEstimator(MergingMixin, DivergenceMixin, DensityMixin, EMEstimator)
         bounds = self.trace_.bounds
         return float(bounds[-2]) if bounds.size > 1 else -np.inf
 
-    def _given_responsibilities(self, X: Data) -> tuple[Data, ...]:
+    def _given_responsibilities(self, X: Data) -> Data | None:
         if isinstance(self.init_params, str):
-            return ()
+            return None
         responsibilities = check_array(self.init_params, dtype=[np.float64, np.float32])
         check_shape(responsibilities, (X.shape[0], self.n_components), "init_params")
         lowest = responsibilities.min()
@@ -214,10 +249,18 @@ class MixtureEstimator(MergingMixin, DivergenceMixin, DensityMixin, EMEstimator)
                 f"each row, but got min value {lowest:.5f} and row sums from "
                 f"{totals.min():.5f} to {totals.max():.5f}"
             )
-        return (responsibilities,)
+        return np.asarray(responsibilities)
 
-    def fit_predict(self, X: npt.ArrayLike, y: None = None, sample_weight: Any = None) -> IntArray:
+    def fit_predict(
+        self,
+        X: npt.ArrayLike,
+        y: None = None,
+        sample_weight: Any = None,
+        sample_labels: Any = None,
+    ) -> IntArray:
         """Fit, and label the rows: ``fit(X).predict(X)``.
+
+        Rows with known labels are labelled as if these were unknown.
 
         Parameters
         ----------
@@ -225,13 +268,14 @@ class MixtureEstimator(MergingMixin, DivergenceMixin, DensityMixin, EMEstimator)
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
+        sample_labels : array-like of int of shape (n_samples,), default=None
 
         Returns
         -------
         labels : ndarray of shape (n_samples,)
         """
-        labels: IntArray = self.fit(X, y, sample_weight=sample_weight).predict(X)
-        return labels
+        self.fit(X, y, sample_weight=sample_weight, sample_labels=sample_labels)
+        return self.predict(X)
 
     # -- using a fit ----------------------------------------------------------------------------
 

@@ -189,7 +189,7 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
         rows: Data = validate_data(
             self, X, dtype=dtypes, ensure_min_samples=2, ensure_min_features=2
         )
-        task = callback_task(rows, y, sample_weight)
+        task = callback_task(rows, y, sample_weight=sample_weight)
         X, weights, _ = rows_with_weight(rows, sample_weight)
         self.n_samples_ = X.shape[0]
         self._check_n_components(X.shape[1])

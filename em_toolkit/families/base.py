@@ -57,6 +57,9 @@ class Family(ABC, Generic[C, T]):
     gives it responsibilities r_ik ≥ 0 (already multiplied by the weights of the rows).
     """
 
+    # Components that are of another kind than the rest, and stand at the end.
+    n_unlike = 0
+
     @abstractmethod
     def log_density(self, components: C, X: Array) -> Array:
         """log p(x_i | k), of shape (n_rows, n_components), in nats."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from em_toolkit.initialization import centroids, trees
 from em_toolkit.initialization.filling import filled
+from em_toolkit.initialization.labelled import in_their_components, named_by_labels
 from em_toolkit.initialization.points import k_means_plusplus, random, random_from_data
 from em_toolkit.initialization.rows import (
     Data,
@@ -57,10 +58,12 @@ __all__ = [
     "from_labels",
     "from_responsibilities",
     "hierarchical",
+    "in_their_components",
     "k_means_plusplus",
     "kmeans",
     "kmeans_sample",
     "kmeans_standardized",
+    "named_by_labels",
     "random",
     "random_from_data",
 ]

@@ -1,0 +1,52 @@
+"""Known labels of rows, as a user gives them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import _num_samples, check_consistent_length
+
+from em_toolkit.models.partly_labelled import UNKNOWN
+from em_toolkit.statistics import IntArray
+
+
+def check_sample_labels(sample_labels: Any, X: Any, n_labels: int) -> IntArray:
+    """Labels as integers, one for each row: components, and −1 where they are unknown.
+
+    Parameters
+    ----------
+    sample_labels : array-like of shape (n_samples,)
+    X : array of n_samples rows
+    n_labels : int
+        Labels are below it.
+
+    Raises
+    ------
+    ValueError
+        For labels that are no whole numbers from −1 to ``n_labels − 1``, or not one for each row.
+    """
+    expected = (
+        f"sample_labels: expected the index of a component, from 0 to {n_labels - 1}, for each row "
+        "whose component is known, and -1 for the others"
+    )
+    labels = np.asarray(sample_labels)
+    if labels.ndim != 1:
+        raise ValueError(f"{expected}, got an array of shape {labels.shape}.")
+    if len(labels) != _num_samples(X):
+        check_consistent_length(X, labels)
+    if not (np.issubdtype(labels.dtype, np.integer) or np.issubdtype(labels.dtype, np.floating)):
+        raise ValueError(
+            f"{expected}, got {_some(labels)}. Number the classes first: "
+            "sklearn.preprocessing.LabelEncoder does, or numpy.unique with return_inverse=True."
+        )
+    good = (labels >= UNKNOWN) & (labels < n_labels) & (labels == np.round(labels))
+    if not good.all():
+        raise ValueError(f"{expected}, got {_some(labels[~good])}.")
+    return labels.astype(np.int64)
+
+
+def _some(values: Any, most: int = 5) -> str:
+    # By what is written: a NaN equals no other.
+    distinct = list(dict.fromkeys(map(repr, values.tolist())))
+    return ", ".join(distinct[:most]) + (", ..." if len(distinct) > most else "")
