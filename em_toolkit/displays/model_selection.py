@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
     from matplotlib.lines import Line2D
-    from matplotlib.text import Annotation
+    from matplotlib.text import Annotation, Text
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
 # The picture reaches from the best score to this many times as far as the median, unless nearly
@@ -26,17 +28,25 @@ _REACH, _WORTH_CUTTING = 3.0, 1.5
 _MCLUST = re.compile("[EV][IEV]{2}")
 # Lines in a column of a legend within the axes.
 _MOST_IN_COLUMN = 7
+_THIN, _THICK = 1.3, 2.4
+# To the right of the axes, in units of their size: a piece of each line, its name, and the
+# distance between two names where there is room.
+_SAMPLE, _NAMES, _LARGEST_GAP = (1.05, 1.08, 1.11), 1.125, 0.05
+_NOTE_WIDTH = 88
+# The colours of the palette that thin lines can be told by.
+_COLORS = (0, 1, 9, 2, 4, 5, 8, 3, 6, 7)
 
 
 class ModelSelectionDisplay:
     """A criterion against the number of components, with a line for each covariance type.
 
-    The best combination has a ring and its name. mclust's names come in pairs of one colour and
-    marker, which differ in the first letter: hollow markers and dashes where all components have
-    the same volume (E), filled ones where each has its own (V).
+    The best combination has a ring and its name, and its line is thicker. mclust's names come in
+    pairs of one colour and marker, which differ in the first letter: hollow markers and dashes
+    where all components have the same volume (E), filled ones where each has its own (V).
 
-    Scores far worse than most would leave no room for the others: by default they lie outside the
-    picture, and a note says which lines are nowhere in it.
+    Where a fit failed, a line has no marker and is dotted from the one before to the one after; a
+    note says which. Scores far worse than most would leave no room for the others: by default they
+    lie outside the picture, and a note says which lines are nowhere in it.
 
     It is recommended to make one with `from_selection`.
 
@@ -62,6 +72,9 @@ class ModelSelectionDisplay:
         The ring around the best score.
     best_label_ : matplotlib Annotation
         Its name.
+    labels_ : list of matplotlib Text
+        The names of the lines to the right of the axes, from bottom to top; empty if they are in a
+        legend, or not wanted.
 
     Examples
     --------
@@ -76,6 +89,7 @@ class ModelSelectionDisplay:
     lines_: list[Line2D]
     best_mark_: Line2D
     best_label_: Annotation
+    labels_: list[Text]
 
     def __init__(
         self,
@@ -150,9 +164,9 @@ class ModelSelectionDisplay:
         crop : bool, default=True
             Whether scores far worse than most may lie outside the picture.
         legend : bool, default=None
-            Whether to list the lines to the right of the axes, from top to bottom as they end. By
-            default if the figure is new; axes that are given, to the right of which there may be
-            others, have the list within them.
+            Whether to name the lines to the right of the axes, each near its end. By default if the
+            figure is new; axes that are given, to the right of which there may be others, have a
+            legend within them.
         line_kw : mapping, default=None
             Passed to ``Axes.plot`` for the lines.
 
@@ -165,16 +179,18 @@ class ModelSelectionDisplay:
         is_new = ax is None
         self.ax_ = axes_to_draw_on(ax)
         self.figure_ = self.ax_.figure
-        self.lines_ = []
+        self.lines_, self.labels_ = [], []
         for label, style in _styles(list(lines)).items():
-            self.lines_ += self.ax_.plot(
-                numbers, lines[label], **{"label": label} | style | dict(line_kw or {})
-            )
+            style |= {"label": label, "linewidth": _THICK if label == name else _THIN}
+            style |= dict(line_kw or {})
+            self.lines_ += self.ax_.plot(numbers, lines[label], **style)
+            self._bridge_gaps(numbers, lines[label], style["color"])
         self._mark_best(name, number, numbers, float(lines[name][numbers.index(number)]))
-        outside = self._set_limits(lines, crop)
-        self._label_axes(numbers, lines, outside)
+        self._set_limits(numbers, lines, crop)
+        seen = self._seen(lines)
+        self._label_axes(numbers, lines, seen)
         if legend or (legend is None and is_new):
-            self._list_beside(lines)
+            self._label_ends(numbers[-1], {label: lines[label] for label in seen}, name)
         elif legend is None:
             self._list_within()
         return self
@@ -238,10 +254,18 @@ class ModelSelectionDisplay:
             fontweight="bold",
         )
 
-    def _set_limits(self, lines: Mapping[str, Array], crop: bool) -> set[str]:
-        """Set the limits of the scores; the lines that are nowhere within them."""
-        losses = {name: self._losses(values) for name, values in lines.items()}
-        known = np.concatenate([values[np.isfinite(values)] for values in losses.values()])
+    def _bridge_gaps(self, numbers: list[int], scores: Array, color: Any) -> None:
+        known = np.flatnonzero(np.isfinite(scores))
+        for before, after in pairwise(known):
+            if after - before > 1:
+                ends = [before, after]
+                places = [numbers[end] for end in ends]
+                self.ax_.plot(places, scores[ends], ":", color=color, linewidth=_THIN, zorder=1.5)
+
+    def _set_limits(self, numbers: list[int], lines: Mapping[str, Array], crop: bool) -> None:
+        """Of the scores; and of the numbers, also where nothing is drawn."""
+        losses = self._losses(list(lines.values()))
+        known = losses[np.isfinite(losses)]
         best, worst = float(known.min()), float(known.max())
         reach = best + _REACH * (float(np.median(known)) - best)
         if crop and worst - best > _WORTH_CUTTING * (reach - best) > 0.0:
@@ -251,25 +275,24 @@ class ModelSelectionDisplay:
         limits = [best - 0.14 * height, worst + 0.05 * height]
         greater_is_better = CRITERIA[self.criterion].greater_is_better
         self.ax_.set_ylim(*([-limit for limit in limits[::-1]] if greater_is_better else limits))
-        return {name for name, values in losses.items() if not (values <= limits[1]).any()}
+        margin = 0.05 * (numbers[-1] - numbers[0]) or 0.5
+        self.ax_.set_xlim(numbers[0] - margin, numbers[-1] + margin)
+
+    def _seen(self, lines: Mapping[str, Array]) -> list[str]:
+        """The lines of which some score is within the limits."""
+        bottom, top = self.ax_.get_ylim()
+        return [
+            name for name, scores in lines.items() if ((scores >= bottom) & (scores <= top)).any()
+        ]
 
     def _label_axes(
-        self, numbers: list[int], lines: Mapping[str, Array], outside: set[str]
+        self, numbers: list[int], lines: Mapping[str, Array], seen: Collection[str]
     ) -> None:
         from matplotlib.ticker import FixedLocator, MaxNLocator, ScalarFormatter
 
         kind = CRITERIA[self.criterion]
-        failed = [name for name, values in lines.items() if not np.isfinite(values).any()]
-        hidden = [name for name in lines if name in outside and name not in failed]
-        notes = {"outside the picture": hidden, "failed": failed}
-        said = "; ".join(f"{what}: {', '.join(names)}" for what, names in notes.items() if names)
-        note = f" ({said})" if said else ""
-        # Also where nothing is drawn.
-        margin = 0.05 * (numbers[-1] - numbers[0]) or 0.5
-        self.ax_.set_xlim(numbers[0] - margin, numbers[-1] + margin)
-        self.ax_.set(
-            xlabel=f"number of components{note}", ylabel=f"{kind.label} ({kind.direction})"
-        )
+        self.ax_.set_xlabel("\n".join(["number of components", *_notes(numbers, lines, seen)]))
+        self.ax_.set_ylabel(f"{kind.label} ({kind.direction})")
         few = len(numbers) <= 20
         ticks = FixedLocator(numbers) if few else MaxNLocator(integer=True)
         self.ax_.xaxis.set_major_locator(ticks)
@@ -277,18 +300,43 @@ class ModelSelectionDisplay:
         if isinstance(formatter, ScalarFormatter):
             formatter.set_useOffset(False)
 
-    def _list_beside(self, lines: Mapping[str, Array]) -> None:
-        handles = dict(zip(lines, self.lines_, strict=True))
-        ends = {name: _last(scores) for name, scores in lines.items()}
-        names = sorted(lines, key=lambda name: ends[name], reverse=True)
-        self.ax_.legend(
-            [handles[name] for name in names],
-            names,
-            loc="center left",
-            bbox_to_anchor=(1.0, 0.5),
-            frameon=False,
-            handlelength=3.0,
-        )
+    def _label_ends(self, last: int, lines: Mapping[str, Array], best: str) -> None:
+        """Names in a column to the right, each as near the end of its line as the others let it."""
+        from matplotlib.transforms import blended_transform_factory
+        from sklearn.isotonic import isotonic_regression
+
+        self.ax_.spines[["top", "right"]].set_visible(False)
+        handles = {str(line.get_label()): line for line in self.lines_}
+        bottom, top = self.ax_.get_ylim()
+        ends = {name: (_last(scores) - bottom) / (top - bottom) for name, scores in lines.items()}
+        names = sorted(lines, key=lambda name: ends[name])
+        gap = min(_LARGEST_GAP, 1.0 / max(len(names) - 1, 1))
+        steps = gap * np.arange(len(names))
+        wanted = np.clip([ends[name] for name in names], 0.0, 1.0)
+        heights = steps + isotonic_regression(wanted - steps, y_min=0.0, y_max=1.0 - steps[-1])
+        beside = self.ax_.transAxes
+        from_point = blended_transform_factory(self.ax_.transData, beside)
+        edge = from_point.inverted().transform(beside.transform((_SAMPLE[0], 0.0)))[0]
+        for name, height in zip(names, heights, strict=True):
+            line = handles[name]
+            if 0.0 <= ends[name] <= 1.0 and np.isfinite(lines[name][-1]):
+                leader = {"color": line.get_color(), "linewidth": 0.6, "alpha": 0.6}
+                self.ax_.plot(
+                    [last, edge],
+                    [ends[name], height],
+                    transform=from_point,
+                    clip_on=False,
+                    **leader,
+                )
+            self.ax_.plot(
+                _SAMPLE, [height] * 3, transform=beside, clip_on=False, **_look(line), markevery=[1]
+            )
+            weight = "bold" if name == best else "normal"
+            self.labels_.append(
+                self.ax_.text(
+                    _NAMES, height, name, transform=beside, va="center", fontweight=weight
+                )
+            )
 
     def _list_within(self) -> None:
         self.ax_.legend(
@@ -300,23 +348,56 @@ class ModelSelectionDisplay:
 
 
 def _last(scores: Array) -> float:
-    known = scores[np.isfinite(scores)]
-    return float(known[-1]) if known.size else -np.inf
+    return float(scores[np.isfinite(scores)][-1])
+
+
+def _look(line: Line2D) -> dict[str, Any]:
+    names = ("color", "linestyle", "linewidth", "marker", "markersize", "markerfacecolor")
+    return {name: getattr(line, f"get_{name}")() for name in names}
+
+
+def _notes(numbers: list[int], lines: Mapping[str, Array], seen: Collection[str]) -> list[str]:
+    """What is not in the picture, and why."""
+    known = {name: np.isfinite(scores) for name, scores in lines.items()}
+    hidden = [name for name in lines if known[name].any() and name not in seen]
+    gaps = [
+        f"{name} ({'all' if not known[name].any() else _ranges(missing)})"
+        for name in lines
+        if (
+            missing := [k for k, is_known in zip(numbers, known[name], strict=True) if not is_known]
+        )
+    ]
+    notes = {"outside the picture": hidden, "no fit": gaps}
+    return [
+        fill(f"{what}: {', '.join(names)}", width=_NOTE_WIDTH)
+        for what, names in notes.items()
+        if names
+    ]
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Such as ``"3, 5–9"``."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs)
 
 
 def _styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """How the lines look, which has to tell fourteen of them apart in every kind of vision."""
     kinds = {name: name[1:] if _MCLUST.fullmatch(name) else name for name in names}
     distinct = list(dict.fromkeys(kinds.values()))
-    colors = DARKER * palette(len(distinct))
+    colors = DARKER * palette(len(_COLORS))[list(_COLORS)]
     styles = {}
     for name, kind in kinds.items():
         place = distinct.index(kind)
         style = {
-            "color": colors[place],
+            "color": colors[place % len(colors)],
             "marker": _MARKERS[place % len(_MARKERS)],
             "markersize": 6.0,
-            "linewidth": 1.5,
         }
         if kind != name and name.startswith("E"):
             style |= {"linestyle": (0, (4, 2)), "markerfacecolor": "white"}

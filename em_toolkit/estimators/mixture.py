@@ -22,6 +22,7 @@ from em_toolkit.estimators.divergence import DivergenceMixin
 from em_toolkit.estimators.labels import check_sample_labels
 from em_toolkit.estimators.merging import MergingMixin
 from em_toolkit.estimators.missing import order_by_pattern, rows_by_pattern
+from em_toolkit.families.patterns import has_missing
 from em_toolkit.initialization import (
     INITIALIZERS,
     from_responsibilities,
@@ -409,8 +410,9 @@ class MixtureEstimator(MergingMixin, DivergenceMixin, DensityMixin, EMEstimator)
         ----------
         X : array-like of shape (n_samples, n_features)
         sample_weight : array-like of shape (n_samples,), default=None
-            How many times each row counts; n is their sum. Weights that say how important rows
-            are, not how many there were, should be scaled to sum to the number of rows.
+            How many times each row counts; n is their sum, without rows of which all entries are
+            missing. Weights that say how important rows are, not how many there were, should be
+            scaled to sum to the number of rows.
 
         Returns
         -------
@@ -458,6 +460,12 @@ class MixtureEstimator(MergingMixin, DivergenceMixin, DensityMixin, EMEstimator)
         """What the criteria are made of, by one pass over the data."""
         rows, weights, _ = rows_with_weight(self._fitted_rows(X), sample_weight)
         weights = np.ones(rows.shape[0]) if weights is None else weights
+        if has_missing(rows):
+            # Of which nothing is known, a row says nothing: to count it would be a penalty.
+            known = ~np.isnan(rows).all(axis=1)
+            rows, weights = rows[known], weights[known]
+            if not known.any():
+                raise ValueError("X: expected a row with an observed entry, got none.")
         log_likelihood = log_certainty = 0.0
         for block, posterior, log_density in self._posteriors(rows):
             log_likelihood += float(np.sum(weights[block] * log_density))
