@@ -248,6 +248,7 @@ def test_each_fit_can_be_repeated_on_its_own(found: MixtureSelection) -> None:
         gm = GaussianMixture(
             candidate.n_components,
             covariance_type=candidate.covariance_type,
+            reg_covar=0.0,
             tol=1e-5,
             max_iter=1000,
             random_state=0,
@@ -346,6 +347,7 @@ def test_cross_validation_is_a_plain_loop() -> None:
             gm = GaussianMixture(
                 candidate.n_components,
                 covariance_type=candidate.covariance_type,
+                reg_covar=0.0,
                 tol=1e-5,
                 max_iter=1000,
                 random_state=7,

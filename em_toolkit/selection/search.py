@@ -77,9 +77,10 @@ def select_mixture(
         (`default_covariance_types`). For mixtures that have no such parameter: None.
     criterion : {"bic", "icl", "aic", "cv"}, default="bic"
     estimator : mixture, default=None
-        What to clone for each fit; not fitted itself. By default a `GaussianMixture` with
-        ``tol=1e-5`` and ``max_iter=1000``: criteria may differ by little, so its EM goes on for
-        longer than usual.
+        What to clone for each fit; not fitted itself. By default a `GaussianMixture` as in mclust:
+        from ``init_params="hierarchical"``, with ``reg_covar=0``, since a likelihood that would be
+        infinite without says nothing, and with ``tol=1e-5`` and ``max_iter=1000``, since criteria
+        may differ by little.
     sample_weight : array-like of shape (n_samples,), default=None
         How many times each row counts. They are taken at their word: weights of 2 are twice the
         rows for BIC. Weights that say how important rows are should be scaled to sum to the number
@@ -96,7 +97,7 @@ def select_mixture(
     verbose : int, default=0
         1 shows the progress on stderr.
     **options
-        Parameters of the estimator, such as ``reg_covar=0``.
+        Parameters of the estimator, such as ``n_init=5``.
 
     Returns
     -------
@@ -190,8 +191,9 @@ def _search(
 
 
 def _default_estimator() -> GaussianMixture:
-    # What EM has not gained yet would count against a model: here the end comes later.
-    return GaussianMixture(init_params="hierarchical", tol=1e-5, max_iter=1000)
+    # What EM has not gained yet would count against a model: here the end comes later. And a
+    # likelihood that reg_covar alone holds back from infinity would be compared by reg_covar.
+    return GaussianMixture(init_params="hierarchical", reg_covar=0.0, tol=1e-5, max_iter=1000)
 
 
 def _cloned(estimator: Any) -> MixtureEstimator:
