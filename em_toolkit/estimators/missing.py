@@ -11,7 +11,23 @@ from sklearn.utils import check_random_state
 
 from em_toolkit.estimators.base import Data
 from em_toolkit.families.patterns import has_missing, pattern_of_each
-from em_toolkit.statistics import Array, IntArray
+from em_toolkit.statistics import Array, BoolArray, IntArray
+
+
+def with_nan(X: Any) -> Any:
+    """A table of pandas, where columns of objects may hold None and NA, with NaN for them all."""
+    if hasattr(X, "isna") and any(dtype == np.dtype(object) for dtype in np.atleast_1d(X.dtypes)):
+        return X.astype(object).where(X.notna(), np.nan)
+    return X
+
+
+def rows_with_entries(
+    X: Data, weights: Array | None, *others: Data | None
+) -> tuple[Data, Array | None, tuple[Data | None, ...]]:
+    """The rows of which some entry is observed: others say nothing, and count for nothing."""
+    if not has_missing(X):
+        return X, weights, others
+    return _some_rows(np.isnan(X).sum(axis=1) < X.shape[1], X, weights, others)
 
 
 def rows_by_pattern(
@@ -20,10 +36,9 @@ def rows_by_pattern(
     *others: Data | None,
     names: Iterable[Any] | None = None,
 ) -> tuple[Data, Array | None, tuple[Data | None, ...]]:
-    """The rows that tell of the parameters, sorted by their patterns of missing entries.
+    """The rows of which some entry is observed, sorted by their patterns of missing entries.
 
-    Rows of which all entries are missing are left out: they say nothing. Rows without missing
-    entries are not touched.
+    Rows without missing entries are not touched.
 
     Parameters
     ----------
@@ -39,25 +54,30 @@ def rows_by_pattern(
     ValueError
         For features of which no row has a value.
     """
-    if not has_missing(X):
-        return X, weights, others
-    observed = ~np.isnan(X)
-    never = np.flatnonzero(~observed.any(axis=0))
-    if never.size:
+    X, weights, others = rows_with_entries(X, weights, *others)
+    never = np.flatnonzero(np.isnan(X).all(axis=0)) if has_missing(X) or not len(X) else ()
+    if len(never):
         labels = list(range(X.shape[1])) if names is None else list(names)
         missing = ", ".join(repr(labels[feature]) for feature in never[:10])
-        missing += ", ..." if never.size > 10 else ""
+        missing += ", ..." if len(never) > 10 else ""
         raise ValueError(
-            f"Expected an observed value in each feature, got none in {never.size} of "
+            f"Expected an observed value in each feature, got none in {len(never)} of "
             f"{X.shape[1]}: all entries of feature {missing} are missing (NaN) in the rows of "
             "positive weight. Leave such features out."
         )
-    order = np.argsort(pattern_of_each(X), kind="stable")
-    order = order[observed[order].any(axis=1)]
+    order = order_by_pattern(X)
     return (
-        X[order],
-        None if weights is None else weights[order],
-        tuple(None if other is None else other[order] for other in others),
+        (X, weights, others) if isinstance(order, slice) else _some_rows(order, X, weights, others)
+    )
+
+
+def _some_rows(
+    chosen: BoolArray | IntArray, X: Data, weights: Array | None, others: tuple[Data | None, ...]
+) -> tuple[Data, Array | None, tuple[Data | None, ...]]:
+    return (
+        X[chosen],
+        None if weights is None else weights[chosen],
+        tuple(None if other is None else other[chosen] for other in others),
     )
 
 

@@ -21,8 +21,12 @@ from em_toolkit.estimators.base import Data, EMEstimator, callback_task, rows_wi
 from em_toolkit.estimators.divergence import DivergenceMixin
 from em_toolkit.estimators.labels import check_sample_labels
 from em_toolkit.estimators.merging import MergingMixin
-from em_toolkit.estimators.missing import order_by_pattern, rows_by_pattern
-from em_toolkit.families.patterns import has_missing
+from em_toolkit.estimators.missing import (
+    order_by_pattern,
+    rows_by_pattern,
+    rows_with_entries,
+    with_nan,
+)
 from em_toolkit.initialization import (
     INITIALIZERS,
     from_responsibilities,
@@ -97,7 +101,9 @@ class MixtureEstimator(MergingMixin, DivergenceMixin, DensityMixin, EMEstimator)
 
     def _validate_rows(self, X: Any, *, reset: bool) -> Data:
         """X as an array: of floats and of two rows at least to fit, as scikit-learn has it."""
-        finite = "allow-nan" if get_tags(self).input_tags.allow_nan else True
+        finite: bool | str = True
+        if get_tags(self).input_tags.allow_nan:
+            X, finite = with_nan(X), "allow-nan"
         if not reset:
             return np.asarray(validate_data(self, X, reset=False, ensure_all_finite=finite))
         return np.asarray(
@@ -308,6 +314,17 @@ class MixtureEstimator(MergingMixin, DivergenceMixin, DensityMixin, EMEstimator)
         check_is_fitted(self)
         return self._validate_rows(X, reset=False)
 
+    def _rows_that_count(self, X: Any, sample_weight: Any) -> tuple[Data, Array | None]:
+        """Rows of positive weight that have some entry, and their weights."""
+        rows, weights, _ = rows_with_weight(self._fitted_rows(X), sample_weight)
+        rows, weights, _ = rows_with_entries(rows, weights)
+        if len(rows) == 0:
+            raise ValueError(
+                "Expected a row of positive weight with an observed entry, got none: all entries "
+                "are missing (NaN)."
+            )
+        return rows, weights
+
     def predict(self, X: npt.ArrayLike) -> IntArray:
         """The most probable component of each row.
 
@@ -370,8 +387,8 @@ class MixtureEstimator(MergingMixin, DivergenceMixin, DensityMixin, EMEstimator)
         -------
         score : float
         """
-        X, weights, _ = rows_with_weight(self._fitted_rows(X), sample_weight)
-        return float(np.average(self._log_density(X), weights=weights))
+        rows, weights = self._rows_that_count(X, sample_weight)
+        return float(np.average(self._log_density(rows), weights=weights))
 
     def sample(self, n_samples: int = 1) -> tuple[Data, IntArray]:
         """Draw from the fitted mixture.
@@ -458,14 +475,8 @@ class MixtureEstimator(MergingMixin, DivergenceMixin, DensityMixin, EMEstimator)
 
     def _information(self, X: npt.ArrayLike, sample_weight: Any) -> InformationCriteria:
         """What the criteria are made of, by one pass over the data."""
-        rows, weights, _ = rows_with_weight(self._fitted_rows(X), sample_weight)
+        rows, weights = self._rows_that_count(X, sample_weight)
         weights = np.ones(rows.shape[0]) if weights is None else weights
-        if has_missing(rows):
-            # Of which nothing is known, a row says nothing: to count it would be a penalty.
-            known = ~np.isnan(rows).all(axis=1)
-            rows, weights = rows[known], weights[known]
-            if not known.any():
-                raise ValueError("X: expected a row with an observed entry, got none.")
         log_likelihood = log_certainty = 0.0
         for block, posterior, log_density in self._posteriors(rows):
             log_likelihood += float(np.sum(weights[block] * log_density))
