@@ -490,7 +490,7 @@ def test_rows_of_which_all_is_missing_count_for_nothing() -> None:
 
 def test_no_row_at_all() -> None:
     mixture = GaussianMixture(2, random_state=0).fit(FAITHFUL)
-    with pytest.raises(ValueError, match="a row of positive weight with an observed entry"):
+    with pytest.raises(ValueError, match="expected a row with an observed entry"):
         mixture.score(np.full((3, 2), np.nan))
     with pytest.raises(ValueError, match="got none in 2 of 2: all entries of feature 0, 1 are"):
         GaussianMixture().fit(np.full((3, 2), np.nan))

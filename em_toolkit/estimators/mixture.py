@@ -320,8 +320,8 @@ class MixtureEstimator(MergingMixin, DivergenceMixin, DensityMixin, EMEstimator)
         rows, weights, _ = rows_with_entries(rows, weights)
         if len(rows) == 0:
             raise ValueError(
-                "Expected a row of positive weight with an observed entry, got none: all entries "
-                "are missing (NaN)."
+                "X: expected a row with an observed entry and positive weight, got none: all "
+                "entries are missing (NaN)."
             )
         return rows, weights
 
