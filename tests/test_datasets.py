@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from em_toolkit.datasets import load_faithful
+from em_toolkit.datasets import load_airquality, load_faithful
 
 
 def test_faithful_is_the_data_set_of_r():
@@ -22,6 +22,28 @@ def test_faithful_is_the_data_set_of_r():
     expected = [[1.3027283, 13.9778078], [13.9778078, 184.8233124]]
     np.testing.assert_allclose(np.cov(faithful.data.T), expected, atol=5e-8)
     np.testing.assert_array_equal(faithful.data[:2], [[3.6, 79.0], [1.8, 54.0]])
+
+
+def test_airquality_is_the_data_set_of_r():
+    air = load_airquality()
+    assert air.feature_names == ["ozone", "solar", "wind", "temperature"]
+    assert air.data.shape == (153, 4)
+    # summary(airquality), sum(complete.cases(airquality)), cor(airquality[, 1:4], use = "complete")
+    assert np.isnan(air.data).sum(axis=0).tolist() == [37, 7, 0, 0]
+    expected = [42.1293103, 185.9315068, 9.9575163, 77.8823529]
+    np.testing.assert_allclose(np.nanmean(air.data, axis=0), expected, atol=5e-8)
+    complete = air.data[~np.isnan(air.data).any(axis=1)]
+    assert len(complete) == 111
+    expected = [0.3483416929, -0.6124965797, 0.6985414096]
+    np.testing.assert_allclose(np.corrcoef(complete.T)[0, 1:], expected, atol=5e-9)
+    np.testing.assert_array_equal(air.data[[4, 152], 2:], [[14.3, 56.0], [11.5, 68.0]])
+
+
+def test_airquality_says_what_it_is():
+    air = load_airquality(as_frame=True)
+    assert air.frame is air.data
+    for words in ("Chambers", "1983", "parts per billion", "langleys", "miles per hour"):
+        assert words in air.DESCR
 
 
 def test_the_description_names_source_and_units():

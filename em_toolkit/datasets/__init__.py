@@ -26,6 +26,27 @@ Applied Statistics 39, 357-365. The rows are those of `faithful` in R's package 
 """
 
 
+_AIRQUALITY = """\
+Air quality in New York
+-----------------------
+
+Ozone and weather in New York City on the 153 days from 1 May to 30 September 1973. Entries are
+missing as they were in the records: 37 of ozone and 7 of solar radiation, on 42 days together.
+
+Number of rows: 153, a day each, in order. Missing values: NaN.
+
+Columns:
+- ozone: mean from 13:00 to 15:00 at Roosevelt Island, in parts per billion
+- solar: radiation from 8:00 to 12:00 at Central Park, in langleys, from 4000 to 7700 ångström
+- wind: mean speed at 7:00 and 10:00 at LaGuardia Airport, in miles per hour
+- temperature: the highest of the day at LaGuardia Airport, in degrees Fahrenheit
+
+Source: New York State Department of Conservation (ozone) and National Weather Service (the others),
+in Chambers, J. M., Cleveland, W. S., Kleiner, B. & Tukey, P. A. (1983). Graphical Methods for Data
+Analysis. Wadsworth. The rows are those of `airquality` in R's package datasets.
+"""
+
+
 def load_faithful(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
     """The Old Faithful geyser data: 272 eruptions, their duration and the wait after them.
 
@@ -61,7 +82,42 @@ def load_faithful(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
     >>> faithful.data.shape, faithful.feature_names
     ((272, 2), ['eruptions', 'waiting'])
     """
-    with files(__name__).joinpath("faithful.csv").open(encoding="utf-8") as lines:
+    return _load("faithful.csv", _FAITHFUL, return_X_y, as_frame)
+
+
+def load_airquality(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
+    """Ozone and weather in New York on 153 days of 1973, with entries that are missing.
+
+    Parameters
+    ----------
+    return_X_y, as_frame : bool, default=False
+        As in `load_faithful`.
+
+    Returns
+    -------
+    data : sklearn.utils.Bunch
+        As `load_faithful` returns: ``data`` of shape (153, 4), NaN where an entry is missing, and
+        ``feature_names``, ``["ozone", "solar", "wind", "temperature"]``. ``DESCR`` has the units.
+
+    References
+    ----------
+    Chambers, Cleveland, Kleiner & Tukey (1983), Graphical Methods for Data Analysis.
+
+    Examples
+    --------
+    >>> from em_toolkit.datasets import load_airquality
+    >>> load_airquality(as_frame=True).data.isna().sum()
+    ozone          37
+    solar           7
+    wind            0
+    temperature     0
+    dtype: int64
+    """
+    return _load("airquality.csv", _AIRQUALITY, return_X_y, as_frame)
+
+
+def _load(filename: str, description: str, return_X_y: bool, as_frame: bool) -> Any:
+    with files(__name__).joinpath(filename).open(encoding="utf-8") as lines:
         feature_names = [name.strip().strip('"') for name in next(lines).split(",")]
         data: Any = np.loadtxt(lines, delimiter=",")
     frame = None
@@ -75,7 +131,7 @@ def load_faithful(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
         data=data,
         feature_names=feature_names,
         frame=frame,
-        DESCR=_FAITHFUL,
-        filename="faithful.csv",
+        DESCR=description,
+        filename=filename,
         data_module=__name__,
     )
