@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from em_toolkit.datasets import load_airquality, load_faithful
+from em_toolkit.datasets import load_airquality, load_faithful, load_reaven_miller
 
 
 def test_faithful_is_the_data_set_of_r():
@@ -81,3 +81,34 @@ def test_arrays_do_not_need_pandas():
         "from em_toolkit.datasets import load_faithful; assert load_faithful().data.size == 544"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_reaven_miller_is_the_diabetes_of_mclust():
+    diabetes = load_reaven_miller()
+    assert diabetes.data.shape == (145, 3)
+    assert diabetes.feature_names == ["glucose", "insulin", "sspg"]
+    # table(class), var(diabetes[, 2:4]), head(diabetes, 2) and diabetes[104, ] in R, with
+    # data(diabetes, package = "mclust")
+    assert np.bincount(diabetes.target).tolist() == [36, 76, 33]
+    assert [diabetes.target_names[t] for t in diabetes.target[[0, 103]]] == ["normal", "chemical"]
+    expected = [
+        [4087.097, 19679.844, -3063.464],
+        [19679.844, 102121.77, -13504.357],
+        [-3063.464, -13504.357, 14625.313],
+    ]
+    np.testing.assert_allclose(np.cov(diabetes.data.T), expected, rtol=2e-7)
+    np.testing.assert_array_equal(diabetes.data[:2], [[80, 356, 124], [97, 289, 117]])
+    np.testing.assert_array_equal(diabetes.data[103], [75, 45, 392])
+    for words in ("Reaven", "Miller", "1979", "row 104"):
+        assert words in diabetes.DESCR
+
+
+def test_groups_as_frame():
+    arrays, frames = load_reaven_miller(), load_reaven_miller(as_frame=True)
+    assert list(frames.frame.columns) == ["glucose", "insulin", "sspg", "target"]
+    assert list(frames.data.columns) == frames.feature_names
+    np.testing.assert_array_equal(arrays.data, frames.data.to_numpy())
+    np.testing.assert_array_equal(arrays.target, frames.target.to_numpy())
+    X, y = load_reaven_miller(return_X_y=True)
+    np.testing.assert_array_equal(X, arrays.data)
+    np.testing.assert_array_equal(y, arrays.target)

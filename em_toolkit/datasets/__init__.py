@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -46,6 +47,28 @@ in Chambers, J. M., Cleveland, W. S., Kleiner, B. & Tukey, P. A. (1983). Graphic
 Analysis. Wadsworth. The rows are those of `airquality` in R's package datasets.
 """
 
+_REAVEN_MILLER = """\
+Reaven and Miller's diabetes data
+---------------------------------
+
+Measurements of 145 adults who were not obese, and the diagnosis by which they were grouped.
+
+Number of rows: 145 (36 chemical, 76 normal, 33 overt). No value is missing.
+
+Columns, named as in R's mclust:
+- glucose: plasma glucose after fasting
+- insulin: area under the curve of plasma glucose in a test of glucose tolerance
+- sspg: area under the curve of plasma insulin in that test
+
+Target: 0 chemical diabetes, 1 normal, 2 overt diabetes.
+
+Source: Reaven, G. M. & Miller, R. G. (1979). An attempt to define the nature of chemical diabetes
+using a multidimensional analysis. Diabetologia 16, 17-24. The rows are those of `diabetes` in R's
+package mclust, in the column names as well, by which fits of them are known. Both are doubtful: by
+the copy in R's package rrcov the columns are what is said above, and row 104 has 455 where this
+one has 45.
+"""
+
 
 def load_faithful(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
     """The Old Faithful geyser data: 272 eruptions, their duration and the wait after them.
@@ -82,7 +105,7 @@ def load_faithful(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
     >>> faithful.data.shape, faithful.feature_names
     ((272, 2), ['eruptions', 'waiting'])
     """
-    return _load("faithful.csv", _FAITHFUL, return_X_y, as_frame)
+    return _load("faithful.csv", _FAITHFUL, (), return_X_y, as_frame)
 
 
 def load_airquality(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
@@ -113,20 +136,80 @@ def load_airquality(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
     temperature     0
     dtype: int64
     """
-    return _load("airquality.csv", _AIRQUALITY, return_X_y, as_frame)
+    return _load("airquality.csv", _AIRQUALITY, (), return_X_y, as_frame)
 
 
-def _load(filename: str, description: str, return_X_y: bool, as_frame: bool) -> Any:
+def load_reaven_miller(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
+    """Reaven and Miller's diabetes data: 145 people in three groups, by three measurements.
+
+    The ``diabetes`` of R's mclust, on which methods of clustering are often compared; other data
+    than scikit-learn's ``load_diabetes``. Row 104 has an error that is often copied, which
+    ``DESCR`` names.
+
+    Parameters
+    ----------
+    return_X_y : bool, default=False
+        Return ``(data, target)``.
+    as_frame : bool, default=False
+        Give the data as a pandas DataFrame and the target as a Series (pandas is in the extra
+        ``cli``).
+
+    Returns
+    -------
+    data : sklearn.utils.Bunch
+        With the attributes
+
+        - ``data``, ndarray of shape (145, 3), or a DataFrame;
+        - ``target``, ndarray of int of shape (145,), or a Series: the groups;
+        - ``feature_names``, list of str: ``["glucose", "insulin", "sspg"]``;
+        - ``target_names``, list of str: ``["chemical", "normal", "overt"]``;
+        - ``frame``, the DataFrame of both with ``as_frame=True``, else None;
+        - ``DESCR``, str: what the data are, and their source.
+
+        With ``return_X_y=True`` the tuple ``(data, target)`` instead.
+
+    References
+    ----------
+    Reaven & Miller (1979), An attempt to define the nature of chemical diabetes using a
+    multidimensional analysis, Diabetologia 16, 17-24.
+
+    Examples
+    --------
+    >>> from em_toolkit.datasets import load_reaven_miller
+    >>> diabetes = load_reaven_miller()
+    >>> diabetes.data.shape, diabetes.target_names
+    ((145, 3), ['chemical', 'normal', 'overt'])
+    """
+    groups = ("chemical", "normal", "overt")
+    return _load("reaven_miller.csv", _REAVEN_MILLER, groups, return_X_y, as_frame)
+
+
+def _load(
+    filename: str,
+    description: str,
+    target_names: Sequence[str],
+    return_X_y: bool,
+    as_frame: bool,
+) -> Any:
+    """A table with a line of names; where there are groups, the last column counts them from 1."""
     with files(__name__).joinpath(filename).open(encoding="utf-8") as lines:
-        feature_names = [name.strip().strip('"') for name in next(lines).split(",")]
-        data: Any = np.loadtxt(lines, delimiter=",")
-    frame = None
+        names = [name.strip().strip('"') for name in next(lines).split(",")]
+        table: Any = np.loadtxt(lines, delimiter=",")
+    data, target, frame = table, None, None
+    feature_names = names
+    if target_names:
+        feature_names = names[:-1]
+        data, target = np.ascontiguousarray(table[:, :-1]), table[:, -1].astype(np.int64) - 1
     if as_frame:
         import pandas as pd
 
         frame = data = pd.DataFrame(data, columns=feature_names)
+        if target is not None:
+            frame = data.assign(target=target)
+            target = frame["target"]
     if return_X_y:
-        return data, None
+        return data, target
+    described = {"target": target, "target_names": list(target_names)} if target_names else {}
     return Bunch(
         data=data,
         feature_names=feature_names,
@@ -134,4 +217,5 @@ def _load(filename: str, description: str, return_X_y: bool, as_frame: bool) -> 
         DESCR=description,
         filename=filename,
         data_module=__name__,
+        **described,
     )
