@@ -14,6 +14,7 @@ from em_toolkit.engine.em import em
 from em_toolkit.estimators import PPCA, GaussianMixture, PoissonMixture
 from em_toolkit.model import LatentVariableModel
 from em_toolkit.parameters import Parameters
+from em_toolkit.priors import NormalInverseWishart
 from em_toolkit.selection import MixtureSelection, select_mixture
 from em_toolkit.statistics import Statistics
 from em_toolkit.testing import check_model
@@ -31,6 +32,7 @@ __all__ = [
     "MixtureDisplay",
     "MixtureSelection",
     "ModelSelectionDisplay",
+    "NormalInverseWishart",
     "Parameters",
     "PoissonMixture",
     "Restart",

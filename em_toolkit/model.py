@@ -118,6 +118,13 @@ class LatentVariableModel(ABC, Generic[P, Q, S]):
         """log p(θ) in nats, up to a constant. Zero: maximum likelihood."""
         return 0.0
 
+    def hold(self, params: P, at: P) -> P:
+        """The parameters, with what the model holds fixed as it is in `at`.
+
+        For whoever changes parameters other than by `maximize`, which leaves alone what is fixed.
+        """
+        return params
+
     def rounding_error(self, params: P, stats: S) -> float:
         """The size of the rounding error of `expected_log_joint`, in nats.
 

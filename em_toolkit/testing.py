@@ -160,7 +160,7 @@ def check_maximize(
     for direction in directions:
         for step in 10.0 ** np.arange(-6.0, 0.1):
             for signed in (step, -step):
-                moved = best.from_vector(vector + signed * scales * direction)
+                moved = model.hold(best.from_vector(vector + signed * scales * direction), best)
                 gain = objective(moved) - reached
                 if not gain <= tolerance:
                     coordinate = int(np.abs(direction).argmax())

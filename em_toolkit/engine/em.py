@@ -165,7 +165,10 @@ def em(
             maximizer = model.maximize(params, expectation.statistics)
             maximizer.check()
             monitor.after_m_step(iteration, maximizer, expectation)
-            reached, expectation = _leap_or_step(guide, params, maximizer, e_step, monitor)
+            proposal = guide.propose(params, maximizer)
+            if proposal is not None:
+                proposal = model.hold(proposal, maximizer)
+            reached, expectation = _leap_or_step(guide, proposal, maximizer, e_step, monitor)
             monitor.after_e_step(iteration, reached, expectation)
 
             params, recorded = reached, len(monitor)
@@ -185,13 +188,12 @@ def em(
 
 def _leap_or_step(
     guide: Accelerator,
-    params: P,
+    proposal: P | None,
     maximizer: P,
     e_step: _EStep,
     monitor: Monitor,
 ) -> tuple[P, Expectation[Any]]:
     """The E-step where the accelerator proposes, if that is no worse, or at the maximizer."""
-    proposal: P | None = guide.propose(params, maximizer)
     if proposal is not None:
         # A proposal may go too far for the floating-point numbers.
         with suppress(CollapseError), np.errstate(all="ignore"):

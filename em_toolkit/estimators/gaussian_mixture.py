@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from em_toolkit.engine import Rows
 from em_toolkit.estimators.base import Data, cast
 from em_toolkit.estimators.gaussian_density import GaussianDensity
 from em_toolkit.estimators.missing import MissingValuesMixin
@@ -17,6 +19,7 @@ from em_toolkit.estimators.mixture import MixtureEstimator, check_shape, check_w
 from em_toolkit.families import (
     Covariances,
     DiagonalCovariances,
+    FixedComponents,
     FullCovariances,
     Gaussian,
     GaussianComponents,
@@ -26,8 +29,8 @@ from em_toolkit.families import (
 )
 from em_toolkit.initialization import filled
 from em_toolkit.models.mixture import Mixture, MixtureParameters
-from em_toolkit.priors import ScatterPrior
-from em_toolkit.statistics import Array
+from em_toolkit.priors import ComponentPrior, Moments, NormalInverseWishart, ScatterPrior
+from em_toolkit.statistics import Array, BoolArray
 
 STRUCTURES: dict[str, type[Covariances]] = {
     "full": FullCovariances,
@@ -35,6 +38,9 @@ STRUCTURES: dict[str, type[Covariances]] = {
     "diag": DiagonalCovariances,
     "spherical": SphericalCovariances,
 }
+
+
+PRIORS: dict[str, NormalInverseWishart] = {"conjugate": NormalInverseWishart()}
 
 
 class GaussianMixture(MissingValuesMixin, GaussianDensity):
@@ -104,6 +110,22 @@ class GaussianMixture(MissingValuesMixin, GaussianDensity):
         Threads of the E-step; −1 is one for each core. None also is, except in a worker of joblib
         (as in a parallel ``GridSearchCV``), which has one core to itself. The result is the same,
         to the bit, for any number.
+    prior : {"conjugate"} or NormalInverseWishart, default=None
+        A prior of means and covariances, besides that of `reg_covar`: "conjugate" is the
+        normal-inverse-Wishart prior with mclust's hyperparameters, `NormalInverseWishart()`. The
+        fit is the maximum of the posterior (MAP), ``lower_bound_`` has the prior in it, and
+        ``score`` and ``bic`` have not. Its pseudo-rows count against the rows of X, or the
+        weights of the rows.
+    weight_concentration : float or array-like of shape (n_components,), default=1.0
+        α_k ≥ 1 of a Dirichlet prior of the weights, Σ_k (α_k − 1) log π_k: α_k − 1 more rows in
+        each component. 1 is maximum likelihood.
+    fixed : dict, default=None
+        What stays as it is at the start: a mapping from some of "weights", "means" and
+        "covariances" to True (all components), to indices of components or to a mask of them. The
+        start is `weights_init`, `means_init`, `precisions_init`, or what `init_params` finds; a
+        warm start's is the last fit. Free weights share what the fixed ones leave. Where
+        components share a part of their covariances (as if tied), all are fixed or none. What is
+        fixed does not count as a parameter in ``bic``.
 
     Attributes
     ----------
@@ -159,6 +181,22 @@ class GaussianMixture(MissingValuesMixin, GaussianDensity):
     array([1, 0])
     >>> bool((np.diff(gm.trace_.elbo) >= -1e-12).all())
     True
+
+    A background of known shape, about the origin with standard deviation 5, and a cluster in it:
+
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.vstack([rng.normal(0, 5, (200, 2)), rng.normal(3, 1, (100, 2))])
+    >>> gm = GaussianMixture(
+    ...     n_components=2,
+    ...     means_init=[[0, 0], [2, 2]],
+    ...     precisions_init=[np.eye(2) / 25, np.eye(2)],
+    ...     fixed={"means": [0], "covariances": [0]},
+    ... ).fit(X)
+    >>> gm.means_.round(1)
+    array([[0. , 0. ],
+           [3. , 3.2]])
+    >>> gm.weights_.round(2)
+    array([0.68, 0.32])
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -167,8 +205,9 @@ class GaussianMixture(MissingValuesMixin, GaussianDensity):
         "reg_covar": [Interval(Real, 0.0, None, closed="left")],
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
+        "prior": [StrOptions(set(PRIORS)), NormalInverseWishart, None],
     }
-    _n_parts = 3
+    _parts = ("weights", "means", "covariances")
 
     def __init__(
         self,
@@ -190,6 +229,9 @@ class GaussianMixture(MissingValuesMixin, GaussianDensity):
         bound_check: str = "raise",
         acceleration: str | None = None,
         n_jobs: int | None = None,
+        prior: str | NormalInverseWishart | None = None,
+        weight_concentration: float | npt.ArrayLike = 1.0,
+        fixed: Mapping[str, Any] | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -208,6 +250,9 @@ class GaussianMixture(MissingValuesMixin, GaussianDensity):
         self.bound_check = bound_check
         self.acceleration = acceleration
         self.n_jobs = n_jobs
+        self.prior = prior
+        self.weight_concentration = weight_concentration
+        self.fixed = fixed
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -228,8 +273,39 @@ class GaussianMixture(MissingValuesMixin, GaussianDensity):
         return STRUCTURES[self.covariance_type]
 
     def _model(self, total_weight: float) -> Mixture[GaussianComponents]:
-        prior = ScatterPrior(self.reg_covar * total_weight / self.n_components)
-        return Mixture(Gaussian(self._structure, prior))
+        return self._model_with(ScatterPrior(self._pseudo_scatter(total_weight)))
+
+    def _model_for(self, X: Data, weights: Array | None) -> Mixture[GaussianComponents]:
+        if self.prior is None:
+            return super()._model_for(X, weights)
+        prior = PRIORS[self.prior] if isinstance(self.prior, str) else self.prior
+        data = Moments.of(Rows(X, weights))
+        pseudo_scatter = self._pseudo_scatter(data.weight)
+        return self._model_with(
+            prior.for_data(data, self._structure, self.n_components, pseudo_scatter)
+        )
+
+    def _pseudo_scatter(self, total_weight: float) -> float:
+        return self.reg_covar * total_weight / self.n_components
+
+    def _model_with(self, prior: ComponentPrior) -> Mixture[GaussianComponents]:
+        fixed = self._fixed()
+        components = FixedComponents(fixed["means"], fixed["covariances"])
+        return Mixture(Gaussian(self._structure, prior, components), self._mixing())
+
+    def _fixed(self) -> dict[str, BoolArray | None]:
+        fixed = super()._fixed()
+        chosen = fixed["covariances"]
+        # Whatever the number of features: in a single one, structures coincide.
+        shared = not self._structure.shares_nothing(self.n_components, 2)
+        if chosen is not None and shared and not chosen.all():
+            raise ValueError(
+                "fixed['covariances']: expected all components or none, because those of "
+                f"covariance_type={self.covariance_type!r} share what they have in common, got "
+                f"{self.fixed!r}. Hold all (True), or take a type with a covariance for each "
+                "component, such as 'full'."
+            )
+        return fixed
 
     def _shapes(self, n_features: int) -> dict[str, tuple[int, ...]]:
         alike = self._structure.alike(np.eye(n_features), self.n_components)

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from em_toolkit.engine import Rows, Workers, number_of_threads
 from em_toolkit.estimators.base import Data, EMEstimator, callback_task, rows_with_weight
 from em_toolkit.estimators.divergence import DivergenceMixin
+from em_toolkit.estimators.held import check_concentration, check_fixed
 from em_toolkit.estimators.labels import check_sample_labels
 from em_toolkit.estimators.merging import MergingMixin
 from em_toolkit.estimators.missing import (
@@ -36,9 +37,10 @@ from em_toolkit.initialization import (
 from em_toolkit.kernels import plan_for
 from em_toolkit.model import LatentVariableModel
 from em_toolkit.models.information_criteria import InformationCriteria
+from em_toolkit.models.mixing_weights import MixingWeights
 from em_toolkit.models.mixture import Mixture, MixtureParameters, Responsibilities
 from em_toolkit.models.partly_labelled import UNKNOWN, LabelledRows, PartlyLabelled
-from em_toolkit.statistics import Array, IntArray
+from em_toolkit.statistics import Array, BoolArray, IntArray
 
 
 class MixtureEstimator(MergingMixin, DivergenceMixin, DensityMixin, EMEstimator):
@@ -52,6 +54,8 @@ class MixtureEstimator(MergingMixin, DivergenceMixin, DensityMixin, EMEstimator)
         "weights_init": ["array-like", None],
         "warm_start": ["boolean"],
         "n_jobs": [Integral, None],
+        "weight_concentration": [Interval(Real, 1.0, None, closed="left"), "array-like"],
+        "fixed": [dict, None],
     }
 
     _collapse_message = (
@@ -65,6 +69,10 @@ class MixtureEstimator(MergingMixin, DivergenceMixin, DensityMixin, EMEstimator)
     @abstractmethod
     def _model(self, total_weight: float) -> Mixture[Any]:
         """The mixture to fit, for data of a total weight."""
+
+    def _model_for(self, X: Data, weights: Array | None) -> Mixture[Any]:
+        """The mixture to fit, for these data and their weights."""
+        return self._model(float(X.shape[0] if weights is None else weights.sum()))
 
     @abstractmethod
     def _given(self, n_features: int) -> dict[str, Any]:
@@ -89,6 +97,17 @@ class MixtureEstimator(MergingMixin, DivergenceMixin, DensityMixin, EMEstimator)
     @abstractmethod
     def _shapes(self, n_features: int) -> dict[str, tuple[int, ...]]:
         """The shapes of the fitted attributes from which `_parameters` is made."""
+
+    _parts: ClassVar[tuple[str, ...]]
+
+    def _fixed(self) -> dict[str, BoolArray | None]:
+        """Which components `fixed` holds, by the part."""
+        return check_fixed(self.fixed, self._parts, self.n_components)
+
+    def _mixing(self) -> MixingWeights:
+        """How the weights follow from the counts."""
+        concentration = check_concentration(self.weight_concentration, self.n_components)
+        return MixingWeights(concentration, self._fixed()["weights"])
 
     def _last_parameters(self) -> MixtureParameters[Any]:
         """Where a warm start begins. Weights kept in single precision do not sum to one."""
@@ -184,8 +203,7 @@ class MixtureEstimator(MergingMixin, DivergenceMixin, DensityMixin, EMEstimator)
                 "Expected n_samples >= n_components "
                 f"but got n_components = {self.n_components}, n_samples = {X.shape[0]}"
             )
-        total_weight = float(X.shape[0] if weights is None else weights.sum())
-        mixture = self._model(total_weight)
+        mixture = self._model_for(X, weights)
         model, block_size = plan_for(mixture, X, self.n_components)
         continues = self.warm_start and hasattr(self, "converged_")
         if continues:
@@ -195,7 +213,7 @@ class MixtureEstimator(MergingMixin, DivergenceMixin, DensityMixin, EMEstimator)
             random_state = check_random_state(self.random_state)
 
             def start() -> MixtureParameters[Any]:
-                if len(given) == self._n_parts:
+                if len(given) == len(self._parts):
                     return self._start_with(None, given)
                 rows = self._rows_to_start_from(X, weights, random_state)
                 beginning, _ = plan_for(mixture, rows, self.n_components)
@@ -226,8 +244,6 @@ class MixtureEstimator(MergingMixin, DivergenceMixin, DensityMixin, EMEstimator)
                 workers=workers,
             )
         return self
-
-    _n_parts: int
 
     def _check_continues(self, n_features: int) -> None:
         for name, expected in self._shapes(n_features).items():

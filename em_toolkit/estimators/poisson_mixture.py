@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -62,6 +63,12 @@ class PoissonMixture(MixtureEstimator):
         Threads of the E-step; −1 is one for each core. None also is, except in a worker of joblib
         (as in a parallel ``GridSearchCV``), which has one core to itself. The result is the same,
         to the bit, for any number.
+    weight_concentration : float or array-like of shape (n_components,), default=1.0
+        α_k ≥ 1 of a Dirichlet prior of the weights, Σ_k (α_k − 1) log π_k: α_k − 1 more rows in
+        each component. 1 is maximum likelihood.
+    fixed : dict, default=None
+        What stays as it is at the start: a mapping from "weights" or "rates" to True (all
+        components), to indices of components or to a mask of them, as in `GaussianMixture`.
 
     Attributes
     ----------
@@ -92,7 +99,7 @@ class PoissonMixture(MixtureEstimator):
         **MixtureEstimator._parameter_constraints,
         "rates_init": ["array-like", None],
     }
-    _n_parts = 2
+    _parts = ("weights", "rates")
     _collapse_message = (
         "Fitting the mixture model failed because the start gives some rows no probability. Use "
         "another start, or fewer components."
@@ -115,6 +122,8 @@ class PoissonMixture(MixtureEstimator):
         bound_check: str = "raise",
         acceleration: str | None = None,
         n_jobs: int | None = None,
+        weight_concentration: float | npt.ArrayLike = 1.0,
+        fixed: Mapping[str, Any] | None = None,
     ) -> None:
         self.n_components = n_components
         self.tol = tol
@@ -130,6 +139,8 @@ class PoissonMixture(MixtureEstimator):
         self.bound_check = bound_check
         self.acceleration = acceleration
         self.n_jobs = n_jobs
+        self.weight_concentration = weight_concentration
+        self.fixed = fixed
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -142,7 +153,7 @@ class PoissonMixture(MixtureEstimator):
         return rows
 
     def _model(self, total_weight: float) -> Mixture[PoissonRates]:
-        return Mixture(Poisson())
+        return Mixture(Poisson(self._fixed()["rates"]), self._mixing())
 
     def _shapes(self, n_features: int) -> dict[str, tuple[int, ...]]:
         return {"weights_": (self.n_components,), "rates_": (self.n_components, n_features)}

@@ -3,6 +3,7 @@
 from em_toolkit.families.axis_aligned_covariances import DiagonalCovariances, SphericalCovariances
 from em_toolkit.families.base import Family
 from em_toolkit.families.covariance import Covariances
+from em_toolkit.families.fixed import FixedComponents
 from em_toolkit.families.gaussian import Gaussian, GaussianComponents, GaussianStatistics
 from em_toolkit.families.incomplete_gaussian import IncompleteGaussian
 from em_toolkit.families.matrix_covariances import FullCovariances, TiedCovariances
@@ -12,6 +13,7 @@ __all__ = [
     "Covariances",
     "DiagonalCovariances",
     "Family",
+    "FixedComponents",
     "FullCovariances",
     "Gaussian",
     "GaussianComponents",

@@ -47,6 +47,14 @@ class AxisAlignedCovariances(Covariances, ABC):
         noise = rng.standard_normal(size=(n_rows, self.n_features))
         return np.asarray(noise * self.standard_deviations[component])
 
+    @classmethod
+    def least_dof(cls, n_features: int) -> float:
+        return 0.0
+
+    @classmethod
+    def default_scale(cls, covariance: Array) -> Array:
+        return np.asarray(np.diagonal(covariance).mean() * np.eye(covariance.shape[0]))
+
     def inner_product(self, scatter: Array) -> float:
         return float(np.sum(scatter / self.values))
 
@@ -102,6 +110,11 @@ class VariancesByFeature(AxisAlignedCovariances, ABC):
         return left * right
 
     @classmethod
+    def inverse_wishart(cls, dof: float, scale: Array) -> tuple[float, Array]:
+        """Of each variance an inverse-gamma density of shape ν/2 and scale Λ_jj/2."""
+        return dof + 2.0, np.diag(np.diagonal(scale))
+
+    @classmethod
     def second_moment(cls, X: Array, origin: Array, responsibilities: Array) -> Array:
         moment = np.empty(origin.shape)
         for k, point in enumerate(origin):
@@ -154,6 +167,12 @@ class VarianceByComponent(AxisAlignedCovariances, ABC):
     @classmethod
     def outer(cls, left: Array, right: Array) -> Array:
         return np.sum(left * right, axis=1, keepdims=True)
+
+    @classmethod
+    def inverse_wishart(cls, dof: float, scale: Array) -> tuple[float, Array]:
+        """Of the variance an inverse-gamma density of shape ν/2 and scale ς²/2, ς² = tr Λ / d."""
+        d = scale.shape[0]
+        return (dof + 2.0) / d, np.trace(scale) / d**2 * np.eye(d)
 
     @classmethod
     def second_moment(cls, X: Array, origin: Array, responsibilities: Array) -> Array:

@@ -92,6 +92,10 @@ class Family(ABC, Generic[C, T]):
         """log p(θ) up to a constant, of the components that are alive (their weight is not 0)."""
         return 0.0
 
+    def hold(self, components: C, at: C) -> C:
+        """The components, with what the family holds fixed as it is in `at`."""
+        return components
+
     def rounding_error(self, components: C, stats: T) -> float:
         """The size of the rounding error of `expected_log_density`, in nats."""
         return EPS * abs(self.expected_log_density(components, stats))

@@ -59,6 +59,17 @@ class Covariances(Parameters, ABC):
         """The scatter of one identity matrix for each component."""
 
     @classmethod
+    def scatter_of(cls, matrix: Array, n_components: int) -> Array:
+        """The scatter of one such matrix, of shape (n_features, n_features), for each component."""
+        shape = (n_components, matrix.shape[0])
+        columns = zip(matrix.T, np.eye(matrix.shape[0]), strict=True)
+        parts = [
+            cls.outer(np.broadcast_to(column, shape), np.broadcast_to(axis, shape))
+            for column, axis in columns
+        ]
+        return np.asarray(sum(parts))
+
+    @classmethod
     @abstractmethod
     def from_scatter(
         cls, scatter: Array, count: Array, n_features: int, previous: Self | None = None
@@ -68,6 +79,49 @@ class Covariances(Parameters, ABC):
         A structure without a closed form iterates from the previous covariances: none that it
         returns are worse than these. It keeps what a component without data shares with no other.
         """
+
+    @classmethod
+    def shares_all(cls, n_components: int, n_features: int) -> bool:
+        """Whether all components have the same matrix."""
+        identity = np.eye(n_features)
+        one = cls.alike(identity, 1).n_parameters
+        return cls.alike(identity, n_components).n_parameters == one
+
+    @classmethod
+    def shares_nothing(cls, n_components: int, n_features: int) -> bool:
+        """Whether each component may have any matrix, whatever the others have."""
+        identity = np.eye(n_features)
+        one = cls.alike(identity, 1).n_parameters
+        return cls.alike(identity, n_components).n_parameters == n_components * one
+
+    # -- the structure: priors --------------------------------------------------------------
+
+    @classmethod
+    def inverse_wishart(cls, dof: float, scale: Array) -> tuple[float, Array]:
+        r"""c and Ψ of the prior of a matrix, log p(Σ) = −½ [c log |Σ| + tr Σ⁻¹ Ψ].
+
+        Parameters
+        ----------
+        dof : float
+            ν, degrees of freedom.
+        scale : ndarray of shape (n_features, n_features)
+            Λ.
+        """
+        return dof + scale.shape[0] + 1.0, scale
+
+    @classmethod
+    def least_dof(cls, n_features: int) -> float:
+        """What ν must be greater than, for the prior to be a density."""
+        return n_features - 1.0
+
+    @classmethod
+    def default_scale(cls, covariance: Array) -> Array:
+        """Λ for one component, if this is the covariance of all the data."""
+        try:
+            cls.alike(covariance, 1).check_rank()
+        except CollapseError:
+            return np.diag(np.diagonal(covariance))
+        return covariance
 
     def in_structure(self) -> Self:
         """The nearest covariances that share what the structure says; of K free ones, themselves.

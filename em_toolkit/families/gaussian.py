@@ -8,9 +8,10 @@ import numpy as np
 
 from em_toolkit.families.base import ComponentStatistics, Family, present, total_responsibilities
 from em_toolkit.families.covariance import Covariances
+from em_toolkit.families.fixed import FixedComponents
 from em_toolkit.families.matrix_covariances import FullCovariances
 from em_toolkit.parameters import Parameters
-from em_toolkit.priors import ScatterPrior
+from em_toolkit.priors import ComponentPrior, ScatterPrior
 from em_toolkit.statistics import (
     EPS,
     Array,
@@ -73,29 +74,34 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
 
     The E-step takes moments about the current means o_k; in exact arithmetic any origin serves,
     in floating point this one keeps all digits wherever the data lie. The M-step (Bishop 2006,
-    eqs 9.24 and 9.25, with a prior's pseudo-scatter Ψ added) is
+    eqs 9.24 and 9.25) is
 
     .. math:: \mu_k = o_k + \frac{1}{N_k} \sum_i r_{ik} (x_i - o_k), \qquad
-              \Sigma_k = \frac{1}{N_k} \Big[ \sum_i r_{ik} (x_i - \mu_k)(x_i - \mu_k)^\top
-              + \Psi_k \Big]
+              \Sigma_k = \frac{1}{N_k} \sum_i r_{ik} (x_i - \mu_k)(x_i - \mu_k)^\top
 
-    with the covariances pooled or reduced as their structure says.
+    with the covariances pooled or reduced as their structure says; a prior adds to counts and
+    sums (`em_toolkit.priors.ComponentPrior`). A mean that is held fixed stays where it is, and the
+    scatter is taken about it; so does a covariance.
 
     Parameters
     ----------
     structure : type of Covariances
         How the covariance matrices share their entries.
-    prior : ScatterPrior
-        The prior of the covariances; none by default.
+    prior : ComponentPrior, optional
+        The prior of means and covariances; none by default.
+    fixed : FixedComponents, optional
+        Which means and covariances the M-step leaves alone; none by default.
     """
 
     def __init__(
         self,
         structure: type[Covariances] = FullCovariances,
-        prior: ScatterPrior | None = None,
+        prior: ComponentPrior | None = None,
+        fixed: FixedComponents | None = None,
     ) -> None:
         self.structure = structure
         self.prior = ScatterPrior() if prior is None else prior
+        self.fixed = FixedComponents() if fixed is None else fixed
 
     def incomplete(self) -> Family[GaussianComponents, GaussianStatistics]:
         from em_toolkit.families.incomplete_gaussian import IncompleteGaussian
@@ -126,18 +132,22 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
     def maximize(
         self, components: GaussianComponents, stats: GaussianStatistics
     ) -> GaussianComponents:
-        known = present(stats.count)
-        shift = stats.first_moment / np.where(known, stats.count, 1.0)[:, None]
-        means = np.where(known[:, None], stats.origin + shift, components.means)
-        scatter = self._scatter_about(means, stats)
-        scatter = scatter + self.prior.scatter(self.structure, *means.shape)
+        prior, n_features = self.prior, stats.origin.shape[1]
+        count = stats.count + prior.shrinkage
+        seen = present(count)[:, None]
+        moment = stats.first_moment + prior.shrinkage * (prior.center - stats.origin)
+        found = stats.origin + moment / np.where(seen, count[:, None], 1.0)
+        means = self.fixed.hold_means(np.where(seen, found, components.means), components.means)
+        scatter = self._scatter_about(means, stats) + prior.scatter_at(means, self.structure)
+        count = stats.count + prior.pseudo_count
         covariances = self.structure.from_scatter(
-            scatter, stats.count, means.shape[1], components.covariances
+            scatter, count, n_features, components.covariances
         )
         # After a jump so far that N δ δᵀ takes half of the digits of the scatter with it, the mean
         # alone moves: the bound rises, and the next moments are taken about the new mean.
+        known = present(count)
         kept_digits = EPS * (means - stats.origin) ** 2 <= _LOST_DIGITS * covariances.variances
-        settled = kept_digits.all(axis=1) | ~known
+        settled = (kept_digits.all(axis=1) | ~known) & self.fixed.free_covariances
         return GaussianComponents(
             means, covariances.or_previous(known, settled, components.covariances)
         )
@@ -158,7 +168,7 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         return -0.5 * (float(stats.count @ constants) + quadratic)
 
     def log_prior(self, components: GaussianComponents, alive: BoolArray) -> float:
-        return self.prior.log_density(components.covariances, alive)
+        return self.prior.log_density(components.means, components.covariances, alive)
 
     def rounding_error(self, components: GaussianComponents, stats: GaussianStatistics) -> float:
         """What cancellation and ill-conditioning cost.
@@ -174,9 +184,10 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         inverse_diagonals = covariances.inverse_diagonals
         shift = means - stats.origin
         jump = 2.0 * float(stats.count @ np.sum(np.square(shift) * inverse_diagonals, axis=1))
-        products = means.shape[1] * (covariances.diagonal_product(stats.second_moment) + jump)
+        scatter = stats.second_moment + self.prior.scatter_at(means, self.structure)
+        products = means.shape[1] * (covariances.diagonal_product(scatter) + jump)
         spacing = np.sum(np.square(EPS * means) * inverse_diagonals, axis=1)
-        sizes = float(stats.count @ constants) + products
+        sizes = float((stats.count + self.prior.pseudo_count) @ constants) + products
         return 0.5 * (EPS * sizes + float(stats.count @ spacing))
 
     def first_look(self, X: Array, responsibilities: Array, origin: Array) -> GaussianStatistics:
@@ -199,20 +210,28 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         known = present(count)[:, None]
         moved = first_look.first_moment / np.where(known, count[:, None], 1.0)
         means = first_look.origin + np.where(known, moved, shift)
-        spread = total + self.prior.pseudo_scatter * n_components * np.eye(shift.shape[0])
-        return GaussianComponents(means, self.structure.alike(spread / count.sum(), n_components))
+        spread = total + n_components * self.prior.matrix(shift.shape[0])
+        weight = count.sum() + n_components * self.prior.pseudo_count
+        return GaussianComponents(means, self.structure.alike(spread / weight, n_components))
 
     def around_points(self, points: Array, first_look: GaussianStatistics) -> GaussianComponents:
         _, total = _shift_and_scatter(first_look)
         scatter = self.structure.scatter_around_points(total, points.shape[0])
         scatter = scatter + self.prior.scatter(self.structure, *points.shape)
-        count = np.full(points.shape[0], first_look.count.sum() / points.shape[0])
+        share = first_look.count.sum() / points.shape[0]
+        count = np.full(points.shape[0], share + self.prior.pseudo_count)
         return GaussianComponents(
             points, self.structure.from_scatter(scatter, count, points.shape[1])
         )
 
     def n_parameters(self, components: GaussianComponents) -> int:
-        return components.means.size + components.covariances.n_parameters
+        return self.fixed.n_parameters(components.means, components.covariances)
+
+    def hold(self, components: GaussianComponents, at: GaussianComponents) -> GaussianComponents:
+        return GaussianComponents(
+            self.fixed.hold_means(components.means, at.means),
+            self.fixed.hold_covariances(components.covariances, at.covariances),
+        )
 
     def sample(self, components: GaussianComponents, labels: IntArray, rng: RandomSource) -> Array:
         rows = np.empty((labels.shape[0], components.means.shape[1]))

@@ -138,6 +138,9 @@ class IncompleteGaussian(Family[GaussianComponents, GaussianStatistics]):
     def log_prior(self, components: GaussianComponents, alive: BoolArray) -> float:
         return self.complete.log_prior(components, alive)
 
+    def hold(self, components: GaussianComponents, at: GaussianComponents) -> GaussianComponents:
+        return self.complete.hold(components, at)
+
     def rounding_error(self, components: GaussianComponents, stats: GaussianStatistics) -> float:
         """That of complete rows, and what it costs to triangularize anew.
 

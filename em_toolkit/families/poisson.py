@@ -9,7 +9,7 @@ from scipy.special import gammaln, xlogy
 
 from em_toolkit.families.base import ComponentStatistics, Family, present, total_responsibilities
 from em_toolkit.parameters import Parameters, positive
-from em_toolkit.statistics import EPS, Array, IntArray, RandomSource, sum_of_products
+from em_toolkit.statistics import EPS, Array, BoolArray, IntArray, RandomSource, sum_of_products
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,15 @@ class Poisson(Family[PoissonRates, PoissonStatistics]):
 
     The M-step is λ_kj = Σ_i r_ik x_ij / N_k (Hasselblad 1969). A rate may be zero: its component
     then gives no probability to a count above zero.
+
+    Parameters
+    ----------
+    fixed : ndarray of bool of shape (n_components,), optional
+        The components whose rates the M-step leaves alone; by default none.
     """
+
+    def __init__(self, fixed: BoolArray | None = None) -> None:
+        self.fixed = fixed
 
     def log_density(self, components: PoissonRates, X: Array) -> Array:
         rates = components.rates
@@ -55,7 +63,12 @@ class Poisson(Family[PoissonRates, PoissonStatistics]):
     def maximize(self, components: PoissonRates, stats: PoissonStatistics) -> PoissonRates:
         known = present(stats.count)[:, None]
         means = stats.first_moment / np.where(known, stats.count[:, None], 1.0)
-        return PoissonRates(np.where(known, means, components.rates))
+        return self.hold(PoissonRates(np.where(known, means, components.rates)), components)
+
+    def hold(self, components: PoissonRates, at: PoissonRates) -> PoissonRates:
+        if self.fixed is None:
+            return components
+        return PoissonRates(np.where(self.fixed[:, None], at.rates, components.rates))
 
     def expected_log_density(self, components: PoissonRates, stats: PoissonStatistics) -> float:
         rates = components.rates
@@ -79,7 +92,9 @@ class Poisson(Family[PoissonRates, PoissonStatistics]):
         return PoissonRates(0.5 * (points + _mean(first_look)))
 
     def n_parameters(self, components: PoissonRates) -> int:
-        return components.rates.size
+        n_components, n_features = components.rates.shape
+        n_fixed = 0 if self.fixed is None else int(self.fixed.sum())
+        return (n_components - n_fixed) * n_features
 
     def sample(self, components: PoissonRates, labels: IntArray, rng: RandomSource) -> Array:
         return rng.poisson(components.rates[labels]).astype(np.float64)

@@ -87,7 +87,7 @@ class CompiledGaussianMixture(Mixture[GaussianComponents]):
     """
 
     def __init__(self, family: Gaussian, mixing: MixingWeights | None = None) -> None:
-        super().__init__(CompiledGaussian(family.structure, family.prior), mixing)
+        super().__init__(CompiledGaussian(family.structure, family.prior, family.fixed), mixing)
         self._plain = Mixture(family, mixing)
         self._pass_at = _PASSES[family.structure]
         self._prepared: tuple[Params, Pass] | None = None

@@ -44,8 +44,21 @@ class MixingWeights:
         if not total > 0.0:
             # None of the data is in a component whose weight is free: any will do.
             return weights
-        left = 1.0 - weights[self.fixed].sum()
-        return np.where(free, left * pseudo_count / total, weights)
+        return self._with_free(pseudo_count / total, weights)
+
+    def hold(self, weights: Array, at: Array) -> Array:
+        """The weights, the fixed ones as they are in `at`, the others in proportion."""
+        if self.fixed is None:
+            return weights
+        total = weights[~self.fixed].sum()
+        return self._with_free(weights / total, at) if total > 0.0 else at
+
+    def _with_free(self, shares: Array, weights: Array) -> Array:
+        """What the fixed weights leave, by shares that sum to one over the others."""
+        assert self.fixed is not None
+        # Fixed weights may sum to one but for a rounding.
+        left = max(1.0 - float(weights[self.fixed].sum()), 0.0)
+        return np.where(self.fixed, weights, left * shares)
 
     def log_prior(self, weights: Array) -> float:
         """log p(π) in nats, up to a constant."""

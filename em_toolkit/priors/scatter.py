@@ -1,10 +1,13 @@
-"""Priors: pseudo-statistics for the M-step, and the log density that the bound includes."""
+"""The prior that `reg_covar` is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from em_toolkit.priors.base import ComponentPrior
 from em_toolkit.statistics import Array, BoolArray
 
 if TYPE_CHECKING:
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ScatterPrior:
+class ScatterPrior(ComponentPrior):
     r"""A penalty that keeps covariances away from singular ones.
 
     .. math:: \log p(\Sigma_1, \dots, \Sigma_K)
@@ -36,11 +39,17 @@ class ScatterPrior:
 
     pseudo_scatter: float = 0.0
 
+    pseudo_count = 0.0
+    shrinkage = 0.0
+    center = 0.0
+
+    def matrix(self, n_features: int) -> Array:
+        return self.pseudo_scatter * np.eye(n_features)
+
     def scatter(self, structure: type[Covariances], n_components: int, n_features: int) -> Array:
-        """The pseudo-scatter, in the shape of the structure's own."""
         return self.pseudo_scatter * structure.identity_scatter(n_components, n_features)
 
-    def log_density(self, covariances: Covariances, alive: BoolArray) -> float:
+    def log_density(self, means: Array, covariances: Covariances, alive: BoolArray) -> float:
         """log p(Σ_1, ..., Σ_K) in nats, up to a constant.
 
         A component of weight 0 has no prior: its covariance is no parameter of the density.

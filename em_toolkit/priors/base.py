@@ -1,0 +1,70 @@
+"""What a prior of normal components is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from em_toolkit.statistics import Array, BoolArray
+
+if TYPE_CHECKING:
+    from em_toolkit.families.covariance import Covariances
+
+
+class ComponentPrior(ABC):
+    r"""A prior of means and covariances under which the M-step keeps its form.
+
+    .. math:: \log p(\mu, \Sigma) = -\tfrac12 \sum_k \Big[ c \log |\Sigma_k|
+              + \operatorname{tr} \Sigma_k^{-1} \big( \Psi
+              + \kappa (\mu_k - m)(\mu_k - m)^\top \big) \Big]
+
+    up to a constant: as if each component had c more rows, of scatter Ψ, and its mean had been
+    seen κ times at m. The maximum is at
+
+    .. math:: \mu_k = \frac{N_k \bar x_k + \kappa m}{N_k + \kappa}
+
+    and at the covariances that the structure finds for counts N_k + c and scatters about these
+    means to which Ψ + κ (μ_k − m)(μ_k − m)ᵀ is added. The structure is asked for nothing else:
+    what its components share, their priors share too.
+
+    Attributes
+    ----------
+    pseudo_count : float
+        c ≥ 0, in units of weight. If it is positive, components without data have a prior too.
+    shrinkage : float
+        κ ≥ 0, in units of weight.
+    center : ndarray of shape (n_features,) or float
+        m.
+    """
+
+    pseudo_count: float
+    shrinkage: float
+    center: Array | float
+
+    @abstractmethod
+    def matrix(self, n_features: int) -> Array:
+        """Ψ, of shape (n_features, n_features)."""
+
+    @abstractmethod
+    def scatter(self, structure: type[Covariances], n_components: int, n_features: int) -> Array:
+        """Ψ for each component, in the shape of the structure's scatter."""
+
+    @abstractmethod
+    def log_density(self, means: Array, covariances: Covariances, alive: BoolArray) -> float:
+        """log p(μ, Σ) in nats, up to a constant.
+
+        Parameters
+        ----------
+        means : ndarray of shape (n_components, n_features)
+        covariances : Covariances
+        alive : ndarray of bool of shape (n_components,)
+            The components whose weight is not 0.
+        """
+
+    def scatter_at(self, means: Array, structure: type[Covariances]) -> Array:
+        """Ψ + κ (μ_k − m)(μ_k − m)ᵀ, in the shape of the structure's scatter."""
+        scatter = self.scatter(structure, *means.shape)
+        if self.shrinkage == 0.0:
+            return scatter
+        deviations = means - self.center
+        return scatter + self.shrinkage * structure.outer(deviations, deviations)
