@@ -349,7 +349,7 @@ def test_a_wrong_entropy_is_caught() -> None:
 # -- invariances ------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     share=st.floats(0.0, 0.6),
     structure=st.sampled_from(STRUCTURES),
@@ -396,11 +396,17 @@ def test_the_bound_never_falls(
             assert "ill-defined empirical covariance" in str(error)  # noqa: PT017
             return
     trace = mixture.trace_
-    scale = 1e-9 * (1.0 + np.abs(trace.energy).max())
+    # On the way to a singular covariance roundings grow, as the monitor (which raises) knows.
+    stds = np.nanstd(X, axis=0)
+    matrices = matrices_of(mixture) / np.outer(stds, stds)
+    condition = np.linalg.cond(matrices).max() / min(
+        1.0, np.linalg.norm(matrices, axis=(1, 2)).min()
+    )
+    scale = 1e-12 * condition * (1.0 + np.abs(trace.energy).max())
     assert (np.diff(trace.elbo) >= -scale).all()
     assert (np.abs(trace.kl[trace.half_step == "E"]) <= scale).all()
     assert np.isfinite(mixture.means_).all()
-    if reg_covar == 0.0:
+    if reg_covar == 0.0 and condition < 1e4:
         assert mixture.score(X, sample_weight=weights) == pytest.approx(
             mixture.lower_bound_, rel=1e-9, abs=1e-9
         )
