@@ -9,7 +9,7 @@ Within the compiled loops (`em_toolkit.kernels.gaussian_mixture`), measured on t
 
 * full: one loop from 2 to 1,024 features; at 10 features it takes a quarter of NumPy's time, at
   128 it runs at three quarters of what the processor can multiply.
-* tied: each row whitened once, if that is fewer products and the components are less than 32
+* tied: each row whitened once, if that is fewer products and the components are less than 16
   standard deviations from their centre; else as full.
 * diagonal and spherical: along the axes.
 * any matrices, and entries missing: a factor for each run of rows that miss the same ones.
@@ -52,7 +52,7 @@ _CALLS_OF_A_RUN = 5_000
 
 def products_when_tied(n_features: int, n_components: int) -> int:
     """Products for a row if it is whitened once for all components."""
-    return n_features**2 + 3 * n_components * n_features + n_components**2 // 2
+    return n_features**2 + 2 * n_components * n_features
 
 
 # Products for a row, of features d and components K.

@@ -130,7 +130,7 @@ def _add_products(n_left: int, n_right: int, *, triangular: bool = False) -> Any
 
 
 _add_norms_4, _add_norms_2 = _add_norms(4), _add_norms(2)
-_set_products_4 = _set_products(4)
+_set_products_4, _set_products_2 = _set_products(4), _set_products(2)
 _weigh_4, _weigh_2 = _weigh(4), _weigh(2)
 _add_products_4_4, _add_products_2_4 = _add_products(4, 4), _add_products(2, 4)
 _add_triangle_4 = _add_products(4, 4, triangular=True)
@@ -152,18 +152,13 @@ def set_squared_norms(lower: Array, mean: Array, panel: Array, norms: Array) -> 
 
 @summing
 def set_lower_products(lower: Array, panel: Array, out: Array) -> None:
-    """L x_i for lower triangular L, as a panel; the features are a multiple of 4."""
+    """L x_i for lower triangular L, as a panel; the features are even in number."""
+    fours = panel.shape[0] // 4 * 4
     for i in range(0, panel.shape[1], ROWS_AT_ONCE):
-        for j in range(0, lower.shape[0], 4):
+        for j in range(0, fours, 4):
             _set_products_4(lower, panel, out, j + 4, j, i)
-
-
-@summing
-def set_products(matrix: Array, panel: Array, out: Array) -> None:
-    """A x_i, as a panel; the rows of A are a multiple of 4."""
-    for i in range(0, panel.shape[1], ROWS_AT_ONCE):
-        for j in range(0, matrix.shape[0], 4):
-            _set_products_4(matrix, panel, out, panel.shape[0], j, i)
+        if fours < panel.shape[0]:
+            _set_products_2(lower, panel, out, fours + 2, fours, i)
 
 
 @summing
