@@ -640,7 +640,7 @@ def test_parameters_on_both_sides_of_the_guard_in_turn(routes: list[str]) -> Non
 
 
 def test_whitening_once_is_not_done_where_it_is_no_gain(routes: list[str]) -> None:
-    case = random_case("tied", 100, 3, 2)
+    case = random_case("tied", 100, 2, 2)
     case.compiled.expectation(case.params, case.X, case.weights)
     assert routes == ["single"]
 
