@@ -28,7 +28,8 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 
-from em_toolkit import GaussianMixture, PoissonMixture
+from em_toolkit import GaussianMixture, NormalInverseWishart, PoissonMixture
+from em_toolkit.estimators.gaussian_mixture import STRUCTURES as KNOWN
 from em_toolkit.families import (
     Covariances,
     DiagonalCovariances,
@@ -623,6 +624,17 @@ def test_conditional_scores_add_to_the_joint(fitted, iris):
     np.testing.assert_allclose(rest + given, fitted.score_samples(iris), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("structure", KNOWN)
+def test_every_structure_is_a_density(structure, iris):
+    gm = GaussianMixture(3, covariance_type=structure, random_state=0).fit(iris)
+    given = gm.marginal([1, 3]).score_samples(iris[:, [1, 3]])
+    rest = gm.conditional_score_samples(iris, given=[1, 3])
+    np.testing.assert_allclose(rest + given, gm.score_samples(iris), rtol=1e-9, atol=1e-9)
+    conditional = gm.condition(iris[7, [1, 3]], features=[1, 3])
+    density = conditional.score_samples(iris[7:8, [0, 2]])
+    np.testing.assert_allclose(density, rest[7], rtol=1e-9, atol=1e-9)
+
+
 def test_features_by_name(named, frame):
     found = named.marginal(["d", "a"])
     assert found.feature_names_in_.tolist() == ["d", "a"]
@@ -692,6 +704,8 @@ def test_what_tells_of_a_fit_is_left_behind(iris):
         precisions_init=start.precisions_,
         init_params=start.predict_proba(iris),
         warm_start=True,
+        prior=NormalInverseWishart(mean=np.zeros(4)),
+        fixed={"means": [0]},
     ).fit(iris)
     part = whole.marginal([0, 1])
     of_a_fit = {"converged_", "n_iter_", "trace_", "status_", "lower_bound_", "restarts_"}

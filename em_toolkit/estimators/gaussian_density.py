@@ -64,8 +64,9 @@ class GaussianDensity(MixtureEstimator):
             (``n_features_in_``, ``feature_names_in_``). What tells of a fit (``converged_``,
             ``trace_``, ``lower_bound_`` and the like) it has not: it was not fitted. Full, tied,
             diagonal and spherical covariances remain what they are; any other
-            ``covariance_type`` becomes the nearest of these. A start that was given
-            (``means_init`` and the like) is left out, so that the result can be fitted anew.
+            ``covariance_type`` becomes the nearest of these. What was given for all the features
+            (``means_init`` and the like, ``fixed``, a `prior` by its numbers) is left out, so that
+            the result can be fitted anew.
 
         Raises
         ------
@@ -273,8 +274,11 @@ class GaussianDensity(MixtureEstimator):
         if structure is not estimator._structure:
             estimator.covariance_type = self._names_of_structures[structure]
         estimator.n_components = params.weights.shape[0]
-        # A start for all the features, or for other rows, would be of no use to a new fit.
+        # What was said of all the features, or of other rows, would be of no use to a new fit.
         estimator.weights_init = estimator.means_init = estimator.precisions_init = None
+        estimator.fixed = None
+        if not isinstance(estimator.prior, str):
+            estimator.prior = None
         if not isinstance(estimator.init_params, str):
             estimator.init_params = "kmeans"
         attributes = estimator._attributes_of(params, self.means_.dtype)
