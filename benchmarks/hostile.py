@@ -154,9 +154,9 @@ class _ErrorGauge(Monitor):
     largest = 0.0
 
     def _record(self, half_step: str, *others: Any) -> float:
-        elbo, stated = self._elbo, self._tolerance
+        elbo, stated = self._elbo, self._tolerance()
         kl = super()._record(half_step, *others)
-        stated = max(stated, self._tolerance, np.finfo(np.float64).tiny) / SAFETY
+        stated = max(stated, self._tolerance(), np.finfo(np.float64).tiny) / SAFETY
         errors = [elbo - self._elbo if np.isfinite(elbo) else 0.0]
         if half_step == "E":
             errors.append(abs(kl))
