@@ -4,9 +4,9 @@
 
 Data: tight, overlapping, near-degenerate, duplicated rows, constant columns, one feature, as many
 components as rows, far from zero, badly scaled; of half of them up to 60 % is missing. Every
-covariance structure, every kind of start, `reg_covar` from 0 to 0.1, and probabilistic PCA by EM.
-It prints how the fits ended, and the largest rounding error seen as a multiple of what the models
-stated (the monitor allows 16 times).
+covariance structure, every kind of start, `reg_covar` from 0 to 0.1, priors, parameters held
+fixed, and probabilistic PCA by EM. It prints how the fits ended, and the largest rounding error
+seen as a multiple of what the models stated (the monitor allows 16 times).
 """
 
 from __future__ import annotations
@@ -23,7 +23,13 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from em_toolkit import PPCA, ELBODecreaseError, GaussianMixture, PoissonMixture
+from em_toolkit import (
+    PPCA,
+    ELBODecreaseError,
+    GaussianMixture,
+    NormalInverseWishart,
+    PoissonMixture,
+)
 from em_toolkit.engine.monitor import SAFETY, Monitor
 from em_toolkit.kernels import choice
 from em_toolkit.statistics import Array
@@ -100,6 +106,39 @@ DATA: list[Callable[[Rng, int, int], Array]] = [
 ]
 
 
+def conjugate(rng: Rng, d: int) -> Any:
+    """No prior mostly, else mclust's or one at odds with the data."""
+    if rng.random() < 0.6:
+        return None
+    if rng.random() < 0.5:
+        return "conjugate"
+    return NormalInverseWishart(
+        shrinkage=rng.choice([0.0, 0.01, 10.0]),
+        dof=d + 10.0 ** rng.uniform(-2, 3),
+        scale=rng.choice([None, 10.0 ** rng.uniform(-6, 6)]),
+    )
+
+
+def concentration(rng: Rng, n_components: int) -> Any:
+    """None mostly, else one for all, or for each its own, of which some may be one."""
+    if rng.random() < 0.6:
+        return 1.0
+    if rng.random() < 0.5:
+        return 1.0 + 10.0 ** rng.uniform(-3, 4)
+    return 1.0 + 10.0 ** rng.uniform(-3, 4, n_components) * (rng.random(n_components) > 0.3)
+
+
+def held(rng: Rng, n_components: int, covariance_type: str) -> dict[str, Any] | None:
+    """Nothing mostly, else some components of each part."""
+    if rng.random() < 0.7:
+        return None
+    parts = ("weights", "means", "covariances")
+    fixed: dict[str, Any] = {name: rng.random(n_components) < 0.3 for name in parts}
+    if covariance_type == "tied":
+        fixed["covariances"] = bool(rng.random() < 0.3)
+    return fixed
+
+
 def gaussian_mixture(rng: Rng, X: Array, seed: int) -> Any:
     n, d = X.shape
     near_n = rng.random() < 0.15 and n < 25
@@ -110,9 +149,13 @@ def gaussian_mixture(rng: Rng, X: Array, seed: int) -> Any:
     if rng.random() < 0.2:
         weights = rng.dirichlet(np.ones(n_components)) * (rng.random(n_components) > 0.2)
         start["weights_init"] = (weights + 1e-300) / np.sum(weights + 1e-300)
+    covariance_type = rng.choice(["full", "tied", "diag", "spherical"])
     return GaussianMixture(
         n_components,
-        covariance_type=rng.choice(["full", "tied", "diag", "spherical"]),
+        covariance_type=covariance_type,
+        prior=conjugate(rng, d),
+        weight_concentration=concentration(rng, n_components),
+        fixed=held(rng, n_components, covariance_type),
         reg_covar=rng.choice([0.0, 1e-12, 1e-6, 1e-3, 0.1]),
         init_params=rng.choice(["kmeans", "k-means++", "random", "random_from_data"]),
         max_iter=int(rng.integers(1, 300)),
@@ -129,8 +172,12 @@ def ppca(rng: Rng, X: Array, seed: int) -> Any:
 
 
 def poisson_mixture(rng: Rng, X: Array, seed: int) -> Any:
+    n_components = 1 + int(rng.integers(min(6, X.shape[0])))
+    fixed = {"rates": rng.random(n_components) < 0.3} if rng.random() < 0.3 else None
     return PoissonMixture(
-        1 + int(rng.integers(min(6, X.shape[0]))),
+        n_components,
+        weight_concentration=concentration(rng, n_components),
+        fixed=fixed,
         init_params=rng.choice(["kmeans", "k-means++", "random", "random_from_data"]),
         max_iter=300,
         tol=1e-10,

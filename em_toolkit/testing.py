@@ -153,6 +153,11 @@ def check_maximize(
             "maximize: its result breaks its own constraints (weights that do not sum to one, a "
             "matrix that is not symmetric?): from_vector(to_vector()) is another."
         )
+    if not model.hold(best, params).allclose(best, rtol=1e-12, atol=1e-14):
+        raise ModelCheckError(
+            "maximize: it changes what the model holds fixed: its result and hold(result, params) "
+            "differ."
+        )
     reached = objective(best)
     tolerance = SAFETY * _rounding(model, best, stats, reached)
     scales = _scales(lambda candidate: model.expected_log_joint(candidate, stats), best)

@@ -11,8 +11,10 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, poisson
 
 from em_toolkit import testing
+from em_toolkit.engine import Rows
 from em_toolkit.families import (
     DiagonalCovariances,
+    FixedComponents,
     FullCovariances,
     Gaussian,
     GaussianComponents,
@@ -30,8 +32,9 @@ from em_toolkit.models import (
     ProbabilisticPCA,
     with_labels,
 )
+from em_toolkit.models.mixing_weights import MixingWeights
 from em_toolkit.models.mixture import Responsibilities
-from em_toolkit.priors import ScatterPrior
+from em_toolkit.priors import Moments, NormalInverseWishart, ScatterPrior
 from em_toolkit.testing import ModelCheckError, by_enumeration, by_integration, check_model
 
 WEIGHTS = np.array([0.5, 0.2, 0.3])
@@ -91,6 +94,28 @@ def _gaussian_case(structure, pseudo_scatter=0.0, d=2):
     return model, params, _rows(d=d), by_enumeration(_gaussian_log_joint, [0, 1, 2])
 
 
+def _conjugate_case(structure, shrinkage, d=2):
+    """Normal-inverse-Wishart and Dirichlet priors, and the ridge of reg_covar."""
+    _, params, X, oracle = _gaussian_case(structure, d=d)
+    moments = Moments.of(Rows(X))
+    prior = NormalInverseWishart(shrinkage).for_data(moments, structure, 3, pseudo_scatter=0.3)
+    mixing = MixingWeights(np.array([1.5, 4.0, 1.0]))
+    return Mixture(Gaussian(structure, prior), mixing), params, X, oracle
+
+
+def _fixed_case(structure, prior=None):
+    """A mean, a covariance and a weight held fixed; all covariances where they are shared."""
+    _, params, X, oracle = _gaussian_case(structure)
+    first, last = np.array([True, False, False]), np.array([False, False, True])
+    fixed = FixedComponents(first, last | (structure is TiedCovariances))
+    mixing = MixingWeights(2.0, np.array([False, True, False]))
+    return Mixture(Gaussian(structure, prior, fixed), mixing), params, X, oracle
+
+
+def _fixed_with_prior(structure):
+    return _fixed_case(structure, _conjugate_case(structure, 0.8)[0].family.prior)
+
+
 def _poisson_case():
     rates = np.array([[1.0, 4.0], [3.0, 0.5], [7.0, 2.0]])
     X = np.random.default_rng(2).poisson(3.0, (40, 2)).astype(np.float64)
@@ -129,7 +154,16 @@ CASES = {
     **{f"{s.__name__} with a prior": lambda s=s: _gaussian_case(s, 0.7) for s in STRUCTURES},
     **{f"{s.__name__} in one feature": lambda s=s: _gaussian_case(s, d=1) for s in STRUCTURES},
     **{f"{s.__name__} partly labelled": lambda s=s: _labelled_case(s) for s in STRUCTURES},
+    **{f"{s.__name__} conjugate": lambda s=s: _conjugate_case(s, 0.8) for s in STRUCTURES},
+    **{f"{s.__name__} unshrunken": lambda s=s: _conjugate_case(s, 0.0) for s in STRUCTURES},
+    **{f"{s.__name__} conjugate in 1": lambda s=s: _conjugate_case(s, 2.0, 1) for s in STRUCTURES},
+    **{f"{s.__name__} fixed": lambda s=s: _fixed_case(s) for s in STRUCTURES},
+    **{f"{s.__name__} fixed with a prior": lambda s=s: _fixed_with_prior(s) for s in STRUCTURES},
     "Poisson": _poisson_case,
+    "Poisson fixed": lambda: (
+        Mixture(Poisson(np.array([True, False, False])), MixingWeights(2.0, np.arange(3) == 1)),
+        *_poisson_case()[1:],
+    ),
     "PPCA of 1": lambda: _ppca_case(1),
     "PPCA of 2": lambda: _ppca_case(2),
 }
@@ -192,6 +226,23 @@ class WrongSign(Gaussian):
 
     def maximize(self, components, stats):
         return super().maximize(components, replace(stats, first_moment=-stats.first_moment))
+
+
+class StrayingMean(Gaussian):
+    """A fixed mean that creeps from where it was."""
+
+    def maximize(self, components, stats):
+        best = super().maximize(components, stats)
+        shift = 0.01 * self.fixed.means[:, None]
+        return replace(best, means=best.means + shift)
+
+
+class ScatterAboutTheFreeMean(Gaussian):
+    """A mean held fixed, and the covariance that belongs to the one that would be best."""
+
+    def maximize(self, components, stats):
+        free = Gaussian(self.structure, self.prior).maximize(components, stats)
+        return self.hold(free, components)
 
 
 class TemperedPosterior(_Full):
@@ -309,12 +360,15 @@ class ScoredElsewhere(ProbabilisticPCA):
         )
 
 
+FIRST_MEAN = FixedComponents(means=np.array([True, False, False]))
 BROKEN = {
     "maximize": [
         ("FullCovariances", _Full(InflatedScale())),
         ("FullCovariances", _Full(HardlyInflatedScale())),
         ("FullCovariances", _Full(ScikitLearnRegularization())),
         ("FullCovariances", _Full(WrongSign())),
+        ("FullCovariances fixed", _Full(StrayingMean(fixed=FIRST_MEAN))),
+        ("FullCovariances fixed", _Full(ScatterAboutTheFreeMean(fixed=FIRST_MEAN))),
     ],
     "Fisher": [
         ("FullCovariances", ForgottenWeights()),
