@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from em_toolkit.engine.em import Status, em
+from em_toolkit.engine.em import em
 from em_toolkit.engine.expectation import Rows, expect
 from em_toolkit.engine.monitor import SAFETY, ELBODecreaseError
+from em_toolkit.engine.status import Status
 from em_toolkit.model import Block, Expectation, LatentVariableModel
 from em_toolkit.statistics import EPS, Array, Statistics
 

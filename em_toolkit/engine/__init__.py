@@ -1,9 +1,10 @@
 """The one loop of expectation-maximization, and what watches it."""
 
-from em_toolkit.engine.em import Fit, Listener, Status
+from em_toolkit.engine.em import Fit, Listener
 from em_toolkit.engine.expectation import Blocks, Rows, expect
 from em_toolkit.engine.monitor import ELBODecreaseError, ELBODecreaseWarning, Monitor
 from em_toolkit.engine.restarts import Restart, best_of
+from em_toolkit.engine.status import Status
 from em_toolkit.engine.trace import Trace
 from em_toolkit.engine.workers import Workers, number_of_threads
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -13,6 +12,8 @@ import numpy as np
 from em_toolkit.engine.acceleration import Accelerator, accelerator
 from em_toolkit.engine.expectation import Blocks, Rows, expect
 from em_toolkit.engine.monitor import Monitor
+from em_toolkit.engine.status import Status
+from em_toolkit.engine.stopping import stopping_rule
 from em_toolkit.engine.trace import Trace
 from em_toolkit.engine.workers import SERIAL, Workers
 from em_toolkit.model import Expectation, LatentVariableModel
@@ -20,27 +21,6 @@ from em_toolkit.parameters import CollapseError, Parameters
 from em_toolkit.statistics import Array
 
 P = TypeVar("P", bound=Parameters)
-
-
-class Status(Enum):
-    """Why a fit stopped; the value is what to tell a person."""
-
-    CONVERGED = "converged: the bound rose by less than tol in an iteration"
-    CLOSED_FORM = "solved in closed form: no iteration was needed"
-    START = "no iteration was asked for (max_iter=0): these are the parameters of the start"
-    MAX_ITER = (
-        "max_iter iterations were not enough for tol: increase max_iter or tol, or start elsewhere"
-    )
-    COLLAPSED = (
-        "a component collapsed, and these are the last parameters before that: use fewer "
-        "components, more regularization (reg_covar), or another start"
-    )
-    FAILED = "failed at the start, for which no density is defined: start elsewhere"
-    INTERRUPTED = "interrupted from the keyboard: these are the best parameters until then"
-    STOPPED = "stopped by a callback"
-
-    def __str__(self) -> str:
-        return str(self.value)
 
 
 class Listener(Protocol):
@@ -77,6 +57,9 @@ class Fit(Generic[P]):
         What collapsed, in words; empty otherwise.
     n_passes : int
         Passes over the data: one for each E-step, those that were of no use included.
+    iterations_to_go : int or None
+        How many more iterations of plain EM the stopping rule is predicted to ask for; None if
+        there is no saying, and for accelerated fits.
     """
 
     params: P
@@ -84,6 +67,7 @@ class Fit(Generic[P]):
     status: Status
     cause: str = ""
     n_passes: int = 0
+    iterations_to_go: int | None = None
 
 
 def em(
@@ -93,6 +77,7 @@ def em(
     *,
     max_iter: int = 100,
     tol: float = 1e-3,
+    stopping: str = "step",
     acceleration: str | None = None,
     bound_check: str = "raise",
     previous_bound: float = -np.inf,
@@ -113,10 +98,16 @@ def em(
     max_iter : int
         At most so many M-steps.
     tol : float
-        Iteration t is the last one if the two E-steps before its M-step found bounds that differ
-        by less than this, in nats per unit of weight (scikit-learn's rule). Accelerated, an
-        iteration gains at least what its M-step guarantees: here too a small gain means that EM
-        has little left to gain, and not that a leap happened to be bad.
+        The tolerance of the stopping rule, in nats per unit of weight.
+    stopping : {"step", "distance"}
+        What is held against `tol` (`em_toolkit.engine.stopping`).
+
+        - "step": iteration t is the last one if the two E-steps before its M-step found bounds
+          that differ by less (scikit-learn's rule). Accelerated, an iteration gains at least what
+          its M-step guarantees: here too a small gain means that EM has little left to gain, and
+          not that a leap happened to be bad.
+        - "distance": iteration t is the last one if the bound before it is predicted to be nearer
+          than that to the one it leads to.
     acceleration : {None, "squarem", "quasi_newton"}
         Who proposes points beyond those that the M-steps find (`em_toolkit.engine.acceleration`);
         None is plain EM. A proposal whose bound is lower than what the M-step is known to reach
@@ -150,7 +141,7 @@ def em(
         )
     listener = Silence() if listener is None else listener
     monitor, e_step = Monitor(model, bound_check), _EStep(model, blocks, workers)
-    guide = accelerator(acceleration)
+    guide, rule = accelerator(acceleration), stopping_rule(stopping, tol, previous_bound)
     start.check()
     params, expectation = start, e_step(start)
     monitor.after_e_step(0, params, expectation)
@@ -159,8 +150,7 @@ def em(
     try:
         for iteration in range(1, max_iter + 1):
             listener.begin(iteration, monitor.bound)
-            converged = abs(monitor.bound - previous_bound) < tol
-            previous_bound = monitor.bound
+            is_last = rule.is_met(monitor)
 
             maximizer = model.maximize(params, expectation.statistics)
             maximizer.check()
@@ -175,15 +165,17 @@ def em(
             if listener.end(iteration, params, monitor.bound):
                 status = Status.STOPPED
                 break
-            if converged:
-                status = Status.CONVERGED
+            if is_last:
+                status = rule.status
                 break
     except CollapseError as error:
         status, cause = Status.COLLAPSED, str(error)
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
     # An iteration that was cut off leaves rows in the ledger that belong to no result.
-    return Fit(params, monitor.trace_of(recorded), status, cause, e_step.n_passes)
+    trace = monitor.trace_of(recorded)
+    to_go = None if trace.leapt.any() else rule.iterations_to_go(trace.outlook)
+    return Fit(params, trace, status, cause, e_step.n_passes, to_go)
 
 
 def _leap_or_step(

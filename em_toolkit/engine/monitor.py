@@ -8,6 +8,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
+from em_toolkit.engine.outlook import Climb
 from em_toolkit.engine.trace import Trace, TraceBuilder
 from em_toolkit.model import Expectation, LatentVariableModel
 from em_toolkit.statistics import EPS
@@ -133,6 +134,11 @@ class Monitor:
         Their log evidence + log prior, as in `Trace.bounds`.
         """
         return self._bound
+
+    @property
+    def climb(self) -> Climb | None:
+        """What the last iteration gained; None at the start."""
+        return self._builder.climb
 
     def after_e_step(self, iteration: int, params: Any, expectation: Expectation[Any]) -> None:
         """Record an E-step at `params`: the bound must touch the evidence, and not have fallen."""

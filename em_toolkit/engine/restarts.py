@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from em_toolkit.engine.em import Fit, Status
+from em_toolkit.engine.em import Fit
+from em_toolkit.engine.status import Status
 from em_toolkit.parameters import CollapseError, Parameters
 
 P = TypeVar("P", bound=Parameters)

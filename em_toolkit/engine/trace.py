@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from em_toolkit.statistics import Array, BoolArray, IntArray
+from em_toolkit.engine.outlook import Climb, Outlook
+from em_toolkit.statistics import EPS, Array, BoolArray, IntArray
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# Distances, in nats per unit of weight, to which the summary counts the iterations.
+_DISTANCES = (1e-3, 1e-6, 1e-9)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +101,59 @@ class Trace:
         """
         return (self.log_evidence + self.log_prior)[self.after_e_step]
 
+    @cached_property
+    def outlook(self) -> Outlook:
+        """What the iterations, one after the other, show of the way that is left."""
+        outlook = Outlook()
+        ends = np.flatnonzero(self.after_e_step)
+        noise = _rounding(self.energy, self.entropy, self.log_prior, self.kl)
+        for before, after in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True):
+            middle = after - 1
+            outlook.see(
+                Climb(
+                    float(self.elbo[middle] - self.elbo[before]),
+                    float(self.elbo[after] - self.elbo[middle]),
+                    bool(self.leapt[middle]),
+                    float(max(noise[before], noise[after])),
+                )
+            )
+        return outlook
+
+    @property
+    def rate(self) -> float:
+        """The estimated rate of convergence: the fraction of the information that is missing.
+
+        The factor by which an iteration shrinks the distance of the parameters from the maximum,
+        the largest eigenvalue of EM's map there; it is measured in the direction of the last
+        step, which that eigenvalue's comes to dominate. The distance of the bound shrinks by its
+        square. One or more: the steps are getting longer. NaN if there is nothing to measure.
+        """
+        return self.outlook.rate
+
+    @property
+    def predicted_bound(self) -> float:
+        """The bound to which the fit leads, predicted from its last iterations.
+
+        ``inf`` if no end is in sight: the steps do not shrink, or ever less.
+        """
+        return float(self.bounds[-1]) + self.outlook.distance
+
+    def iterations_to_go(self, distance: float) -> int | None:
+        """How many more iterations bring the bound this close to `predicted_bound`.
+
+        Parameters
+        ----------
+        distance : float
+            In nats per unit of weight.
+
+        Returns
+        -------
+        iterations : int or None
+            Of plain EM. None if no end is in sight, and for an accelerated fit, whose steps
+            follow no law.
+        """
+        return None if self.leapt.any() else self.outlook.iterations_to(distance)
+
     def to_frame(self) -> pd.DataFrame:
         """The ledger as a pandas DataFrame (pandas is in the extra ``cli``)."""
         import pandas as pd
@@ -123,11 +182,30 @@ class Trace:
             lines.append(
                 f"KL opened by M-steps: {opened[0]:.3g} at the first, {opened[-1]:.3g} at the last"
             )
-        return "\n".join(lines)
+        return "\n".join(lines + self._outlook_in_words())
+
+    def _outlook_in_words(self) -> list[str]:
+        outlook = self.outlook
+        if math.isnan(outlook.rate):
+            return []
+        words = f"rate of convergence (fraction of missing information): {outlook.rate:.4g}; "
+        if math.isinf(outlook.distance):
+            return [words + "no end is in sight yet"]
+        words += f"predicted final bound {self.predicted_bound:.6f}, {outlook.distance:.2g} above"
+        to_go = {distance: self.iterations_to_go(distance) for distance in _DISTANCES}
+        left = [f"{number} to within {distance:g}" for distance, number in to_go.items() if number]
+        return [words, f"iterations to go: {', '.join(left)}"] if left else [words]
 
 
 def _last_gain(bounds: Array) -> float:
     return float(bounds[-1] - bounds[-2]) if bounds.size > 1 else 0.0
+
+
+def _rounding(energy: Any, entropy: Any, log_prior: Any, kl: Any) -> Any:
+    """What rounding may change in a bound after an E-step: four units of its terms, and what was
+    measured, for there the gap should be zero.
+    """
+    return 4.0 * EPS * (abs(energy) + abs(entropy) + abs(log_prior)) + abs(kl)
 
 
 class TraceBuilder:
@@ -135,6 +213,23 @@ class TraceBuilder:
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
+
+    @property
+    def climb(self) -> Climb | None:
+        """What the last iteration gained, of a ledger that ends with its E-step."""
+        if len(self.rows) < 3:
+            return None
+        before, middle, after = self.rows[-3:]
+        noise = [
+            _rounding(row["energy"], row["entropy"], row["log_prior"], row["kl"])
+            for row in (before, after)
+        ]
+        return Climb(
+            middle["elbo"] - before["elbo"],
+            after["elbo"] - middle["elbo"],
+            math.isnan(middle["log_evidence"]),
+            max(noise),
+        )
 
     def append(self, **row: Any) -> None:
         self.rows.append(row)

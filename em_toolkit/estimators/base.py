@@ -22,6 +22,7 @@ from em_toolkit.engine import Blocks, Fit, Status, best_of
 from em_toolkit.engine.acceleration import ACCELERATIONS
 from em_toolkit.engine.em import em
 from em_toolkit.engine.monitor import BOUND_CHECKS
+from em_toolkit.engine.stopping import STOPPING_RULES
 from em_toolkit.engine.workers import SERIAL, Workers
 from em_toolkit.estimators.reporting import FitReporter
 from em_toolkit.model import LatentVariableModel
@@ -67,6 +68,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         "verbose_interval": [Interval(Integral, 1, None, closed="left")],
         "bound_check": [StrOptions(set(BOUND_CHECKS))],
         "acceleration": [StrOptions(set(ACCELERATIONS)), None],
+        "stopping": [StrOptions(set(STOPPING_RULES))],
     }
 
     _collapse_message: ClassVar[str]
@@ -104,7 +106,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         """
 
         def converged(fit: Fit[Any]) -> bool:
-            return fit.status is Status.CONVERGED
+            return fit.status.converged
 
         def run(start: Any) -> Fit[Any]:
             listener = reporter.start(previous_bound)
@@ -114,6 +116,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
                 blocks,
                 max_iter=max_iter,
                 tol=self.tol,
+                stopping=self.stopping,
                 acceleration=self.acceleration,
                 bound_check=self.bound_check,
                 previous_bound=previous_bound,
@@ -155,7 +158,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
     def _warn_unless_converged(self, fit: Fit[Any]) -> None:
         messages = {
-            Status.MAX_ITER: _NOT_CONVERGED,
+            Status.MAX_ITER: _NOT_CONVERGED + _prediction(fit),
             Status.COLLAPSED: f"{_NOT_CONVERGED} Status: {fit.status} ({fit.cause})",
             Status.INTERRUPTED: f"The fit was {Status.INTERRUPTED}.",
         }
@@ -168,6 +171,16 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             )
         if self.status_ in messages:
             warnings.warn(messages[self.status_], ConvergenceWarning, stacklevel=5)
+
+
+def _prediction(fit: Fit[Any]) -> str:
+    """How far `max_iter` may have been from enough, as a sentence; empty if there is no saying."""
+    if fit.iterations_to_go is None:
+        return ""
+    return (
+        f" At the present rate of convergence, {fit.trace.rate:.4g}, about "
+        f"{fit.iterations_to_go} more iterations would do."
+    )
 
 
 def cast(arrays: Mapping[str, Array], dtype: npt.DTypeLike) -> dict[str, Data]:

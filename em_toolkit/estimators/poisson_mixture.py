@@ -69,6 +69,9 @@ class PoissonMixture(MixtureEstimator):
     fixed : dict, default=None
         What stays as it is at the start: a mapping from "weights" or "rates" to True (all
         components), to indices of components or to a mask of them, as in `GaussianMixture`.
+    stopping : {"step", "distance"}, default="step"
+        What is held against `tol`: the last step, or the predicted distance to the final bound,
+        as in `GaussianMixture`.
 
     Attributes
     ----------
@@ -124,6 +127,7 @@ class PoissonMixture(MixtureEstimator):
         n_jobs: int | None = None,
         weight_concentration: float | npt.ArrayLike = 1.0,
         fixed: Mapping[str, Any] | None = None,
+        stopping: str = "step",
     ) -> None:
         self.n_components = n_components
         self.tol = tol
@@ -141,6 +145,7 @@ class PoissonMixture(MixtureEstimator):
         self.n_jobs = n_jobs
         self.weight_concentration = weight_concentration
         self.fixed = fixed
+        self.stopping = stopping
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -84,6 +84,8 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
         What to do if the bound falls by more than rounding explains, which is a bug.
     acceleration : {None, "squarem", "quasi_newton"}, default=None
         Extrapolate the steps of ``solver="em"``, as in `GaussianMixture`.
+    stopping : {"step", "distance"}, default="step"
+        What of ``solver="em"`` is held against `tol`, as in `GaussianMixture`.
 
     Attributes
     ----------
@@ -150,6 +152,7 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
         verbose_interval: int = 10,
         bound_check: str = "raise",
         acceleration: str | None = None,
+        stopping: str = "step",
     ) -> None:
         self.n_components = n_components
         self.solver = solver
@@ -160,6 +163,7 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
         self.verbose_interval = verbose_interval
         self.bound_check = bound_check
         self.acceleration = acceleration
+        self.stopping = stopping
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: npt.ArrayLike, y: None = None, sample_weight: Any = None) -> Self:

@@ -1,0 +1,99 @@
+"""When to stop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from em_toolkit.engine.outlook import Outlook
+from em_toolkit.engine.status import Status
+
+if TYPE_CHECKING:
+    from em_toolkit.engine.monitor import Monitor
+
+
+class StoppingRule(Protocol):
+    """Whoever says which iteration is the last."""
+
+    status: Status
+
+    def is_met(self, monitor: Monitor) -> bool:
+        """Asked once before each M-step: whether that one should be the last."""
+
+    def iterations_to_go(self, outlook: Outlook) -> int | None:
+        """How many more iterations of plain EM would meet the rule; None if there is no saying."""
+
+
+class SmallStep:
+    """The last two bounds differ by less than `tol`: scikit-learn's rule, and its count.
+
+    A small step is not nearness: where components overlap, and the steps shrink by a thousandth
+    from one to the next, what is left is five hundred times the last one.
+
+    Parameters
+    ----------
+    tol : float
+        In nats per unit of weight.
+    previous_bound : float
+        The bound before the start, where an earlier fit is continued.
+    """
+
+    status = Status.CONVERGED
+
+    def __init__(self, tol: float, previous_bound: float = -math.inf) -> None:
+        self._tol = tol
+        self._bound = previous_bound
+
+    def is_met(self, monitor: Monitor) -> bool:
+        change, self._bound = monitor.bound - self._bound, monitor.bound
+        return abs(change) < self._tol
+
+    def iterations_to_go(self, outlook: Outlook) -> int | None:
+        # Of what is left, an iteration gains the share 1 − λ².
+        share = 1.0 - outlook.rate**2
+        return outlook.iterations_to(self._tol / share) if share > 0.0 else None
+
+
+class PredictedDistance:
+    """The bound is predicted to lie within `tol` of the one it leads to.
+
+    `em_toolkit.engine.outlook` says how. The bound to which EM leads may be that of a local
+    maximum; and a prediction is none in the first iterations, or on a plateau, where the rule is
+    not met.
+
+    Parameters
+    ----------
+    tol : float
+        In nats per unit of weight.
+    previous_bound : float
+        Of no use here: a prediction needs the halves of an iteration.
+    """
+
+    status = Status.NEAR
+
+    def __init__(self, tol: float, previous_bound: float = -math.inf) -> None:
+        self._tol = tol
+        self._outlook = Outlook()
+
+    def is_met(self, monitor: Monitor) -> bool:
+        climb = monitor.climb
+        if climb is not None:
+            self._outlook.see(climb)
+        return self._outlook.distance < self._tol
+
+    def iterations_to_go(self, outlook: Outlook) -> int | None:
+        return outlook.iterations_to(self._tol)
+
+
+STOPPING_RULES: dict[str, Callable[[float, float], StoppingRule]] = {
+    "step": SmallStep,
+    "distance": PredictedDistance,
+}
+
+
+def stopping_rule(name: str, tol: float, previous_bound: float) -> StoppingRule:
+    """A new rule of this name."""
+    if name not in STOPPING_RULES:
+        raise ValueError(f"stopping: expected one of {list(STOPPING_RULES)}, got {name!r}.")
+    return STOPPING_RULES[name](tol, previous_bound)
