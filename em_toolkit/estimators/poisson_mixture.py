@@ -31,8 +31,9 @@ class PoissonMixture(MixtureEstimator):
         At most so many iterations. 0 returns the start.
     n_init : int, default=1
         The number of starts; the best result is kept.
-    init_params : {"kmeans", "kmeans_sample", "k-means++", "random", "random_from_data"} or \
-            array-like of shape (n_samples, n_components), default="kmeans"
+    init_params : {"kmeans", "kmeans_sample", "kmeans_standardized", "k-means++", "random", \
+            "random_from_data", "hierarchical", "short_em", "auto"} or array-like of shape \
+            (n_samples, n_components), default="kmeans"
         How to find a start, or the responsibilities to start from.
 
         - "kmeans": the clusters of scikit-learn's k-means. It copies the data, and with many rows
@@ -43,6 +44,18 @@ class PoissonMixture(MixtureEstimator):
         - "k-means++", "random_from_data": components of equal weight on rows that k-means++
           chooses, or chance.
         - "random": responsibilities drawn at random.
+        - "kmeans_standardized": k-means on columns in their standard deviations, for features in
+          unlike units.
+        - "hierarchical": the clusters of model-based agglomeration, from which mclust starts; of
+          a sample of 2,000 rows if there are more, which takes a second or two. Without chance.
+        - "short_em": ten short runs of EM from random rows, of which the best is gone on with
+          (Biernacki, Celeux & Govaert 2003).
+        - "auto": three short runs of EM from k-means on scaled principal directions, likewise:
+          two or three times the cost of a fit from "kmeans", and the best optimum far oftener
+          (`benchmarks/results/starts.md`).
+
+        The last two compare runs on a sample of 5,000 rows, or 250 for each component, if there
+        are more; ``n_passes_`` counts from where the best is gone on with.
     weights_init : array-like of shape (n_components,), default=None
         Weights of the start, instead of those that `init_params` gives.
     rates_init : array-like of shape (n_components, n_features), default=None

@@ -8,7 +8,8 @@ them.
 
 Rows with missing entries are completed first, by `filled`.
 
-Those that begin with a partition of the rows give it on its own, too: `PARTITIONS`.
+"short_em" and "auto" compare short runs of EM, on a sample if the rows are many, and "hierarchical"
+clusters a sample; their other passes are no passes over large data, and count in no ``n_passes_``.
 """
 
 from __future__ import annotations
@@ -20,12 +21,11 @@ from em_toolkit.initialization.points import k_means_plusplus, random, random_fr
 from em_toolkit.initialization.rows import (
     Data,
     Initializer,
-    Partition,
     from_labels,
     from_responsibilities,
-    partition_by,
     start_by,
 )
+from em_toolkit.initialization.short_runs import auto, short_em
 
 kmeans = start_by(centroids.kmeans)
 kmeans_sample = start_by(centroids.kmeans_sample)
@@ -40,20 +40,14 @@ INITIALIZERS: dict[str, Initializer] = {
     "random": random,
     "random_from_data": random_from_data,
     "hierarchical": hierarchical,
+    "short_em": short_em,
+    "auto": auto,
 }
-PARTITIONS: dict[str, Partition] = {
-    "kmeans": partition_by(centroids.kmeans),
-    "kmeans_sample": partition_by(centroids.kmeans_sample),
-    "kmeans_standardized": partition_by(centroids.kmeans_standardized),
-    "hierarchical": partition_by(trees.hierarchical),
-}
-
 __all__ = [
     "INITIALIZERS",
-    "PARTITIONS",
     "Data",
     "Initializer",
-    "Partition",
+    "auto",
     "filled",
     "from_labels",
     "from_responsibilities",
@@ -66,4 +60,5 @@ __all__ = [
     "named_by_labels",
     "random",
     "random_from_data",
+    "short_em",
 ]

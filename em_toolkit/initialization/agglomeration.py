@@ -61,9 +61,6 @@ class Unconstrained(Criterion):
         return np.asarray(count * np.log(determinants + (traces + self.mean_variance) / count))
 
 
-CRITERIA: dict[str, type[Criterion]] = {"EII": Ward, "VII": Spherical, "VVV": Unconstrained}
-
-
 class Clusters:
     """What a merge needs to know of clusters, which are the last axis of each array.
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from sklearn.cluster import KMeans
 
 from em_toolkit.initialization.rows import Data, Labelling, given_labels
 from em_toolkit.initialization.sampling import stratified_rows
-from em_toolkit.initialization.scaling import Scaling, standardizing
+from em_toolkit.initialization.scaling import Scaling, singular_scaling, standardizing
 from em_toolkit.statistics import Array, IntArray
 
 # Rows in the sample of `kmeans_sample`, for each component and at least.
@@ -45,12 +47,33 @@ def kmeans_standardized(
     For features in unlike units, of which the largest would have all the say. Data of more rows
     than the sample of `kmeans_sample` are clustered by such a sample.
     """
+    return _kmeans_scaled(standardizing, X, sample_weight, n_components, random_state)
+
+
+def kmeans_principal(
+    X: Data, sample_weight: Array | None, n_components: int, random_state: np.random.RandomState
+) -> Labelling:
+    """The clusters of one k-means run on principal directions, scaled as for "hierarchical".
+
+    Halfway between standardized columns and Mahalanobis distances. Data of more rows than the
+    sample of `kmeans_sample` are clustered by such a sample.
+    """
+    return _kmeans_scaled(singular_scaling, X, sample_weight, n_components, random_state)
+
+
+def _kmeans_scaled(
+    scaling_of: Callable[[Data, Array | None], Scaling],
+    X: Data,
+    sample_weight: Array | None,
+    n_components: int,
+    random_state: np.random.RandomState,
+) -> Labelling:
     size = sample_size(n_components)
     if X.shape[0] <= size:
-        scaled = standardizing(X, sample_weight)(X)
+        scaled = scaling_of(X, sample_weight)(X)
         return given_labels(kmeans_labels(scaled, sample_weight, n_components, random_state))
     sample = X[stratified_rows(X.shape[0], sample_weight, size, random_state)]
-    scaling = standardizing(sample, None)
+    scaling = scaling_of(sample, None)
     return _nearest(_fitted(scaling(sample), None, n_components, random_state), scaling)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from em_toolkit.engine.expectation import Rows
-from em_toolkit.initialization.rows import Assigned, Data
+from em_toolkit.initialization.rows import Assigned, Data, Labelling
 from em_toolkit.initialization.sampling import plusplus_rows
+from em_toolkit.initialization.scaling import standardizing
 from em_toolkit.model import Block
 from em_toolkit.models.mixture import Mixture, MixtureParameters
 from em_toolkit.statistics import Array, IntArray
@@ -67,3 +69,21 @@ def _from_points(
 ) -> MixtureParameters[Any]:
     centers = np.asarray(X[points], dtype=np.float64)
     return mixture.from_points(centers, Rows(X, sample_weight))
+
+
+def near_random_rows(
+    X: Data, sample_weight: Array | None, n_components: int, random_state: np.random.RandomState
+) -> Labelling:
+    """Clusters around rows drawn at random: each row is with the nearest, in standardized columns.
+
+    Unlike components on single rows, such clusters have a spread.
+    """
+    scaling = standardizing(X, sample_weight)
+    chances = None if sample_weight is None else sample_weight / sample_weight.sum()
+    drawn = random_state.choice(X.shape[0], size=n_components, replace=False, p=chances)
+    centers = scaling(X[drawn])
+
+    def nearest(block: Array, _: slice) -> IntArray:
+        return np.asarray(cdist(scaling(block), centers, "sqeuclidean").argmin(axis=1))
+
+    return nearest

@@ -17,10 +17,9 @@ Data = npt.NDArray[Any]
 Initializer = Callable[
     [Mixture[Any], Data, Array | None, int, np.random.RandomState], MixtureParameters[Any]
 ]
-# From rows, their weights, the number of components and a random state to the labels of the rows;
-Partition = Callable[[Data, Array | None, int, np.random.RandomState], IntArray]
-# and to what labels them block by block, from a block and the slice of the rows that are in it.
+# From a block, and the slice of the rows that are in it, to their labels;
 Labelling = Callable[[Array, slice], IntArray]
+# found from rows, their weights, the number of components and a random state.
 Labeller = Callable[[Data, Array | None, int, np.random.RandomState], Labelling]
 
 
@@ -87,25 +86,6 @@ def from_labels(
 def given_labels(labels: IntArray) -> Labelling:
     """The labelling of rows whose labels are known."""
     return lambda _, rows: labels[rows]
-
-
-def partition_by(labeller: Labeller) -> Partition:
-    """The labels of all rows."""
-
-    def partition(
-        X: Data,
-        sample_weight: Array | None,
-        n_components: int,
-        random_state: np.random.RandomState,
-    ) -> IntArray:
-        labelling = labeller(X, sample_weight, n_components, random_state)
-        labels = np.empty(X.shape[0], dtype=np.int64)
-        for block, rows in blocks_with_place(Rows(X)):
-            labels[rows] = labelling(block.X, rows)
-        return labels
-
-    partition.__doc__ = labeller.__doc__
-    return partition
 
 
 def start_by(labeller: Labeller) -> Initializer:

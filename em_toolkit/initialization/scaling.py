@@ -29,38 +29,30 @@ class Scaling:
 
 
 def standardizing(X: Data, sample_weight: Array | None) -> Scaling:
-    """Each column in its standard deviations; constant columns are left out."""
+    """Each column in its standard deviations; constant columns are left out, unless all are."""
     weights = weights_of(X, sample_weight)
     mean = np.average(X, axis=0, weights=weights).astype(np.float64)
     variances = np.average(np.square(X - mean), axis=0, weights=weights)
     stds = np.sqrt(variances)
     varies = stds > RESOLUTION * EPS * np.abs(mean)
+    if not varies.any():
+        return Scaling(mean, np.eye(mean.shape[0]))
     return Scaling(mean, np.diag(1.0 / np.where(varies, stds, 1.0))[:, varies])
-
-
-def whitening(X: Data, sample_weight: Array | None) -> Scaling:
-    """All directions in their standard deviations: distances are those of Mahalanobis."""
-    scaling, directions, lengths = _principal_directions(X, sample_weight)
-    lengths = lengths / np.sqrt(weights_of(X, sample_weight).sum())
-    return Scaling(scaling.origin, scaling.matrix @ (directions / lengths))
 
 
 def singular_scaling(X: Data, sample_weight: Array | None) -> Scaling:
     """Principal directions of the standardized rows, divided by the roots of singular values.
 
-    Halfway between standardizing and whitening: the transformation "SVD" of Scrucca & Raftery
-    (2015, Adv. Data Anal. Classif. 9), which they find the best for model-based hierarchical
-    clustering.
+    Halfway between standardizing and the Mahalanobis distance: the transformation "SVD" of
+    Scrucca & Raftery (2015, Adv. Data Anal. Classif. 9), which they find the best for model-based
+    hierarchical clustering.
     """
-    scaling, directions, lengths = _principal_directions(X, sample_weight)
-    return Scaling(scaling.origin, scaling.matrix @ (directions / np.sqrt(lengths)))
-
-
-def _principal_directions(X: Data, sample_weight: Array | None) -> tuple[Scaling, Array, Array]:
-    """Of the standardized rows: right singular vectors, by column, and singular values."""
     scaling = standardizing(X, sample_weight)
     roots = np.sqrt(weights_of(X, sample_weight))
     _, lengths, directions = np.linalg.svd(roots[:, None] * scaling(X), full_matrices=False)
+    if not lengths.any():
+        return scaling
     # What is left of directions in which the rows do not vary is rounding.
-    varies = lengths > 1e-10 * lengths.max(initial=0.0)
-    return scaling, directions[varies].T, lengths[varies]
+    varies = lengths > 1e-10 * lengths.max()
+    directions = directions[varies].T / np.sqrt(lengths[varies])
+    return Scaling(scaling.origin, scaling.matrix @ directions)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from em_toolkit.families import Gaussian
-from em_toolkit.initialization.agglomeration import CRITERIA, agglomerate, sums_by
+from em_toolkit.initialization.agglomeration import (
+    Criterion,
+    Spherical,
+    Unconstrained,
+    Ward,
+    agglomerate,
+    sums_by,
+)
 from em_toolkit.initialization.rows import (
     Data,
     Labelling,
@@ -57,9 +64,7 @@ def hierarchical(
     return classifying(sample, tree_labels(sample, None, n_components), n_components)
 
 
-def tree_labels(
-    X: Data, sample_weight: Array | None, n_components: int, model: str = "VVV"
-) -> IntArray:
+def tree_labels(X: Data, sample_weight: Array | None, n_components: int) -> IntArray:
     """The clusters, of shape (n_rows,); at most `n_components`, from 0 on.
 
     Parameters
@@ -67,9 +72,6 @@ def tree_labels(
     X : ndarray of shape (n_rows, n_features)
     sample_weight : ndarray of shape (n_rows,) or None
     n_components : int
-    model : {"EII", "VII", "VVV"}
-        The covariances of the classification likelihood: equal and spherical (Ward), spherical,
-        or any.
     """
     weights = weights_of(X, sample_weight)
     scaled = singular_scaling(X, sample_weight)(X)
@@ -77,13 +79,12 @@ def tree_labels(
     _, first, inverse = np.unique(X, axis=0, return_index=True, return_inverse=True)
     points, counts = scaled[first], sums_by(inverse, weights)
     n_points, n_features = points.shape
-    if model == "VVV" and n_features == 1:
-        model = "VII"
+    criterion: type[Criterion] = Unconstrained if n_features > 1 else Spherical
     if n_points <= n_features or n_points * n_features**2 > _LARGEST_SCATTER:
-        model = "EII"
+        criterion = Ward
     total = float(np.sum(weights[:, None] * np.square(scaled)))
     mean_variance = total / max(weights.sum() * n_features, 1.0)
-    labels = agglomerate(points, counts, n_components, CRITERIA[model](mean_variance))
+    labels = agglomerate(points, counts, n_components, criterion(mean_variance))
     return labels[inverse]
 
 

@@ -1,0 +1,94 @@
+"""Starts by short runs of EM from several places, of which the best is gone on with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from em_toolkit.engine.em import Fit, Status, em
+from em_toolkit.engine.expectation import Rows
+from em_toolkit.engine.restarts import best_of
+from em_toolkit.initialization import centroids, points
+from em_toolkit.initialization.rows import Data, Initializer, start_by
+from em_toolkit.initialization.sampling import stratified_rows
+from em_toolkit.models.mixture import Mixture, MixtureParameters
+from em_toolkit.statistics import Array
+
+# Rows in the sample, for each component and at least.
+_SAMPLE_BY_COMPONENT = 250
+SMALLEST_SAMPLE = 5_000
+
+
+def by_short_runs(beginnings: Sequence[Initializer], n_iter: int, doc: str) -> Initializer:
+    """A start by short runs of EM.
+
+    Of more rows than suffice to compare starts, a sample is used, stratified along the rows and
+    in proportion to their weights; its rows share the weight of all, so that a prior weighs as
+    much beside them.
+
+    Parameters
+    ----------
+    beginnings : sequence of Initializer
+        Where the runs begin, one after the other.
+    n_iter : int
+        Iterations of each.
+    doc : str
+        The docstring of the start.
+    """
+
+    def initialize(
+        mixture: Mixture[Any],
+        X: Data,
+        sample_weight: Array | None,
+        n_components: int,
+        random_state: np.random.RandomState,
+    ) -> MixtureParameters[Any]:
+        size = max(SMALLEST_SAMPLE, _SAMPLE_BY_COMPONENT * n_components)
+        if X.shape[0] > size:
+            total = X.shape[0] if sample_weight is None else sample_weight.sum()
+            X = X[stratified_rows(X.shape[0], sample_weight, size, random_state)]
+            sample_weight = np.full(size, total / size)
+        starts: list[Callable[[], MixtureParameters[Any]]] = [
+            partial(begin, mixture, X, sample_weight, n_components, random_state)
+            for begin in beginnings
+        ]
+        blocks = Rows(X, sample_weight)
+
+        def run(start: MixtureParameters[Any]) -> Fit[MixtureParameters[Any]]:
+            # A fall of the bound, which is a bug, will show in the fit that begins here, and that
+            # knows what to do about it.
+            return em(mixture, start, blocks, max_iter=n_iter, tol=0.0, bound_check="off")
+
+        best, account = best_of(starts, run)
+        if account[-1].status is Status.INTERRUPTED:
+            # The engine took it for the end of a fit, which has not begun yet.
+            raise KeyboardInterrupt
+        return best.params
+
+    initialize.__doc__ = doc
+    return initialize
+
+
+short_em = by_short_runs(
+    [start_by(points.near_random_rows)] * 10,
+    5,
+    """The best of ten runs of five iterations from random rows (emEM).
+
+    Each begins with the clusters that rows near one of K random rows are. "Short" is after
+    Biernacki, Celeux & Govaert (2003, Comput. Statist. Data Anal. 41), who stop the short runs
+    by their gain: with as many iterations each, bounds are compared that cost the same.
+    """,
+)
+auto = by_short_runs(
+    [start_by(centroids.kmeans_principal)] * 3,
+    3,
+    """The best of three runs of three iterations from k-means on scaled principal directions.
+
+    In these directions, in which "hierarchical" clusters, too, groups are rounder than in columns
+    that are correlated or in unlike units. A single iteration would not do to compare the runs: a
+    partition may be good for k-means and its bound low.
+    """,
+)
