@@ -17,7 +17,7 @@ from oracles import STRUCTURES, Data, clusters, dense, random_covariance
 from sklearn.datasets import load_iris, load_wine
 from sklearn.preprocessing import StandardScaler
 
-from em_toolkit import PPCA, GaussianMixture, PoissonMixture
+from em_toolkit import PPCA, GaussianMixture, NormalInverseWishart, PoissonMixture
 from em_toolkit.datasets import load_faithful
 from em_toolkit.engine import Rows
 from em_toolkit.engine.em import em
@@ -148,6 +148,66 @@ def test_poisson_mixtures_depend_on_neither(seed: int, n_rows: int) -> None:
     by_rows = PoissonMixture(2, **begin, **settings_).fit(table[inverse])
     by_table = PoissonMixture(2, **begin, **settings_).fit(table, sample_weight=counts)
     np.testing.assert_allclose(by_table.rates_, by_rows.rates_, rtol=1e-10, atol=1e-12)
+
+
+# -- priors and what is held fixed ----------------------------------------------------------------
+
+
+@few
+@given(structures, seeds)
+def test_a_prior_follows_the_order_of_rows_and_of_components(structure: str, seed: int) -> None:
+    """Concentrations and fixed parts are those of a component, wherever it stands."""
+    problem = Problem(seed)
+    K, rng = problem.n_components, problem.rng
+    rows, order = rng.permutation(problem.X.shape[0]), rng.permutation(K)
+    alpha, held, kept = rng.uniform(1.0, 50.0, K), rng.random(K) < 0.5, rng.random(K) < 0.5
+    of_shared = {"covariances": True} if structure == "tied" else {"covariances": kept}
+    fit = problem.fit(
+        structure, problem.X, problem.start, prior="conjugate", weight_concentration=alpha,
+        fixed={"weights": kept, "means": held} | of_shared,
+    )  # fmt: skip
+    if structure != "tied":
+        of_shared = {"covariances": kept[order]}
+    other = problem.fit(
+        structure, problem.X[rows], problem.start[rows][:, order], prior="conjugate",
+        weight_concentration=alpha[order],
+        fixed={"weights": kept[order], "means": held[order]} | of_shared,
+    )  # fmt: skip
+    assert_alike(other, fit.weights_[order], fit.means_[order], matrices_of(fit)[order])
+    np.testing.assert_allclose(other.trace_.elbo, fit.trace_.elbo, rtol=0, atol=1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(structures, seeds)
+def test_the_conjugate_prior_moves_with_the_data(structure: str, seed: int) -> None:
+    """Its defaults are moments of the data: for diagonal covariances, which have the mean of the
+    variances, only if all features are scaled alike."""
+    problem = Problem(seed)
+    X, d = problem.X, problem.X.shape[1]
+    A = affine_map(structure if structure != "diag" else "spherical", problem.rng, d)
+    if structure == "diag":
+        A = np.diag(np.full(d, np.abs(np.linalg.det(A)) ** (1.0 / d)))
+    b = A @ problem.rng.uniform(-10.0, 10.0, d)
+    fit = problem.fit(structure, X, problem.start, prior="conjugate")
+    moved = problem.fit(structure, X @ A.T + b, problem.start, prior="conjugate")
+    assert_alike(moved, fit.weights_, fit.means_ @ A.T + b, A @ matrices_of(fit) @ A.T, rtol=1e-8)
+
+
+@few
+@given(structures, seeds)
+def test_a_strong_prior_is_all_there_is(structure: str, seed: int) -> None:
+    problem = Problem(seed)
+    X, (n, d) = problem.X, problem.X.shape
+    center, K = problem.rng.standard_normal(d), problem.n_components
+    strong = NormalInverseWishart(shrinkage=1e9 * n, mean=center, dof=1e9 * n, scale=2e9 * n)
+    fit = problem.fit(
+        structure, X, problem.start, prior=strong, weight_concentration=1e9 * n, max_iter=1
+    )
+    np.testing.assert_allclose(fit.weights_, 1.0 / K, rtol=1e-7)
+    np.testing.assert_allclose(fit.means_, np.tile(center, (K, 1)), atol=1e-7)
+    # κ (μ − m)(μ − m)ᵀ is of the size of a rounding; ν + d + 2 is ν, to 1e-9.
+    for matrix in matrices_of(fit):
+        np.testing.assert_allclose(matrix, 2.0 * np.eye(d), rtol=1e-5, atol=1e-5)
 
 
 # -- affine maps ----------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from em_toolkit import GaussianMixture
+from em_toolkit.initialization import INITIALIZERS
 
 Data = npt.NDArray[Any]
 STRUCTURES = ["full", "tied", "diag", "spherical"]
@@ -64,9 +65,31 @@ def test_whole_weights_are_repeated_rows(
     )
 
 
-@pytest.mark.parametrize(
-    "init_params", ["kmeans", "random", "k-means++", "random_from_data", "responsibilities"]
-)
+@pytest.mark.parametrize("criterion", ["bic", "aic", "icl"])
+def test_whole_weights_are_repeated_rows_of_a_criterion(iris: Data, criterion: str) -> None:
+    """n is the sum of the weights; a row of weight zero may be anything."""
+    fit = GaussianMixture(3, random_state=0).fit(iris)
+    of_rows = getattr(fit, criterion)(np.repeat(iris, COUNTS, axis=0))
+    X = np.where((COUNTS > 0)[:, None], iris, 1e6)
+    assert getattr(fit, criterion)(X, sample_weight=COUNTS) == pytest.approx(of_rows, rel=1e-12)
+    assert getattr(fit, criterion)(iris) == getattr(fit, criterion)(iris, np.ones(150))
+    # Weights of importance sum to something else, and n with them.
+    assert getattr(fit, criterion)(iris, sample_weight=0.1 * COUNTS) != pytest.approx(
+        of_rows, rel=1e-3
+    )
+
+
+@pytest.mark.parametrize("init_params", ["hierarchical", "responsibilities"])
+def test_whole_weights_are_repeated_rows_of_a_start(iris: Data, init_params: str) -> None:
+    """Of those without chance: the others would draw other rows."""
+    rows = np.repeat(np.arange(150), COUNTS)
+    start = RESPONSIBILITIES if init_params == "responsibilities" else init_params
+    again = RESPONSIBILITIES[rows] if init_params == "responsibilities" else init_params
+    weighted = GaussianMixture(3, init_params=start).fit(iris, sample_weight=COUNTS)
+    assert_same_fit(weighted, GaussianMixture(3, init_params=again).fit(iris[rows]), rtol=1e-8)
+
+
+@pytest.mark.parametrize("init_params", [*INITIALIZERS, "responsibilities"])
 def test_a_row_of_weight_zero_is_absent(iris: Data, covariance_type: str, init_params: str) -> None:
     """From any start, and wherever the row is."""
     weights = np.random.RandomState(3).uniform(0.5, 2.0, size=150) * (COUNTS > 0)
@@ -87,7 +110,8 @@ def test_a_row_of_weight_zero_is_absent(iris: Data, covariance_type: str, init_p
     assert fits[0].score(X, sample_weight=weights) == fits[0].score(X[kept], None, weights[kept])
 
 
-@pytest.mark.parametrize("init_params", ["kmeans", "random", "k-means++", "random_from_data"])
+# Agglomeration counts rows: a single one has a spread of its own (Fraley 1998).
+@pytest.mark.parametrize("init_params", [name for name in INITIALIZERS if name != "hierarchical"])
 @pytest.mark.parametrize("factor", [1e-6, 7.3, 1e9])
 def test_only_the_proportions_of_weights_matter(
     iris: Data, covariance_type: str, init_params: str, factor: float
