@@ -12,7 +12,7 @@ import pytest
 from oracles import STRUCTURES
 from sklearn.mixture import GaussianMixture
 
-from benchmarks import compare, latency, memory, scaling, trace_cost
+from benchmarks import compare, latency, memory, missing, scaling, trace_cost
 from benchmarks.peers.session import OURS, SCIKIT_LEARN, Peer, all_peers
 from benchmarks.peers.worker import Report
 from benchmarks.race import Race, Result
@@ -192,3 +192,17 @@ def test_a_fit_without_its_monitor_is_the_same_fit() -> None:
         assert list(estimator.fit(X).lower_bounds_) == bounds
     assert set(estimator.trace_.half_step) == {"E"}
     assert set(estimator.fit(X).trace_.half_step) == {"E", "M"}
+
+
+def test_missing(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr(missing, "CASES", missing.CASES[:1])
+    monkeypatch.setattr(sys, "argv", ["missing", "--quick"])
+    missing.main()
+    assert "with holes" in capsys.readouterr().out
+
+
+def test_the_holes_have_as_many_patterns_as_they_should() -> None:
+    holes = missing.Holes(CASE, 3)
+    made = np.isnan(holes.made(Workload.of(CASE).X))
+    assert len(np.unique(made, axis=0)) == 3
+    assert not made.all(axis=1).any()

@@ -53,6 +53,16 @@ class GaussianMixture(MissingValuesMixin, GaussianDensity):
     the bound in ``trace_``, ``sample_weight``, a start from responsibilities, a ``lower_bound_``
     that belongs to the parameters returned, and a regularization that is part of the objective.
 
+    NaN entries of X are missing values, in `fit` and in all that takes rows. The likelihood is that
+    of the observed entries, the exact EM has the missing ones among its latent variables
+    (Ghahramani & Jordan 1994), and ``score_samples`` is the log density of what was observed of a
+    row; `impute` and `sample_missing` complete rows. Entries should be missing at random: whether
+    one is may depend on what is observed (Rubin 1976). A row without any entry says nothing:
+    ``score_samples`` is 0 (the logarithm of a sum of weights, to rounding), `predict` gives the
+    component of the largest weight, and `fit`, `score` and the criteria leave the row out. A
+    feature without any entry is an error in `fit`. A start is found on rows whose missing entries
+    are drawn from one normal distribution fitted to all rows.
+
     Parameters
     ----------
     n_components : int, default=1
@@ -186,8 +196,8 @@ class GaussianMixture(MissingValuesMixin, GaussianDensity):
     References
     ----------
     Dempster, Laird & Rubin (1977); Bishop (2006), section 9.2; Ciuperca, Ridolfi & Idier (2003);
-    Varadhan & Roland (2008), Scand. J. Statist. 35; Zhou, Alexander & Lange (2011), Stat. Comput.
-    21.
+    Ghahramani & Jordan (1994), NIPS 6; Rubin (1976), Biometrika 63; Varadhan & Roland (2008),
+    Scand. J. Statist. 35; Zhou, Alexander & Lange (2011), Stat. Comput. 21.
 
     Examples
     --------

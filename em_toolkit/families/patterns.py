@@ -25,7 +25,9 @@ def pattern_of_each(X: npt.NDArray[np.generic]) -> IntArray:
     bits = np.packbits(np.isnan(X), axis=1)
     words = np.zeros((X.shape[0], -(-max(bits.shape[1], 1) // 8)), dtype=np.uint64)
     words.view(np.uint8)[:, : bits.shape[1]] = bits
-    _, numbers = np.unique(words, axis=0, return_inverse=True)
+    # Numbers sort much faster than rows of them.
+    keys, axis = (words[:, 0], None) if words.shape[1] == 1 else (words, 0)
+    _, numbers = np.unique(keys, axis=axis, return_inverse=True)
     return np.asarray(numbers, dtype=np.int64).reshape(-1)
 
 

@@ -16,6 +16,7 @@ import math
 import numpy as np
 
 from em_toolkit.kernels.compiling import INTEGER, MATRICES, MATRIX, VECTOR, kernel, summing
+from em_toolkit.kernels.instructions import ROWS_AT_ONCE
 from em_toolkit.kernels.matrix import add_moments_of_some
 from em_toolkit.kernels.panels import (
     add_totals,
@@ -26,12 +27,15 @@ from em_toolkit.kernels.panels import (
     unload,
     weigh,
 )
+from em_toolkit.kernels.products import set_squared_norms
 from em_toolkit.kernels.vectorized import softmax
 from em_toolkit.statistics import Array, IntArray
 
 _LOG_2_PI = math.log(2.0 * math.pi)
-# Rows of a run from which on loops over rows are faster than loops over features.
+# Rows of a run from which on loops over rows are faster than loops over features,
 _TOGETHER = 6
+# and from which on the run has panels of its own, of its observed features alone.
+_LONG = 16
 
 
 @summing
@@ -345,11 +349,147 @@ def add_conditional_covariances(
     return entropy
 
 
+@summing
+def end_of_short_runs(X: Array, start: int, stop: int) -> int:
+    """Up to which row, and no further than `stop`, runs from `start` on are short."""
+    while start < stop:
+        end = end_of_pattern(X, start, min(start + _LONG, X.shape[0]))
+        if end - start >= _LONG:
+            return start
+        start = end
+    return stop
+
+
+@summing
+def load_some(X: Array, start: int, n_rows: int, features: IntArray, panel: Array) -> None:
+    """Some features of rows as the rows of a panel, filled up with the last of them.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows_of_the_block, n_features)
+    start, n_rows : int
+    features : ndarray of shape (n_chosen,)
+    panel : ndarray of shape (>= n_chosen, >= n_rows)
+        Rows beyond the chosen features become zero.
+    """
+    for j in range(panel.shape[0]):
+        row = panel[j]
+        if j < features.shape[0]:
+            feature = features[j]
+            for i in range(n_rows):
+                row[i] = X[start + i, feature]
+            for i in range(n_rows, panel.shape[1]):
+                row[i] = row[n_rows - 1]
+        else:
+            for i in range(panel.shape[1]):
+                row[i] = 0.0
+
+
+@summing
+def gather_mean(mean: Array, features: IntArray, out: Array) -> None:
+    """The mean of some features, and zeros behind it."""
+    for j in range(features.shape[0]):
+        out[j] = mean[features[j]]
+    for j in range(features.shape[0], out.shape[0]):
+        out[j] = 0.0
+
+
+@summing
+def invert_triangle(triangle: Array, n_observed: int, inverse: Array) -> None:
+    """T_oo⁻¹, lower triangular, from Tᵀ; what lies beyond becomes zero."""
+    for j in range(inverse.shape[0]):
+        for m in range(inverse.shape[1]):
+            inverse[j, m] = 0.0
+    for j in range(n_observed):
+        row, pivot = inverse[j], 1.0 / triangle[j, j]
+        for m in range(j):
+            factor, above = triangle[m, j], inverse[m]
+            for column in range(m + 1):
+                row[column] -= factor * above[column]
+        for column in range(j):
+            row[column] *= pivot
+        row[j] = pivot
+
+
+@summing
+def set_regression(triangle: Array, n_observed: int, inverse: Array, out: Array) -> None:
+    """T_mo T_oo⁻¹, of shape (>= n_missing, >= n_observed)."""
+    for number in range(triangle.shape[0] - n_observed):
+        row = out[number]
+        for column in range(n_observed):
+            row[column] = 0.0
+        for m in range(n_observed):
+            factor, above = triangle[m, n_observed + number], inverse[m]
+            for column in range(m + 1):
+                row[column] += factor * above[column]
+
+
+@summing
+def add_regressed_moments(
+    order: IntArray,
+    n_observed: int,
+    regression: Array,
+    first: Array,
+    second: Array,
+    products: Array,
+    all_first: Array,
+    all_second: Array,
+) -> None:
+    """Moments of complete rows, from those of the observed features o: with R = T_mo T_oo⁻¹,
+
+    those of x_m are R times those of x_o.
+
+    Parameters
+    ----------
+    order : ndarray of shape (n_features,)
+    n_observed : int
+    regression : ndarray of shape (>= n_missing, >= n_observed)
+    first, second : ndarray of shape (>= n_observed,) and (>= n_observed, >= n_observed)
+        Of the observed features; of `second` the lower triangle.
+    products : ndarray of shape (>= n_missing, >= n_observed)
+        Scratch.
+    all_first, all_second : ndarray of shape (>= n_features,) and (>= n_features, >= n_features)
+        Added to; of `all_second` the lower triangle.
+    """
+    n_missing = order.shape[0] - n_observed
+    for j in range(n_observed):
+        all_first[order[j]] += first[j]
+        for m in range(j + 1):
+            # The observed features ascend.
+            all_second[order[j], order[m]] += second[j, m]
+            second[m, j] = second[j, m]
+    for number in range(n_missing):
+        feature, coefficients, row = (
+            order[n_observed + number],
+            regression[number],
+            products[number],
+        )
+        total = 0.0
+        for m in range(n_observed):
+            total += coefficients[m] * first[m]
+            row[m] = 0.0
+        all_first[feature] += total
+        for m in range(n_observed):
+            coefficient, moment = coefficients[m], second[m]
+            for column in range(n_observed):
+                row[column] += coefficient * moment[column]
+        for m in range(n_observed):
+            all_second[max(feature, order[m]), min(feature, order[m])] += row[m]
+        for other in range(number + 1):
+            product, coefficients = 0.0, regression[other]
+            for m in range(n_observed):
+                product += row[m] * coefficients[m]
+            all_second[feature, order[n_observed + other]] += product
+
+
 @kernel(MATRIX, VECTOR, MATRIX, MATRICES, VECTOR, INTEGER)
 def expectation(
     X: Array, weights: Array, means: Array, uppers: Array, log_weights: Array, width: int
 ) -> Array:
     """The sums of the E-step over a block of rows with NaN entries.
+
+    A long run has panels of its own, which hold its observed features alone: its rows then cost
+    what complete rows of so many features do. Short runs share panels.
 
     Parameters
     ----------
@@ -370,16 +510,21 @@ def expectation(
         second moments of shape (n_components, n_padded, n_padded).
     """
     (n_components, n_padded), n_features = means.shape, X.shape[1]
-    panel_weights = np.empty(width)
-    log_joint, shares = np.zeros((n_components, width)), np.empty((n_components, width))
-    log_evidence, entropy, scratch = np.empty(width), np.empty(width), np.empty((2, width))
+    n_matrices = uppers.shape[0]
+    numbers = np.zeros(2 * n_components * width)
+    panel_weights, log_evidence, entropy = np.empty(width), np.empty(width), np.empty(width)
+    scratch = np.empty((2, width))
     strips, indices = np.empty((n_padded + 5) * width), np.empty(width, np.int64)
     rest, center = np.empty((n_padded, width)), np.zeros(n_padded)
     bounds, n_observed = np.empty(width + 1, np.int64), np.empty(width, np.int64)
     orders = np.empty((width, n_features), np.int64)
-    triangles = np.empty((width, uppers.shape[0], n_features, n_features))
-    entropies = np.empty((width, uppers.shape[0]))
+    triangles = np.empty((width, n_matrices, n_features, n_features))
+    entropies = np.empty((width, n_matrices))
     expected = np.zeros((n_components, n_padded, width))
+    of_observed = np.empty(n_padded)
+    inverses = np.empty(n_matrices * n_padded**2)
+    moment, products = np.empty(n_padded**2), np.empty((n_features, n_padded))
+    regression, first_moment = np.empty((n_features, n_padded)), np.empty(n_padded)
 
     a, b = 3 + n_components, 3 + n_components + means.size
     size = n_components * n_padded**2
@@ -389,40 +534,112 @@ def expectation(
         run[a:b].reshape(means.shape),
         run[b:].reshape((n_components, n_padded, n_padded)),
     )
-    n_panels = (X.shape[0] + width - 1) // width
-    for number in range(n_panels):
-        start = number * width
-        n_rows = min(width, X.shape[0] - start)
-        n_runs = complete_panel(
-            X,
-            start,
-            n_rows,
-            means,
-            uppers,
-            rest,
-            bounds,
-            n_observed,
-            orders,
-            triangles,
-            entropies,
-            expected,
-            log_joint,
+    start, number = 0, 0
+    while start < X.shape[0]:
+        furthest = min(start + width, X.shape[0])
+        stop = end_of_short_runs(X, start, furthest)
+        is_long = stop == start
+        if is_long:
+            stop = end_of_pattern(X, start, furthest)
+        n_rows = stop - start
+        # A long run's panel is as narrow as it can be.
+        n_columns = -(-n_rows // ROWS_AT_ONCE) * ROWS_AT_ONCE if is_long else width
+        log_joint = numbers[: n_components * n_columns].reshape((n_components, n_columns))
+        shares = numbers[numbers.size // 2 :][: n_components * n_columns].reshape(
+            (n_components, n_columns)
         )
-        for k in range(n_components):
-            for i in range(n_rows):
-                log_joint[k, i] += log_weights[k]
-        load_weights(weights, start, panel_weights)
-        softmax(log_joint, shares, log_evidence, entropy, scratch)
-        weigh(shares, panel_weights, log_evidence, entropy, rows)
+        observed = order_features(X[start], orders[0])
+        even = observed + observed % 2
+        panel = strips[:0].reshape((0, n_columns))
+        inverse = inverses[: n_matrices * even**2].reshape((n_matrices, even, even))
+        n_runs = 1
+        if is_long:
+            bounds[0], bounds[1], n_observed[0] = 0, n_rows, observed
+            panel = rest.reshape(rest.size)[: even * n_columns].reshape((even, n_columns))
+            load_some(X, start, n_rows, orders[0, :observed], panel)
+            for matrix in range(n_matrices):
+                triangle = triangles[0, matrix]
+                triangularize(uppers[matrix], orders[0], observed, triangle)
+                invert_triangle(triangle, observed, inverse[matrix])
+                of_missing = log_determinant(triangle, observed, n_features)
+                n_missing = n_features - observed
+                entropies[0, matrix] = 0.5 * (n_missing * (1.0 + _LOG_2_PI) + of_missing)
+            for k in range(n_components):
+                matrix = k % n_matrices
+                gather_mean(means[k], orders[0, :observed], of_observed)
+                set_squared_norms(inverse[matrix], of_observed[:even], panel, log_joint[k])
+                constant = observed * _LOG_2_PI + log_determinant(triangles[0, matrix], 0, observed)
+                for i in range(n_columns):
+                    log_joint[k, i] = log_weights[k] - 0.5 * (constant + log_joint[k, i])
+        else:
+            n_runs = complete_panel(
+                X,
+                start,
+                n_rows,
+                means,
+                uppers,
+                rest,
+                bounds,
+                n_observed,
+                orders,
+                triangles,
+                entropies,
+                expected,
+                log_joint,
+            )
+            for k in range(n_components):
+                for i in range(n_rows):
+                    log_joint[k, i] += log_weights[k]
+                for i in range(n_rows, n_columns):
+                    log_joint[k, i] = log_joint[k, n_rows - 1]
+        load_weights(weights[:stop], start, panel_weights[:n_columns])
+        softmax(
+            log_joint, shares, log_evidence[:n_columns], entropy[:n_columns], scratch[:, :n_columns]
+        )
+        weigh(
+            shares,
+            panel_weights[:n_columns],
+            log_evidence[:n_columns],
+            entropy[:n_columns],
+            rows,
+        )
         add_totals(shares, count)
         rows[0] += add_conditional_covariances(
             n_runs, bounds, n_observed, orders, triangles, entropies, shares, second
         )
         for k in range(n_components):
+            if not is_long:
+                add_moments_of_some(
+                    expected[k], center, shares[k], strips, indices, first[k], second[k]
+                )
+                continue
+            matrix = k % n_matrices
+            gather_mean(means[k], orders[0, :observed], of_observed)
+            of_moment = moment[: even**2].reshape((even, even))
+            of_moment[:] = 0.0
+            first_moment[:] = 0.0
             add_moments_of_some(
-                expected[k], center, shares[k], strips, indices, first[k], second[k]
+                panel,
+                of_observed[:even],
+                shares[k],
+                strips,
+                indices,
+                first_moment[:even],
+                of_moment,
             )
-        end_of_run(number, n_panels, run, total)
+            set_regression(triangles[0, matrix], observed, inverse[matrix], regression)
+            add_regressed_moments(
+                orders[0],
+                observed,
+                regression,
+                first_moment,
+                of_moment,
+                products,
+                first[k],
+                second[k],
+            )
+        start, number = stop, number + 1
+        end_of_run(number - 1, number if start == X.shape[0] else number + 1, run, total)
     mirror(total[b:].reshape((n_components, n_padded, n_padded)))
     return total
 
