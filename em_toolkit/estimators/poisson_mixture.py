@@ -47,7 +47,7 @@ class PoissonMixture(MixtureEstimator):
         - "kmeans_standardized": k-means on columns in their standard deviations, for features in
           unlike units.
         - "hierarchical": the clusters of model-based agglomeration, from which mclust starts; of
-          a sample of 2,000 rows if there are more, which takes a second or two. Without chance.
+          a sample of 2,000 rows if there are more, which takes a second. Without chance.
         - "short_em": ten short runs of EM from random rows, of which the best is gone on with
           (Biernacki, Celeux & Govaert 2003).
         - "auto": three short runs of EM from k-means on scaled principal directions, likewise:

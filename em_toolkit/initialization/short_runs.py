@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from em_toolkit.engine.em import Fit, Status, em
+from em_toolkit.engine import Fit, Status
+from em_toolkit.engine.em import em
 from em_toolkit.engine.expectation import Rows
 from em_toolkit.engine.restarts import best_of
 from em_toolkit.initialization import centroids, points

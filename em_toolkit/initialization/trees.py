@@ -5,14 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from em_toolkit.families import Gaussian
-from em_toolkit.initialization.agglomeration import (
-    Criterion,
-    Spherical,
-    Unconstrained,
-    Ward,
-    agglomerate,
-    sums_by,
-)
+from em_toolkit.initialization.agglomeration import agglomerate
 from em_toolkit.initialization.rows import (
     Data,
     Labelling,
@@ -28,8 +21,6 @@ from em_toolkit.statistics import Array, IntArray
 
 # Rows in the sample: a matrix of the costs of all pairs is kept.
 LARGEST_TREE = 2_000
-# Numbers in the scatter matrices of that many clusters.
-_LARGEST_SCATTER = 2**23
 # Of the variance of the data: what covariances have when others are classified by them.
 _SHARE_OF_VARIANCE = 1e-3
 
@@ -40,22 +31,21 @@ def hierarchical(
     r"""The clusters of model-based agglomeration.
 
     Clusters are merged, from single rows on, so as to lose the least of the likelihood of a
-    classification into normal components with covariances of their own (Banfield & Raftery 1993;
-    Fraley 1998): each merge is the one after which
+    classification into spherical normal components with variances of their own (Banfield & Raftery
+    1993; Fraley 1998): each merge is the one after which
 
-    .. math:: \sum_k n_k \log\left( \left| \frac{W_k}{n_k} \right|
-              + \frac{\operatorname{tr} W_k + \alpha}{n_k} \right), \qquad
+    .. math:: \sum_k n_k \log \frac{\operatorname{tr} W_k + \alpha}{n_k}, \qquad
               \alpha = \frac{\operatorname{tr} W}{n p},
 
-    is the least; W_k are the scatter matrices, W that of all n rows of p features, and the traces
-    let clusters of a few rows be compared. The rows are first transformed to their principal
-    directions ("SVD" of Scrucca & Raftery 2015). All is as in ``hc`` of R's mclust, by which
-    ``Mclust`` starts. No random numbers are drawn for 2,000 rows or fewer.
+    is the least; W_k are the scatter matrices, W that of all n rows of p features, and α lets
+    clusters of a few rows be compared. The rows are first transformed to their principal
+    directions ("SVD" of Scrucca & Raftery 2015), in which groups are rounder. This finds the
+    clusters of ``hc(X, "VVV", use="SVD")`` of R's mclust, by which ``Mclust`` starts: the
+    determinants that its criterion adds to the traces are next to nothing in these units, and its
+    "VII" has the same clusters. No random numbers are drawn for 2,000 rows or fewer.
 
     Of more rows, a stratified sample of 2,000 is clustered, and all rows are classified by the
-    normal components that its clusters are. With no more rows than features, or so many that
-    the scatter matrices would take more than 64 MB, equal spherical covariances are assumed (Ward's
-    criterion).
+    normal components that its clusters are.
     """
     if X.shape[0] <= LARGEST_TREE:
         return given_labels(tree_labels(X, sample_weight, n_components))
@@ -77,14 +67,10 @@ def tree_labels(X: Data, sample_weight: Array | None, n_components: int) -> IntA
     scaled = singular_scaling(X, sample_weight)(X)
     # Equal rows are one cluster from the start.
     _, first, inverse = np.unique(X, axis=0, return_index=True, return_inverse=True)
-    points, counts = scaled[first], sums_by(inverse, weights)
-    n_points, n_features = points.shape
-    criterion: type[Criterion] = Unconstrained if n_features > 1 else Spherical
-    if n_points <= n_features or n_points * n_features**2 > _LARGEST_SCATTER:
-        criterion = Ward
+    counts = np.bincount(inverse, weights).astype(np.float64)
     total = float(np.sum(weights[:, None] * np.square(scaled)))
-    mean_variance = total / max(weights.sum() * n_features, 1.0)
-    labels = agglomerate(points, counts, n_components, criterion(mean_variance))
+    mean_variance = total / (weights.sum() * scaled.shape[1])
+    labels = agglomerate(scaled[first], counts, n_components, mean_variance)
     return labels[inverse]
 
 
