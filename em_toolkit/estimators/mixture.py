@@ -20,6 +20,7 @@ from em_toolkit.engine import Rows, Workers, number_of_threads
 from em_toolkit.estimators.base import Data, EMEstimator, callback_task, rows_with_weight
 from em_toolkit.estimators.divergence import DivergenceMixin
 from em_toolkit.estimators.held import check_concentration, check_fixed
+from em_toolkit.estimators.inference import InferenceMixin
 from em_toolkit.estimators.labels import check_sample_labels
 from em_toolkit.estimators.merging import MergingMixin
 from em_toolkit.estimators.missing import (
@@ -43,7 +44,7 @@ from em_toolkit.models.partly_labelled import UNKNOWN, LabelledRows, PartlyLabel
 from em_toolkit.statistics import Array, BoolArray, IntArray
 
 
-class MixtureEstimator(MergingMixin, DivergenceMixin, DensityMixin, EMEstimator):
+class MixtureEstimator(InferenceMixin, MergingMixin, DivergenceMixin, DensityMixin, EMEstimator):
     """A mixture with scikit-learn's methods; a subclass says of what."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {

@@ -1,0 +1,262 @@
+"""Standard errors and confidence intervals of a fitted mixture."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import norm
+from sklearn.exceptions import ConvergenceWarning
+
+from em_toolkit.engine import Rows
+from em_toolkit.estimators.base import Data, rows_with_weight
+from em_toolkit.families.tangents import Estimand
+from em_toolkit.models.mixture import Mixture, MixtureParameters
+from em_toolkit.models.observed_information import ObservedInformation, observed_information
+from em_toolkit.statistics import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# In standard errors: farther from the maximum, these are not those of the estimates.
+_NEAR = 0.1
+# Rows whose scores are held at a time.
+_BLOCK = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Inference:
+    """What the data say of each parameter, and how exactly.
+
+    Standard errors are those of maximum likelihood (of the maximum of the posterior, where there is
+    a prior), from the observed information: right for many rows, a mixture of this form, and
+    components that do not all but coincide. Which component is which is taken as known.
+
+    Parameters
+    ----------
+    information : ObservedInformation
+    feature_names : sequence of str
+
+    Attributes
+    ----------
+    missing_fraction : float
+        The largest fraction of information that is missing because the components are not seen:
+        the rate of convergence of EM at the maximum (compare ``trace_.rate``).
+    distance : float
+        How far the maximum is predicted to be, in standard errors.
+    """
+
+    information: ObservedInformation
+    feature_names: Sequence[str]
+
+    @property
+    def missing_fraction(self) -> float:
+        return self.information.missing_fraction
+
+    @property
+    def distance(self) -> float:
+        return self.information.distance
+
+    @property
+    def _by_name(self) -> dict[str, Estimand]:
+        return {item.name: item for item in self.information.estimands}
+
+    @property
+    def standard_errors(self) -> dict[str, Array]:
+        """Of "weights", "means" and so on, each in the shape of the fitted attribute.
+
+        Zero for what is held fixed, and for the weight of a single component.
+        """
+        root = self.information.root
+        return {
+            name: np.linalg.norm(item.jacobian @ root, axis=1).reshape(item.values.shape)
+            for name, item in self._by_name.items()
+        }
+
+    def covariance(self, name: str, other: str | None = None) -> Array:
+        """The covariance of the estimates of two kinds of parameters, raveled.
+
+        Parameters
+        ----------
+        name, other : str
+            Such as "means"; the second is the first by default.
+
+        Returns
+        -------
+        covariance : ndarray of shape (size of the one, size of the other)
+        """
+        items, root = self._by_name, self.information.root
+        left, right = items[name].jacobian @ root, items[other or name].jacobian @ root
+        return np.asarray(left @ right.T)
+
+    def confidence_intervals(self, level: float = 0.95) -> dict[str, Array]:
+        """Intervals that hold the truth with a probability of about `level`, each by itself.
+
+        Those of weights are symmetric in their log odds, those of variances and rates in their
+        logarithm, and so within what these can be; the others are symmetric.
+
+        Parameters
+        ----------
+        level : float
+            Between 0 and 1.
+
+        Returns
+        -------
+        intervals : dict of str to ndarray of shape (..., 2)
+            Lower and upper ends, of the fitted attribute's shape but for the last axis.
+        """
+        if not 0.0 < level < 1.0:
+            raise ValueError(f"level: expected a number between 0 and 1, got {level!r}.")
+        z = float(norm.ppf(0.5 + 0.5 * level))
+        errors = self.standard_errors
+        return {name: _interval(item, errors[name], z) for name, item in self._by_name.items()}
+
+    def to_frame(self, level: float = 0.95) -> pd.DataFrame:
+        """A row for each parameter, such as "means[0, petal_length]".
+
+        Parameters
+        ----------
+        level : float
+            Of the intervals.
+
+        Returns
+        -------
+        frame : DataFrame
+            With the columns estimate, standard_error, lower and upper.
+        """
+        import pandas as pd
+
+        errors, intervals = self.standard_errors, self.confidence_intervals(level)
+        frames = []
+        for name, item in self._by_name.items():
+            index = list(np.ndindex(item.values.shape))
+            if item.symmetric:
+                index = [where for where in index if where[-2] <= where[-1]]
+            columns = {
+                "estimate": [item.values[where] for where in index],
+                "standard_error": [errors[name][where] for where in index],
+                "lower": [intervals[name][(*where, 0)] for where in index],
+                "upper": [intervals[name][(*where, 1)] for where in index],
+            }
+            labels = [self._label(item, where) for where in index]
+            frames.append(pd.DataFrame(columns, index=labels))
+        return pd.concat(frames)
+
+    def _label(self, item: Estimand, where: tuple[int, ...]) -> str:
+        """Indices of components as numbers, those of features by name."""
+        n_features = len(self.feature_names)
+        n_axes = 2 if item.symmetric else int(item.values.ndim == 2)
+        assert all(size == n_features for size in item.values.shape[item.values.ndim - n_axes :])
+        split = len(where) - n_axes
+        names = [str(k) for k in where[:split]] + [self.feature_names[j] for j in where[split:]]
+        return f"{item.name}[{', '.join(names)}]"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.to_frame().to_string(float_format='{:.4g}'.format)}\n"
+            f"largest fraction of information that is missing: {self.missing_fraction:.3g}"
+        )
+
+
+def _interval(item: Estimand, errors: Array, z: float) -> Array:
+    values = item.values
+    ends = np.stack([values - z * errors, values + z * errors], axis=-1)
+    signs = np.array([-z, z])
+    positive = item.positive
+    relative = errors[positive] / values[positive]
+    ends[positive] = values[positive][:, None] * np.exp(signs * relative[:, None])
+    if item.name == "weights":
+        inner = errors > 0.0
+        share, error = values[inner], errors[inner]
+        odds = share / (1.0 - share)
+        steps = (error / (share * (1.0 - share)))[:, None]
+        ends[inner] = 1.0 / (1.0 + np.exp(-signs * steps) / odds[:, None])
+    return ends
+
+
+def infer(
+    mixture: Mixture[Any],
+    params: MixtureParameters[Any],
+    X: Data,
+    weights: Array | None,
+    feature_names: Sequence[str],
+) -> Inference:
+    """Standard errors at fitted parameters, with a warning if they are no maximum."""
+    if np.isnan(X).any():
+        raise ValueError(
+            "inference expects complete rows, got NaN entries: the information that they miss is "
+            "not counted. Take the bootstrap: fit again to rows drawn with replacement."
+        )
+    information = observed_information(mixture, params, Rows(X, weights, _BLOCK))
+    found = Inference(information, feature_names)
+    if found.distance > _NEAR:
+        warnings.warn(
+            f"The maximum is predicted to be {found.distance:.2g} standard errors away from the "
+            "parameters, whose standard errors are then not those of the estimates. Fit with a "
+            "smaller tol (such as tol=1e-8, stopping='distance'), and take the rows of the fit.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    return found
+
+
+class InferenceMixin:
+    """The method `inference` of a mixture estimator."""
+
+    def inference(self: Any, X: npt.ArrayLike, sample_weight: Any = None) -> Inference:
+        """Standard errors and confidence intervals of the fitted parameters.
+
+        They come from the observed information of the objective (Louis 1982), log likelihood plus
+        log prior, and the delta method, exactly and without differences. The prior counts: that of
+        `reg_covar` has hardly any information, a conjugate one that of its pseudo-rows. Their cost
+        is about that of n p² multiplications for p parameters. Known for complete Gaussian rows
+        with covariances "full", "tied", "diag" or "spherical", and for Poisson counts.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows that were fitted.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Their weights: how many rows each stands for.
+
+        Returns
+        -------
+        inference : Inference
+            With `standard_errors`, `confidence_intervals(level)` and `to_frame(level)`.
+
+        Raises
+        ------
+        ValueError
+            If the data do not determine the parameters, with the one that they determine least.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the maximum is more than a tenth of a standard error away from the parameters.
+
+        References
+        ----------
+        Louis (1982), Finding the observed information matrix when using the EM algorithm, JRSS B
+        44; McLachlan & Peel (2000), Finite Mixture Models, section 2.15.
+
+        Examples
+        --------
+        >>> from em_toolkit import GaussianMixture
+        >>> from em_toolkit.datasets import load_faithful
+        >>> X = load_faithful().data
+        >>> gm = GaussianMixture(2, random_state=0, tol=1e-8, stopping="distance").fit(X)
+        >>> gm.inference(X).standard_errors["means"].round(3)
+        array([[0.027, 0.592],
+               [0.031, 0.456]])
+        """
+        X = self._fitted_rows(X)
+        rows, weights, _ = rows_with_weight(np.asarray(X, dtype=np.float64), sample_weight)
+        names: Mapping[int, str] | Any = getattr(self, "feature_names_in_", None)
+        if names is None:
+            names = [str(j) for j in range(rows.shape[1])]
+        mixture = self._model_for(rows, weights)
+        return infer(mixture, self._last_parameters(), rows, weights, [str(n) for n in names])
