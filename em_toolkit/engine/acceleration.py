@@ -215,11 +215,14 @@ class QuasiNewton(Extrapolation):
         if self._last is None or not self._moves:
             return None
         theta, residual = self._last
-        basis, sizes, mixing = np.linalg.svd(np.column_stack(self._moves), full_matrices=False)
+        moves = np.column_stack(self._moves)
+        _, sizes, mixing = np.linalg.svd(moves, full_matrices=False)
         distinct = sizes > _PARALLEL * sizes[0]
-        basis = basis[:, distinct]
+        to_basis = mixing[distinct].T / sizes[distinct]
+        # Not the basis of the decomposition: in this one, what never moved stays to the last bit.
+        basis = moves @ to_basis
         # (J − I) Q
-        changes = np.column_stack(self._changes) @ (mixing[distinct].T / sizes[distinct])
+        changes = np.column_stack(self._changes) @ to_basis
         information = -basis.T @ changes
         if not np.isfinite(information).all():
             return None
