@@ -28,6 +28,7 @@ from em_toolkit import (
     ELBODecreaseError,
     GaussianMixture,
     NormalInverseWishart,
+    NormalMeans,
     PoissonMixture,
 )
 from em_toolkit.engine.monitor import SAFETY, Monitor
@@ -112,6 +113,8 @@ def conjugate(rng: Rng, d: int) -> Any:
         return None
     if rng.random() < 0.5:
         return "conjugate"
+    if rng.random() < 0.3:
+        return NormalMeans(rng.standard_normal(d), 10.0 ** rng.uniform(-6, 6))
     return NormalInverseWishart(
         shrinkage=rng.choice([0.0, 0.01, 10.0]),
         dof=d + 10.0 ** rng.uniform(-2, 3),

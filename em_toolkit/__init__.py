@@ -14,7 +14,7 @@ from em_toolkit.engine.em import em
 from em_toolkit.estimators import PPCA, GaussianMixture, PoissonMixture
 from em_toolkit.model import LatentVariableModel
 from em_toolkit.parameters import Parameters
-from em_toolkit.priors import NormalInverseWishart
+from em_toolkit.priors import NormalInverseWishart, NormalMeans
 from em_toolkit.selection import MixtureSelection, select_mixture
 from em_toolkit.statistics import Statistics
 from em_toolkit.testing import check_model
@@ -33,6 +33,7 @@ __all__ = [
     "MixtureSelection",
     "ModelSelectionDisplay",
     "NormalInverseWishart",
+    "NormalMeans",
     "Parameters",
     "PoissonMixture",
     "Restart",

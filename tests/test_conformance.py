@@ -34,7 +34,7 @@ from em_toolkit.models import (
 )
 from em_toolkit.models.mixing_weights import MixingWeights
 from em_toolkit.models.mixture import Responsibilities
-from em_toolkit.priors import Moments, NormalInverseWishart, ScatterPrior
+from em_toolkit.priors import Moments, NormalInverseWishart, NormalMeans, ScatterPrior
 from em_toolkit.testing import ModelCheckError, by_enumeration, by_integration, check_model
 
 WEIGHTS = np.array([0.5, 0.2, 0.3])
@@ -103,6 +103,14 @@ def _conjugate_case(structure, shrinkage, d=2):
     return Mixture(Gaussian(structure, prior), mixing), params, X, oracle
 
 
+def _means_case(structure, d=2):
+    """A normal prior of the means, which does not scale with the covariances."""
+    _, params, X, oracle = _gaussian_case(structure, d=d)
+    prior = NormalMeans(np.full(d, 5.0), 0.05 * (np.eye(d) + 0.5))
+    resolved = prior.for_data(Moments.of(Rows(X)), structure, 3, pseudo_scatter=0.3)
+    return Mixture(Gaussian(structure, resolved)), params, X, oracle
+
+
 def _fixed_case(structure, prior=None):
     """A mean, a covariance and a weight held fixed; all covariances where they are shared."""
     _, params, X, oracle = _gaussian_case(structure)
@@ -157,6 +165,8 @@ CASES = {
     **{f"{s.__name__} conjugate": lambda s=s: _conjugate_case(s, 0.8) for s in STRUCTURES},
     **{f"{s.__name__} unshrunken": lambda s=s: _conjugate_case(s, 0.0) for s in STRUCTURES},
     **{f"{s.__name__} conjugate in 1": lambda s=s: _conjugate_case(s, 2.0, 1) for s in STRUCTURES},
+    **{f"{s.__name__} means": lambda s=s: _means_case(s) for s in STRUCTURES},
+    **{f"{s.__name__} means in 1": lambda s=s: _means_case(s, 1) for s in STRUCTURES},
     **{f"{s.__name__} fixed": lambda s=s: _fixed_case(s) for s in STRUCTURES},
     **{f"{s.__name__} fixed with a prior": lambda s=s: _fixed_with_prior(s) for s in STRUCTURES},
     "Poisson": _poisson_case,

@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from scipy.stats import invgamma, invwishart, multivariate_normal
 from sklearn.datasets import load_iris
 
-from em_toolkit import GaussianMixture, NormalInverseWishart
+from em_toolkit import GaussianMixture, NormalInverseWishart, NormalMeans
 from em_toolkit.datasets import load_faithful
 from em_toolkit.engine import ELBODecreaseError, Rows, Status
 from em_toolkit.estimators.gaussian_mixture import STRUCTURES as CLASSES
@@ -146,6 +146,33 @@ def test_no_optimizer_improves_the_fit() -> None:
     # Maximum likelihood is elsewhere.
     plain = GaussianMixture(2, random_state=0, **EXACT).fit(x)
     assert np.abs(plain.means_ - fit.means_).max() > 1e-3
+
+
+def test_a_prior_of_the_means_alone(structure: str) -> None:
+    """Its density is scipy's, the bound has it, and no optimizer finds better means."""
+    center, V = np.array([0.0, 100.0]), np.array([[0.05, 0.1], [0.1, 9.0]])
+    fit = GaussianMixture(
+        2, covariance_type=structure, prior=NormalMeans(center, V), random_state=0, **EXACT
+    ).fit(FAITHFUL)
+    matrices = dense(structure, fit.covariances_, 2, 2)
+
+    def objective(means: Data) -> float:
+        means = means.reshape(2, 2)
+        densities = gaussian_log_densities(FAITHFUL, means, matrices)
+        likelihood = mixture_log_density(np.log(fit.weights_), densities).sum()
+        return -float(likelihood + multivariate_normal(center, V).logpdf(means).sum())
+
+    normalized = 2 * multivariate_normal(center, V).logpdf(center)
+    top = objective(fit.means_.ravel())
+    assert 272 * fit.lower_bound_ == pytest.approx(-top - normalized, rel=1e-11)
+    best = minimize(objective, fit.means_.ravel(), method="BFGS", options={"gtol": 1e-6})
+    assert top - best.fun < 1e-6
+    plain = GaussianMixture(2, covariance_type=structure, random_state=0, **EXACT).fit(FAITHFUL)
+    assert np.abs(plain.means_ - fit.means_).max() > 0.05
+    with pytest.raises(ValueError, match="symmetric, positive-definite"):
+        GaussianMixture(2, prior=NormalMeans(center, [1.0, 2.0])).fit(FAITHFUL)
+    with pytest.raises(ValueError, match="covariance of the data is singular"):
+        GaussianMixture(2, prior=NormalMeans()).fit(np.c_[FAITHFUL, np.ones(272)])
 
 
 # -- mclust ---------------------------------------------------------------------------------------

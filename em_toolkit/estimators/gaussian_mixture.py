@@ -29,7 +29,13 @@ from em_toolkit.families import (
 )
 from em_toolkit.initialization import filled
 from em_toolkit.models.mixture import Mixture, MixtureParameters
-from em_toolkit.priors import ComponentPrior, Moments, NormalInverseWishart, ScatterPrior
+from em_toolkit.priors import (
+    ComponentPrior,
+    Moments,
+    NormalInverseWishart,
+    NormalMeans,
+    ScatterPrior,
+)
 from em_toolkit.statistics import Array, BoolArray
 
 STRUCTURES: dict[str, type[Covariances]] = {
@@ -134,9 +140,10 @@ class GaussianMixture(MissingValuesMixin, GaussianDensity):
         Threads of the E-step; −1 is one for each core. None also is, except in a worker of joblib
         (as in a parallel ``GridSearchCV``), which has one core to itself. The result is the same,
         to the bit, for any number.
-    prior : {"conjugate"} or NormalInverseWishart, default=None
+    prior : {"conjugate"}, NormalInverseWishart or NormalMeans, default=None
         A prior of means and covariances, besides that of `reg_covar`: "conjugate" is the
-        normal-inverse-Wishart prior with mclust's hyperparameters, `NormalInverseWishart()`. The
+        normal-inverse-Wishart prior with mclust's hyperparameters, `NormalInverseWishart()`, and
+        `NormalMeans()` one of the means alone. The
         fit is the maximum of the posterior (MAP), ``lower_bound_`` has the prior in it, and
         ``score`` and ``bic`` have not. Its pseudo-rows count against the rows of X, or the
         weights of the rows.
@@ -236,7 +243,7 @@ class GaussianMixture(MissingValuesMixin, GaussianDensity):
         "reg_covar": [Interval(Real, 0.0, None, closed="left")],
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
-        "prior": [StrOptions(set(PRIORS)), NormalInverseWishart, None],
+        "prior": [StrOptions(set(PRIORS)), NormalInverseWishart, NormalMeans, None],
     }
     _parts = ("weights", "means", "covariances")
 
@@ -260,7 +267,7 @@ class GaussianMixture(MissingValuesMixin, GaussianDensity):
         bound_check: str = "raise",
         acceleration: str | None = None,
         n_jobs: int | None = None,
-        prior: str | NormalInverseWishart | None = None,
+        prior: str | NormalInverseWishart | NormalMeans | None = None,
         weight_concentration: float | npt.ArrayLike = 1.0,
         fixed: Mapping[str, Any] | None = None,
         stopping: str = "step",

@@ -24,6 +24,8 @@ from em_toolkit.statistics import (
 
 _LOG_2_PI = float(np.log(2.0 * np.pi))
 _LOST_DIGITS = 1e-7
+# Of a standard deviation: means that move by less are where they belong.
+_SETTLED = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,25 +134,38 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
     def maximize(
         self, components: GaussianComponents, stats: GaussianStatistics
     ) -> GaussianComponents:
-        prior, n_features = self.prior, stats.origin.shape[1]
-        count = stats.count + prior.shrinkage
-        seen = present(count)[:, None]
-        moment = stats.first_moment + prior.shrinkage * (prior.center - stats.origin)
-        found = stats.origin + moment / np.where(seen, count[:, None], 1.0)
-        means = self.fixed.hold_means(np.where(seen, found, components.means), components.means)
+        means = self._means_given(components.covariances, components, stats)
+        covariances = self._covariances_about(means, components, stats)
+        for _ in range(self.prior.alternations):
+            moved = self._means_given(covariances, components, stats)
+            if not (np.abs(moved - means) > _SETTLED * np.sqrt(covariances.variances)).any():
+                break
+            means, covariances = moved, self._covariances_about(moved, components, stats)
+        return GaussianComponents(means, covariances)
+
+    def _means_given(
+        self, covariances: Covariances, components: GaussianComponents, stats: GaussianStatistics
+    ) -> Array:
+        seen = present(stats.count + self.prior.shrinkage)[:, None]
+        shifts = self.prior.mean_shifts(stats, covariances)
+        means = np.where(seen, stats.origin + shifts, components.means)
+        return self.fixed.hold_means(means, components.means)
+
+    def _covariances_about(
+        self, means: Array, components: GaussianComponents, stats: GaussianStatistics
+    ) -> Covariances:
+        prior = self.prior
         scatter = self._scatter_about(means, stats) + prior.scatter_at(means, self.structure)
         count = stats.count + prior.pseudo_count
         covariances = self.structure.from_scatter(
-            scatter, count, n_features, components.covariances
+            scatter, count, means.shape[1], components.covariances
         )
         # After a jump so far that N δ δᵀ takes half of the digits of the scatter with it, the mean
         # alone moves: the bound rises, and the next moments are taken about the new mean.
         known = present(count)
         kept_digits = EPS * (means - stats.origin) ** 2 <= _LOST_DIGITS * covariances.variances
         settled = (kept_digits.all(axis=1) | ~known) & self.fixed.free_covariances
-        return GaussianComponents(
-            means, covariances.or_previous(known, settled, components.covariances)
-        )
+        return covariances.or_previous(known, settled, components.covariances)
 
     def _scatter_about(self, means: Array, stats: GaussianStatistics) -> Array:
         shift = means - stats.origin

@@ -56,8 +56,8 @@ class MixingWeights:
     def _with_free(self, shares: Array, weights: Array) -> Array:
         """What the fixed weights leave, by shares that sum to one over the others."""
         assert self.fixed is not None
-        # Fixed weights may sum to one but for a rounding.
-        left = max(1.0 - float(weights[self.fixed].sum()), 0.0)
+        # Not one less the fixed: that may be zero, or less, to rounding.
+        left = weights[~self.fixed].sum()
         return np.where(self.fixed, weights, left * shares)
 
     def log_prior(self, weights: Array) -> float:

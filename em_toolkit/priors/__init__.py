@@ -3,6 +3,15 @@
 from em_toolkit.priors.base import ComponentPrior
 from em_toolkit.priors.conjugate import ConjugatePrior, NormalInverseWishart
 from em_toolkit.priors.moments import Moments
+from em_toolkit.priors.normal_means import MeansPrior, NormalMeans
 from em_toolkit.priors.scatter import ScatterPrior
 
-__all__ = ["ComponentPrior", "ConjugatePrior", "Moments", "NormalInverseWishart", "ScatterPrior"]
+__all__ = [
+    "ComponentPrior",
+    "ConjugatePrior",
+    "MeansPrior",
+    "Moments",
+    "NormalInverseWishart",
+    "NormalMeans",
+    "ScatterPrior",
+]

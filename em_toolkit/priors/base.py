@@ -5,10 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from em_toolkit.statistics import Array, BoolArray
 
 if TYPE_CHECKING:
     from em_toolkit.families.covariance import Covariances
+    from em_toolkit.families.gaussian import GaussianStatistics
 
 
 class ComponentPrior(ABC):
@@ -35,11 +38,15 @@ class ComponentPrior(ABC):
         κ ≥ 0, in units of weight.
     center : ndarray of shape (n_features,) or float
         m.
+    alternations : int
+        How often at most, after the first time, means and covariances are found by turns: 0 where
+        the best means do not depend on the covariances, as above.
     """
 
     pseudo_count: float
     shrinkage: float
     center: Array | float
+    alternations: int = 0
 
     @abstractmethod
     def matrix(self, n_features: int) -> Array:
@@ -60,6 +67,12 @@ class ComponentPrior(ABC):
         alive : ndarray of bool of shape (n_components,)
             The components whose weight is not 0.
         """
+
+    def mean_shifts(self, stats: GaussianStatistics, covariances: Covariances) -> Array:
+        """How far the best means are from the origin of the statistics, for these covariances."""
+        count = (stats.count + self.shrinkage)[:, None]
+        moment = stats.first_moment + self.shrinkage * (self.center - stats.origin)
+        return np.asarray(moment / np.where(count > 0.0, count, 1.0))
 
     def scatter_at(self, means: Array, structure: type[Covariances]) -> Array:
         """Ψ + κ (μ_k − m)(μ_k − m)ᵀ, in the shape of the structure's scatter."""

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from em_toolkit.priors.base import ComponentPrior
+from em_toolkit.priors.checking import center_of, matrix_of
 from em_toolkit.priors.moments import Moments
 from em_toolkit.statistics import Array, BoolArray
 
@@ -163,12 +164,7 @@ class NormalInverseWishart:
     def _mean(self, data: Moments) -> Array:
         if self.mean is None:
             return data.mean
-        mean = np.asarray(self.mean, dtype=np.float64)
-        if mean.shape != data.mean.shape or not np.isfinite(mean).all():
-            raise ValueError(
-                f"prior: expected a mean of {data.mean.shape[0]} finite numbers, one for each "
-                f"feature, got {self.mean!r}."
-            )
+        mean = center_of(self.mean, data.mean.shape[0])
         if self.shrinkage == 0.0:
             raise ValueError(
                 "prior: got a mean and shrinkage=0, with which it has no effect. Give a positive "
@@ -186,18 +182,4 @@ class NormalInverseWishart:
                     "positive). Scale sample_weight to sum to the number of rows, or give a scale."
                 )
             return structure.default_scale(data.covariance) / n_components ** (2.0 / n_features)
-        scale = np.asarray(self.scale, dtype=np.float64)
-        if scale.ndim == 0:
-            scale = scale * np.eye(n_features)
-        if scale.shape != (n_features, n_features) or not _is_positive_definite(scale):
-            raise ValueError(
-                "prior: expected as scale a positive number or a symmetric, positive-definite "
-                f"matrix of shape {(n_features, n_features)}, got {self.scale!r}."
-            )
-        return scale
-
-
-def _is_positive_definite(matrix: Array) -> bool:
-    if not np.isfinite(matrix).all() or not np.allclose(matrix, matrix.T):
-        return False
-    return bool((np.linalg.eigvalsh(matrix) > 0.0).all())
+        return matrix_of(self.scale, "scale", n_features)
