@@ -2,11 +2,10 @@
 
 The mathematics and the names are those of `em_toolkit.families.completion`. Rows of one pattern
 of missing entries are neighbours in a run; what belongs to a pattern is found anew for each run in
-a panel. A factor T whose missing features come last is made from the Cholesky factor of Σ by
-moving one missing feature after the other behind the others: the feature's row goes to the end,
-and rotations of neighbouring columns make the matrix triangular again (Golub & Van Loan 2013,
-section 6.5.2). That is as accurate as it can be, and takes fewer products than a factorization as
-long as fewer than half of the entries are missing.
+a panel. A factor T whose missing features come last is made from the Cholesky factor of Σ: its rows
+are put in the new order, and rotations of neighbouring columns make the matrix triangular again
+(Golub & Van Loan 2013, section 6.5.2). That is as accurate as it can be, and takes fewer products
+than a factorization where few entries are missing.
 """
 
 from __future__ import annotations
@@ -80,28 +79,25 @@ def triangularize(upper: Array, order: IntArray, n_observed: int, out: Array) ->
     """
     n_features = order.shape[0]
     for row in range(n_features):
-        for j in range(n_features):
-            out[row, j] = upper[row, j]
-    for number in range(n_features - n_observed):
-        # Missing features from the last on, each to the place before those moved already.
-        place, end = order[n_features - 1 - number], n_features - 1 - number
-        if place == end:
-            continue
-        for row in range(n_features):
-            moved = out[row, place]
-            for j in range(place, end):
-                out[row, j] = out[row, j + 1]
-            out[row, end] = moved
-        for row in range(place, end):
+        source, target = upper[row], out[row]
+        for column in range(n_features):
+            # Zeros below the diagonal of the natural order come along.
+            target[column] = source[order[column]]
+    for column in range(n_observed):
+        # A column reaches down to its old place. As it shrinks to its new one, from below, those
+        # of missing features that are crossed grow by a row: in the end by one for each observed
+        # feature behind them.
+        for row in range(order[column] - 1, column - 1, -1):
             upper_row, lower_row = out[row], out[row + 1]
-            a, b = upper_row[row], lower_row[row]
+            a, b = upper_row[column], lower_row[column]
             length = math.sqrt(a * a + b * b)
-            c, s = a / length, b / length
-            upper_row[row], lower_row[row] = length, 0.0
-            for j in range(row + 1, n_features):
-                left, right = upper_row[j], lower_row[j]
-                upper_row[j] = c * left + s * right
-                lower_row[j] = c * right - s * left
+            inverse = 1.0 / length
+            c, s = a * inverse, b * inverse
+            upper_row[column], lower_row[column] = length, 0.0
+            for k in range(column + 1, n_features):
+                left, right = upper_row[k], lower_row[k]
+                upper_row[k] = c * left + s * right
+                lower_row[k] = c * right - s * left
 
 
 @summing
@@ -482,9 +478,15 @@ def add_regressed_moments(
             all_second[feature, order[n_observed + other]] += product
 
 
-@kernel(MATRIX, VECTOR, MATRIX, MATRICES, VECTOR, INTEGER)
+@kernel(MATRIX, VECTOR, MATRIX, MATRICES, VECTOR, INTEGER, INTEGER)
 def expectation(
-    X: Array, weights: Array, means: Array, uppers: Array, log_weights: Array, width: int
+    X: Array,
+    weights: Array,
+    means: Array,
+    uppers: Array,
+    log_weights: Array,
+    width: int,
+    longest: int,
 ) -> Array:
     """The sums of the E-step over a block of rows with NaN entries.
 
@@ -501,7 +503,9 @@ def expectation(
         L_kᵀ of Σ_k = L_k L_kᵀ; one for each component, or one for all.
     log_weights : ndarray of shape (n_components,)
     width : int
-        Rows in a panel, a multiple of `ROWS_AT_ONCE`.
+        Rows in a panel of short runs, a multiple of `ROWS_AT_ONCE`.
+    longest : int
+        Rows in a panel of one run, a multiple of `ROWS_AT_ONCE` and no fewer than `width`.
 
     Returns
     -------
@@ -511,11 +515,11 @@ def expectation(
     """
     (n_components, n_padded), n_features = means.shape, X.shape[1]
     n_matrices = uppers.shape[0]
-    numbers = np.zeros(2 * n_components * width)
-    panel_weights, log_evidence, entropy = np.empty(width), np.empty(width), np.empty(width)
-    scratch = np.empty((2, width))
-    strips, indices = np.empty((n_padded + 5) * width), np.empty(width, np.int64)
-    rest, center = np.empty((n_padded, width)), np.zeros(n_padded)
+    numbers = np.zeros(2 * n_components * longest)
+    panel_weights, log_evidence, entropy = np.empty(longest), np.empty(longest), np.empty(longest)
+    scratch = np.empty((2, longest))
+    strips, indices = np.empty((n_padded + 5) * longest), np.empty(longest, np.int64)
+    rest, center = np.empty((n_padded, longest)), np.zeros(n_padded)
     bounds, n_observed = np.empty(width + 1, np.int64), np.empty(width, np.int64)
     orders = np.empty((width, n_features), np.int64)
     triangles = np.empty((width, n_matrices, n_features, n_features))
@@ -536,11 +540,10 @@ def expectation(
     )
     start, number = 0, 0
     while start < X.shape[0]:
-        furthest = min(start + width, X.shape[0])
-        stop = end_of_short_runs(X, start, furthest)
+        stop = end_of_short_runs(X, start, min(start + width, X.shape[0]))
         is_long = stop == start
         if is_long:
-            stop = end_of_pattern(X, start, furthest)
+            stop = end_of_pattern(X, start, min(start + longest, X.shape[0]))
         n_rows = stop - start
         # A long run's panel is as narrow as it can be.
         n_columns = -(-n_rows // ROWS_AT_ONCE) * ROWS_AT_ONCE if is_long else width

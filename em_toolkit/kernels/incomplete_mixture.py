@@ -17,7 +17,7 @@ from em_toolkit.models.mixture import Mixture, MixtureParameters
 from em_toolkit.statistics import Array
 
 # Numbers in the triangles of the rows of a panel, each of which may be a run of its own.
-_TRIANGLES = 2**18
+_TRIANGLES = 2**16
 
 
 class CompiledIncompleteGaussian(IncompleteGaussian):
@@ -74,7 +74,7 @@ class CompiledIncompleteMixture(Mixture[GaussianComponents]):
     ) -> Expectation[GaussianStatistics]:
         means, uppers, width = _prepared(params.components)
         log_weights = np.ascontiguousarray(params.log_weights)
-        sums = incomplete.expectation(X, weights, means, uppers, log_weights, width)
+        sums = incomplete.expectation(X, weights, means, uppers, log_weights, width, PANEL_ROWS)
         entropy, log_evidence, weight = sums[:3].tolist()
         if not math.isfinite(log_evidence):
             # An overflow, or a row that no component gives any probability: the slow way knows.
