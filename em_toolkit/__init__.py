@@ -12,6 +12,7 @@ from em_toolkit.engine import (
 )
 from em_toolkit.engine.em import em
 from em_toolkit.estimators import PPCA, GaussianMixture, PoissonMixture
+from em_toolkit.estimators.inference import Inference
 from em_toolkit.model import LatentVariableModel
 from em_toolkit.parameters import Parameters
 from em_toolkit.priors import NormalInverseWishart, NormalMeans
@@ -28,6 +29,7 @@ __all__ = [
     "ELBODisplay",
     "Fit",
     "GaussianMixture",
+    "Inference",
     "LatentVariableModel",
     "MixtureDisplay",
     "MixtureSelection",

@@ -12,7 +12,7 @@ import pytest
 from oracles import STRUCTURES
 from sklearn.mixture import GaussianMixture
 
-from benchmarks import compare, latency, memory, missing, scaling, trace_cost
+from benchmarks import compare, coverage, latency, memory, missing, scaling, trace_cost
 from benchmarks.peers.session import OURS, SCIKIT_LEARN, Peer, all_peers
 from benchmarks.peers.worker import Report
 from benchmarks.race import Race, Result
@@ -206,3 +206,14 @@ def test_the_holes_have_as_many_patterns_as_they_should() -> None:
     made = np.isnan(holes.made(Workload.of(CASE).X))
     assert len(np.unique(made, axis=0)) == 3
     assert not made.all(axis=1).any()
+
+
+def test_coverage_writes_its_table_and_follows_the_level(
+    tmp_path: Path,
+) -> None:
+    coverage.main(["--quick", "--out", str(tmp_path)])
+    text = (tmp_path / "coverage.md").read_text()
+    assert len([line for line in text.splitlines() if line.startswith("|")]) == 2 + 12
+    found = coverage.run("tied", 200, 4.0, 60, 0.95)
+    assert found["means"][0] > 0.9
+    assert coverage.run("tied", 200, 4.0, 60, 0.5)["means"][0] < 0.65

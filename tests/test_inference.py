@@ -161,6 +161,37 @@ def test_the_conjugate_prior_and_that_of_the_weights_count() -> None:
     assert fit.inference(FAITHFUL).distance < 1e-3
 
 
+def test_known_labels_are_information() -> None:
+    """All known: each component's textbook errors; some: less than with none."""
+    X = clusters(np.random.default_rng(5), 300, 2, 2, apart=1.5)
+    labels = np.repeat([0, 1], 150)
+    fit = GaussianMixture(2, reg_covar=0.0, **TIGHT).fit(X, sample_labels=labels)
+    errors = fit.inference(X, sample_labels=labels).standard_errors
+    for k in range(2):
+        variances = np.diag(fit.covariances_[k])
+        np.testing.assert_allclose(errors["means"][k], np.sqrt(variances / 150), rtol=1e-10)
+    np.testing.assert_allclose(errors["weights"], np.sqrt(0.25 / 300), rtol=1e-10)
+
+    rng = np.random.default_rng(6)
+    rates = np.array([2.0, 5.0])
+    components = rng.integers(2, size=400)
+    counts = rng.poisson(rates[components])[:, None]
+    some = np.where(np.arange(400) < 150, components, -1)
+    fit = PoissonMixture(2, **TIGHT).fit(counts, sample_labels=some)
+
+    def log_likelihood(theta: Data) -> float:
+        log_weights = np.log([theta[0], 1.0 - theta[0]])
+        joint = log_weights + np.stack([poisson(r).logpmf(counts[:, 0]) for r in theta[1:]], axis=1)
+        known = joint[np.arange(150), some[:150]].sum()
+        return float(known + np.logaddexp.reduce(joint[150:], axis=1).sum())
+
+    found = fit.inference(counts, sample_labels=some).standard_errors
+    ours = np.concatenate([found["weights"][:1], found["rates"].ravel()])
+    theta = np.concatenate([fit.weights_[:1], fit.rates_.ravel()])
+    theirs = np.sqrt(np.diag(np.linalg.inv(-hessian(log_likelihood, theta, 0.005 * ours))))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+
+
 def test_poisson_rates() -> None:
     rng = np.random.default_rng(1)
     X = rng.poisson(np.where(rng.random((400, 1)) < 0.4, [[2.0, 5.0]], [[6.0, 3.0]]))

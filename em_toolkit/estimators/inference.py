@@ -12,12 +12,14 @@ import numpy.typing as npt
 from scipy.stats import norm
 from sklearn.exceptions import ConvergenceWarning
 
-from em_toolkit.engine import Rows
 from em_toolkit.estimators.base import Data, rows_with_weight
+from em_toolkit.estimators.labels import check_sample_labels
 from em_toolkit.families.tangents import Estimand
+from em_toolkit.model import Block
 from em_toolkit.models.mixture import Mixture, MixtureParameters
 from em_toolkit.models.observed_information import ObservedInformation, observed_information
-from em_toolkit.statistics import Array
+from em_toolkit.models.partly_labelled import UNKNOWN, LabelledRows, PartlyLabelled
+from em_toolkit.statistics import Array, IntArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -183,6 +185,7 @@ def infer(
     params: MixtureParameters[Any],
     X: Data,
     weights: Array | None,
+    labels: IntArray | None,
     feature_names: Sequence[str],
 ) -> Inference:
     """Standard errors at fitted parameters, with a warning if they are no maximum."""
@@ -191,7 +194,14 @@ def infer(
             "inference expects complete rows, got NaN entries: the information that they miss is "
             "not counted. Take the bootstrap: fit again to rows drawn with replacement."
         )
-    information = observed_information(mixture, params, Rows(X, weights, _BLOCK))
+    if labels is None:
+        labels = np.full(len(X), UNKNOWN)
+    model = PartlyLabelled(mixture)
+    blocks = (
+        (Block(units[:, :-1], row_weights), model.posterior(params, units)[0].responsibilities)
+        for units, row_weights in LabelledRows(X, labels, weights, _BLOCK)
+    )
+    information = observed_information(mixture, params, blocks)
     found = Inference(information, feature_names)
     if found.distance > _NEAR:
         warnings.warn(
@@ -207,7 +217,9 @@ def infer(
 class InferenceMixin:
     """The method `inference` of a mixture estimator."""
 
-    def inference(self: Any, X: npt.ArrayLike, sample_weight: Any = None) -> Inference:
+    def inference(
+        self: Any, X: npt.ArrayLike, sample_weight: Any = None, sample_labels: Any = None
+    ) -> Inference:
         """Standard errors and confidence intervals of the fitted parameters.
 
         They come from the observed information of the objective (Louis 1982), log likelihood plus
@@ -222,6 +234,8 @@ class InferenceMixin:
             The rows that were fitted.
         sample_weight : array-like of shape (n_samples,), default=None
             Their weights: how many rows each stands for.
+        sample_labels : array-like of int of shape (n_samples,), default=None
+            Their labels, as in `fit`.
 
         Returns
         -------
@@ -254,9 +268,14 @@ class InferenceMixin:
                [0.031, 0.456]])
         """
         X = self._fitted_rows(X)
-        rows, weights, _ = rows_with_weight(np.asarray(X, dtype=np.float64), sample_weight)
+        if sample_labels is not None:
+            sample_labels = check_sample_labels(sample_labels, X, len(self.weights_))
+        rows, weights, (labels,) = rows_with_weight(
+            np.asarray(X, dtype=np.float64), sample_weight, sample_labels
+        )
         names: Mapping[int, str] | Any = getattr(self, "feature_names_in_", None)
         if names is None:
             names = [str(j) for j in range(rows.shape[1])]
         mixture = self._model_for(rows, weights)
-        return infer(mixture, self._last_parameters(), rows, weights, [str(n) for n in names])
+        params = self._last_parameters()
+        return infer(mixture, params, rows, weights, labels, [str(name) for name in names])

@@ -15,6 +15,7 @@ elsewhere the coordinates differ by the gradient.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -22,7 +23,6 @@ from typing import Any
 import numpy as np
 from scipy.linalg import eigh, null_space
 
-from em_toolkit.engine.expectation import Blocks
 from em_toolkit.families.tangents import Estimand, tangent
 from em_toolkit.model import Block
 from em_toolkit.models.mixture import Mixture, MixtureParameters
@@ -101,7 +101,9 @@ class ObservedInformation:
 
 
 def observed_information(
-    mixture: Mixture[Any], params: MixtureParameters[Any], blocks: Blocks
+    mixture: Mixture[Any],
+    params: MixtureParameters[Any],
+    blocks: Iterable[tuple[Block, Array]],
 ) -> ObservedInformation:
     """The observed information of a mixture at its fitted parameters.
 
@@ -111,8 +113,8 @@ def observed_information(
         Of a family that has a tangent, with its priors and what is held fixed.
     params : MixtureParameters
         At a maximum of log evidence + log prior.
-    blocks : iterable of Block
-        The data.
+    blocks : iterable of (Block, ndarray of shape (n_rows, n_components))
+        The data, and their responsibilities at `params`.
 
     Raises
     ------
@@ -138,9 +140,7 @@ def observed_information(
     is_free = np.ones(n_components, dtype=bool)
     if mixture.mixing.fixed is not None:
         is_free = ~mixture.mixing.fixed
-    for block in blocks:
-        X, row_weights = Block(*block)
-        r = mixture.posterior(params, X)[0].responsibilities
+    for (X, row_weights), r in blocks:
         total = np.zeros((len(X), n))
         for k in range(n_components):
             scores = np.empty((len(X), columns[k].size))
