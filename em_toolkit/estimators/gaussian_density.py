@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from em_toolkit.estimators.base import Data
 from em_toolkit.estimators.mixture import MixtureEstimator
+from em_toolkit.estimators.noise import refuse_noise
 from em_toolkit.families import (
     Covariances,
     DiagonalCovariances,
@@ -234,6 +235,7 @@ class GaussianDensity(MixtureEstimator):
 
     def _density(self) -> GaussianMixtureParameters:
         check_is_fitted(self)
+        refuse_noise(self, "marginals, conditionals and regression")
         return self._parameters()
 
     def _indices(self, features: Any, argument: str) -> IntArray:

@@ -16,6 +16,7 @@ from em_toolkit.estimators.base import Data, cast
 from em_toolkit.estimators.gaussian_density import GaussianDensity
 from em_toolkit.estimators.missing import MissingValuesMixin
 from em_toolkit.estimators.mixture import MixtureEstimator, check_shape, check_weights
+from em_toolkit.estimators.noise import NoiseMixin
 from em_toolkit.families import (
     Covariances,
     DiagonalCovariances,
@@ -23,7 +24,6 @@ from em_toolkit.families import (
     FullCovariances,
     Gaussian,
     GaussianComponents,
-    IncompleteGaussian,
     SphericalCovariances,
     TiedCovariances,
 )
@@ -49,7 +49,7 @@ STRUCTURES: dict[str, type[Covariances]] = {
 PRIORS: dict[str, NormalInverseWishart] = {"conjugate": NormalInverseWishart()}
 
 
-class GaussianMixture(MissingValuesMixin, GaussianDensity):
+class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
     r"""A Gaussian mixture, fitted by expectation-maximization.
 
     .. math:: p(x) = \sum_k \pi_k \, \mathcal N(x \mid \mu_k, \Sigma_k)
@@ -164,11 +164,21 @@ class GaussianMixture(MissingValuesMixin, GaussianDensity):
         (Aitken's rule; Boehning et al. 1994, Lindsay 1995), which takes more iterations, and means
         what it says: the bound lies within `tol` of the one it leads to. Of an accelerated fit
         the prediction is rougher.
+    noise : {None, True} or float, default=None
+        A component more, of noise that may be anywhere: its density is 1/V wherever a row is
+        (Banfield & Raftery 1993). True takes for V what R's mclust takes, the smaller of the
+        volumes of two boxes about the data, along the features and along the principal
+        directions; a number is V itself, in units of the data to the power of n_features. Then
+        ``predict`` labels noise -1, ``predict_proba`` has a last column for it, and `weights_init`
+        and the responsibilities of `init_params` have one more, too. Outside of the box 1/V is no
+        density: ``score_samples`` is a log density within it. The start takes rows for noise in
+        whose neighbourhood the density is less than 1/V. (``bic`` counts the weight of the noise;
+        mclust counts V, too.)
 
     Attributes
     ----------
     weights_ : ndarray of shape (n_components,)
-        The weights π_k.
+        The weights π_k; with noise, they and ``noise_weight_`` sum to one.
     means_ : ndarray of shape (n_components, n_features)
         The means μ_k.
     covariances_ : ndarray
@@ -179,6 +189,12 @@ class GaussianMixture(MissingValuesMixin, GaussianDensity):
         Their inverses, in the same shape.
     precisions_cholesky_ : ndarray
         Upper triangular factors P with P Pᵀ = Σ⁻¹, in the same shape.
+    noise_weight_ : float
+        The weight of the noise; 0 without.
+    noise_volume_ : float or None
+        V, in units of the data to the power of n_features.
+    noise_box_ : em_toolkit.families.Box or None
+        Where ``sample`` draws noise from: ``center``, ``axes``, ``lengths``.
     converged_ : bool
         Whether `tol` was met.
     n_iter_ : int
@@ -244,6 +260,7 @@ class GaussianMixture(MissingValuesMixin, GaussianDensity):
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
         "prior": [StrOptions(set(PRIORS)), NormalInverseWishart, NormalMeans, None],
+        **NoiseMixin._noise_constraints,
     }
     _parts = ("weights", "means", "covariances")
 
@@ -271,6 +288,7 @@ class GaussianMixture(MissingValuesMixin, GaussianDensity):
         weight_concentration: float | npt.ArrayLike = 1.0,
         fixed: Mapping[str, Any] | None = None,
         stopping: str = "step",
+        noise: bool | float | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -293,6 +311,7 @@ class GaussianMixture(MissingValuesMixin, GaussianDensity):
         self.weight_concentration = weight_concentration
         self.fixed = fixed
         self.stopping = stopping
+        self.noise = noise
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -304,9 +323,9 @@ class GaussianMixture(MissingValuesMixin, GaussianDensity):
     ) -> Data:
         return filled(X, weights, self._structure, random_state)
 
-    def _incomplete(self) -> tuple[IncompleteGaussian, GaussianComponents]:
+    def _incomplete(self) -> tuple[Any, GaussianComponents]:
         """The family that knows of missing entries, and the fitted components."""
-        return IncompleteGaussian(Gaussian(self._structure)), self._parameters().components
+        return self._fitted_mixture().family.incomplete(), self._parameters().components
 
     @property
     def _structure(self) -> type[Covariances]:
@@ -359,7 +378,7 @@ class GaussianMixture(MissingValuesMixin, GaussianDensity):
         shapes = self._shapes(n_features)
         given: dict[str, Any] = {}
         if self.weights_init is not None:
-            given["weights"] = check_weights(self.weights_init, self.n_components)
+            given["weights"] = check_weights(self.weights_init, self._n_with_noise)
         if self.means_init is not None:
             means = check_array(self.means_init, dtype=np.float64, ensure_2d=False)
             check_shape(means, shapes["means_"], "means")

@@ -14,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from em_toolkit.estimators.base import Data, rows_with_weight
 from em_toolkit.estimators.labels import check_sample_labels
+from em_toolkit.estimators.noise import refuse_noise
 from em_toolkit.families.tangents import Estimand
 from em_toolkit.model import Block
 from em_toolkit.models.mixture import Mixture, MixtureParameters
@@ -276,6 +277,7 @@ class InferenceMixin:
         names: Mapping[int, str] | Any = getattr(self, "feature_names_in_", None)
         if names is None:
             names = [str(j) for j in range(rows.shape[1])]
+        refuse_noise(self, "inference")
         mixture = self._model_for(rows, weights)
         params = self._last_parameters()
         return infer(mixture, params, rows, weights, labels, [str(name) for name in names])

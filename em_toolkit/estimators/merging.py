@@ -10,6 +10,7 @@ import numpy.typing as npt
 from sklearn.utils.validation import _check_sample_weight
 
 from em_toolkit.estimators.base import Data
+from em_toolkit.estimators.noise import refuse_noise
 from em_toolkit.models.merging import ComponentMerging, merge_components
 from em_toolkit.statistics import IntArray
 
@@ -105,6 +106,7 @@ class MergingMixin:
         array([200, 100])
         """
         estimator: Any = self
+        refuse_noise(self, "merging")
         responsibilities = estimator.predict_proba(X)
         weights = None
         if sample_weight is not None:

@@ -29,8 +29,10 @@ from em_toolkit.estimators.missing import (
     rows_with_entries,
     with_nan,
 )
+from em_toolkit.families import Box
 from em_toolkit.initialization import (
     INITIALIZERS,
+    beside_noise,
     from_responsibilities,
     in_their_components,
     named_by_labels,
@@ -42,6 +44,9 @@ from em_toolkit.models.mixing_weights import MixingWeights
 from em_toolkit.models.mixture import Mixture, MixtureParameters, Responsibilities
 from em_toolkit.models.partly_labelled import UNKNOWN, LabelledRows, PartlyLabelled
 from em_toolkit.statistics import Array, BoolArray, IntArray
+
+# What predict calls noise.
+NOISE = -1
 
 
 class MixtureEstimator(InferenceMixin, MergingMixin, DivergenceMixin, DensityMixin, EMEstimator):
@@ -110,9 +115,46 @@ class MixtureEstimator(InferenceMixin, MergingMixin, DivergenceMixin, DensityMix
         concentration = check_concentration(self.weight_concentration, self.n_components)
         return MixingWeights(concentration, self._fixed()["weights"])
 
+    # -- noise, for those who have the parameter ------------------------------------------------
+
+    noise: bool | float | None = None
+    noise_weight_: float
+    noise_box_: Box | None
+
+    def _box_about(self, X: Data, weights: Array | None) -> Box | None:
+        """Where the noise beside the components lies; None if there is none."""
+        return None
+
+    @property
+    def _n_with_noise(self) -> int:
+        """The number of components, that of noise included."""
+        return self.n_components + (self.noise is not None)
+
+    def _with_noise(self, params: MixtureParameters[Any]) -> MixtureParameters[Any]:
+        """The parameters of the components, and that of the noise."""
+        if self.noise is None:
+            return params
+        return replace(params, weights=np.append(params.weights, self.noise_weight_))
+
+    def _fitted_mixture(self) -> Mixture[Any]:
+        mixture = self._model(1.0)
+        if self.noise is None:
+            return mixture
+        assert self.noise_box_ is not None
+        return mixture.with_noise(self.noise_box_)
+
+    def _all_attributes_of(
+        self, params: MixtureParameters[Any], box: Box | None, dtype: npt.DTypeLike
+    ) -> dict[str, Any]:
+        """The fitted attributes, those of the noise included."""
+        components = params if box is None else replace(params, weights=params.weights[:-1])
+        return self._attributes_of(components, dtype)
+
+    # -- what follows from these ----------------------------------------------------------------
+
     def _last_parameters(self) -> MixtureParameters[Any]:
         """Where a warm start begins. Weights kept in single precision do not sum to one."""
-        params = self._parameters()
+        params = self._with_noise(self._parameters())
         return replace(params, weights=params.weights / params.weights.sum())
 
     def _parameters_to_sample(self) -> MixtureParameters[Any]:
@@ -168,8 +210,8 @@ class MixtureEstimator(InferenceMixin, MergingMixin, DivergenceMixin, DensityMix
         sample_weight : array-like of shape (n_samples,), default=None
             How many times each row counts; weight 2 is the row given twice, 0 the row left out.
         sample_labels : array-like of int of shape (n_samples,), default=None
-            For a row whose component is known its index, from 0 to ``n_components - 1``; -1 for
-            the others.
+            For a row whose component is known its index, from 0 to ``n_components - 1`` (or
+            ``n_components`` for a row that is known to be noise); -1 for the others.
 
         Returns
         -------
@@ -187,7 +229,7 @@ class MixtureEstimator(InferenceMixin, MergingMixin, DivergenceMixin, DensityMix
         task = callback_task(X, y, sample_weight=sample_weight, sample_labels=sample_labels)
         given = self._given(X.shape[1])
         if sample_labels is not None:
-            sample_labels = check_sample_labels(sample_labels, X, self.n_components)
+            sample_labels = check_sample_labels(sample_labels, X, self._n_with_noise)
         X, weights, (responsibilities, labels) = rows_with_weight(
             X, sample_weight, self._given_responsibilities(X), sample_labels
         )
@@ -204,7 +246,8 @@ class MixtureEstimator(InferenceMixin, MergingMixin, DivergenceMixin, DensityMix
                 "Expected n_samples >= n_components "
                 f"but got n_components = {self.n_components}, n_samples = {X.shape[0]}"
             )
-        mixture = self._model_for(X, weights)
+        components, box = self._model_for(X, weights), self._box_about(X, weights)
+        mixture = components if box is None else components.with_noise(box)
         model, block_size = plan_for(mixture, X, self.n_components)
         continues = self.warm_start and hasattr(self, "converged_")
         if continues:
@@ -221,8 +264,11 @@ class MixtureEstimator(InferenceMixin, MergingMixin, DivergenceMixin, DensityMix
                 if responsibilities is not None:
                     begun = from_responsibilities(beginning, rows, weights, responsibilities)
                 else:
-                    initialize = INITIALIZERS[self.init_params]
-                    begun = initialize(beginning, rows, weights, self.n_components, random_state)
+                    initialize, signal = INITIALIZERS[self.init_params], beginning
+                    if box is not None:
+                        initialize = beside_noise(initialize, box)
+                        signal, _ = plan_for(components, rows, self.n_components)
+                    begun = initialize(signal, rows, weights, self.n_components, random_state)
                     if labels is not None:
                         begun = named_by_labels(beginning, begun, rows, weights, labels)
                 return self._start_with(begun, given)
@@ -239,7 +285,7 @@ class MixtureEstimator(InferenceMixin, MergingMixin, DivergenceMixin, DensityMix
                 starts,
                 blocks,
                 task,
-                partial(self._attributes_of, dtype=X.dtype),
+                partial(self._all_attributes_of, box=box, dtype=X.dtype),
                 max_iter=self.max_iter,
                 previous_bound=previous_bound,
                 workers=workers,
@@ -247,6 +293,11 @@ class MixtureEstimator(InferenceMixin, MergingMixin, DivergenceMixin, DensityMix
         return self
 
     def _check_continues(self, n_features: int) -> None:
+        if self.noise is not None and self.noise_box_ is None:
+            raise ValueError(
+                "A warm start continues from the last fit, which had no noise. To start anew, set "
+                "warm_start=False."
+            )
         for name, expected in self._shapes(n_features).items():
             shape = getattr(self, name).shape
             if shape != expected:
@@ -264,7 +315,7 @@ class MixtureEstimator(InferenceMixin, MergingMixin, DivergenceMixin, DensityMix
         if isinstance(self.init_params, str):
             return None
         responsibilities = check_array(self.init_params, dtype=[np.float64, np.float32])
-        check_shape(responsibilities, (X.shape[0], self.n_components), "init_params")
+        check_shape(responsibilities, (X.shape[0], self._n_with_noise), "init_params")
         lowest = responsibilities.min()
         totals = responsibilities.sum(axis=1, dtype=np.float64)
         if lowest < 0.0 or not np.allclose(totals, 1.0, rtol=0.0, atol=1e-6):
@@ -305,10 +356,10 @@ class MixtureEstimator(InferenceMixin, MergingMixin, DivergenceMixin, DensityMix
 
     def _posteriors(self, X: Data) -> Iterator[tuple[slice | IntArray, Responsibilities, Array]]:
         """The posterior and the log density of some rows after the other, and which they are."""
-        params = self._parameters()
+        params = self._with_noise(self._parameters())
         order = order_by_pattern(X)
         X = X[order]
-        model, _ = plan_for(self._model(1.0), X, self.weights_.shape[0])
+        model, _ = plan_for(self._fitted_mixture(), X, self.weights_.shape[0])
         blocks, start = Rows(X), 0
         with Workers(min(number_of_threads(self.n_jobs), len(blocks))) as workers:
             for result in workers.map(lambda block: model.posterior(params, block.X), blocks):
@@ -352,12 +403,13 @@ class MixtureEstimator(InferenceMixin, MergingMixin, DivergenceMixin, DensityMix
         Returns
         -------
         labels : ndarray of shape (n_samples,)
+            -1 for noise, if the mixture has it.
         """
         X = self._fitted_rows(X)
         labels = np.empty(X.shape[0], dtype=np.int64)
         for rows, posterior, _ in self._posteriors(X):
             labels[rows] = posterior.log_responsibilities.argmax(axis=1)
-        return labels
+        return self._public_labels(labels)
 
     def predict_proba(self, X: npt.ArrayLike) -> Data:
         """The responsibilities p(k | x_i).
@@ -369,9 +421,11 @@ class MixtureEstimator(InferenceMixin, MergingMixin, DivergenceMixin, DensityMix
         Returns
         -------
         responsibilities : ndarray of shape (n_samples, n_components)
+            With a last column more for noise, if the mixture has it.
         """
         X = self._fitted_rows(X)
-        responsibilities = np.empty((X.shape[0], self.weights_.shape[0]), self._precision(X))
+        n_columns = self.weights_.shape[0] + (self.noise is not None)
+        responsibilities = np.empty((X.shape[0], n_columns), self._precision(X))
         for rows, posterior, _ in self._posteriors(X):
             responsibilities[rows] = posterior.responsibilities
         return responsibilities
@@ -419,7 +473,7 @@ class MixtureEstimator(InferenceMixin, MergingMixin, DivergenceMixin, DensityMix
         X : ndarray of shape (n_samples, n_features)
             The rows, grouped by component.
         labels : ndarray of shape (n_samples,)
-            The component of each row.
+            The component of each row; -1 for noise.
         """
         check_is_fitted(self)
         if n_samples < 1:
@@ -428,14 +482,21 @@ class MixtureEstimator(InferenceMixin, MergingMixin, DivergenceMixin, DensityMix
                 "one sample."
             )
         rng = check_random_state(self.random_state)
-        return self._model(1.0).sample(self._parameters_to_sample(), n_samples, rng)
+        params = self._with_noise(self._parameters_to_sample())
+        rows, labels = self._fitted_mixture().sample(params, n_samples, rng)
+        return rows, self._public_labels(labels)
 
     def _draw(self, n_samples: int, rng: np.random.RandomState) -> Data:
-        rows: Data = self._model(1.0).sample(self._parameters_to_sample(), n_samples, rng)[0]
-        return rows
+        params = self._with_noise(self._parameters_to_sample())
+        return self._fitted_mixture().sample(params, n_samples, rng)[0]
+
+    def _public_labels(self, labels: IntArray) -> IntArray:
+        """Labels of components as they are, and −1 for noise, which comes after them."""
+        labels[labels == self.weights_.shape[0]] = NOISE
+        return labels
 
     def _n_parameters(self) -> int:
-        return self._model(1.0).n_parameters(self._parameters())
+        return self._fitted_mixture().n_parameters(self._with_noise(self._parameters()))
 
     def bic(self, X: npt.ArrayLike, sample_weight: Any = None) -> float:
         """Bayesian information criterion, −2 log p(X) + p log n: the lower the better.

@@ -2,14 +2,17 @@
 
 from em_toolkit.families.axis_aligned_covariances import DiagonalCovariances, SphericalCovariances
 from em_toolkit.families.base import Family
+from em_toolkit.families.box import Box, box_about
 from em_toolkit.families.covariance import Covariances
 from em_toolkit.families.fixed import FixedComponents
 from em_toolkit.families.gaussian import Gaussian, GaussianComponents, GaussianStatistics
 from em_toolkit.families.incomplete_gaussian import IncompleteGaussian
 from em_toolkit.families.matrix_covariances import FullCovariances, TiedCovariances
 from em_toolkit.families.poisson import Poisson, PoissonRates, PoissonStatistics
+from em_toolkit.families.with_noise import NoisyStatistics, WithNoise
 
 __all__ = [
+    "Box",
     "Covariances",
     "DiagonalCovariances",
     "Family",
@@ -19,9 +22,12 @@ __all__ = [
     "GaussianComponents",
     "GaussianStatistics",
     "IncompleteGaussian",
+    "NoisyStatistics",
     "Poisson",
     "PoissonRates",
     "PoissonStatistics",
     "SphericalCovariances",
     "TiedCovariances",
+    "WithNoise",
+    "box_about",
 ]

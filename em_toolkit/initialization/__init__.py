@@ -17,6 +17,7 @@ from __future__ import annotations
 from em_toolkit.initialization import centroids, trees
 from em_toolkit.initialization.filling import filled
 from em_toolkit.initialization.labelled import in_their_components, named_by_labels
+from em_toolkit.initialization.noise import beside_noise
 from em_toolkit.initialization.points import k_means_plusplus, random, random_from_data
 from em_toolkit.initialization.rows import (
     Data,
@@ -48,6 +49,7 @@ __all__ = [
     "Data",
     "Initializer",
     "auto",
+    "beside_noise",
     "filled",
     "from_labels",
     "from_responsibilities",

@@ -66,6 +66,16 @@ class MixingWeights:
             return 0.0
         return float(xlogy(np.asarray(self.concentration) - 1.0, weights).sum())
 
+    def with_noise(self) -> MixingWeights:
+        """These, and one more for the noise, which is free.
+
+        A concentration that is one number is the noise's too; of several it has none.
+        """
+        concentration, fixed = self.concentration, self.fixed
+        if np.ndim(concentration) > 0:
+            concentration = np.append(concentration, 1.0)
+        return MixingWeights(concentration, None if fixed is None else np.append(fixed, False))
+
     def n_parameters(self, n_components: int) -> int:
         """The number of free weights, less one for their sum."""
         n_free = n_components if self.fixed is None else int((~self.fixed).sum())

@@ -12,7 +12,9 @@ import numpy.typing as npt
 from scipy.special import xlogy
 
 from em_toolkit.families.base import NEGLIGIBLE_RESPONSIBILITY, Family
+from em_toolkit.families.box import Box
 from em_toolkit.families.patterns import has_missing
+from em_toolkit.families.with_noise import WithNoise
 from em_toolkit.model import Block, LatentVariableModel
 from em_toolkit.models.mixing_weights import MixingWeights
 from em_toolkit.parameters import Parameters, real, simplex
@@ -110,6 +112,10 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
     def for_rows(self, X: npt.NDArray[Any]) -> Mixture[C]:
         """This mixture; for rows with NaN entries, the one that integrates them out."""
         return Mixture(self.family.incomplete(), self.mixing) if has_missing(X) else self
+
+    def with_noise(self, box: Box) -> Mixture[C]:
+        """This mixture, and beside its components one of noise in a box."""
+        return Mixture(WithNoise(self.family, box), self.mixing.with_noise())
 
     def log_joint(self, params: MixtureParameters[C], X: Array) -> Array:
         """log p(x_i, k), of shape (n_rows, n_components), in nats."""
