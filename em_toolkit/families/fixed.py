@@ -25,10 +25,9 @@ class FixedComponents:
     means: BoolArray | None = None
     covariances: BoolArray | None = None
 
-    @property
-    def free_covariances(self) -> BoolArray:
-        """Whose covariances are free, of shape (n_components,) or ()."""
-        return np.asarray(True) if self.covariances is None else ~self.covariances
+    def unless_fixed(self, chosen: BoolArray) -> BoolArray:
+        """Those of the chosen components whose covariances are free."""
+        return chosen if self.covariances is None else chosen & ~self.covariances
 
     def hold_means(self, means: Array, at: Array) -> Array:
         """The means, the fixed ones as they are in `at`."""

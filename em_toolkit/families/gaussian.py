@@ -164,7 +164,7 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         # alone moves: the bound rises, and the next moments are taken about the new mean.
         known = present(count)
         kept_digits = EPS * (means - stats.origin) ** 2 <= _LOST_DIGITS * covariances.variances
-        settled = (kept_digits.all(axis=1) | ~known) & self.fixed.free_covariances
+        settled = self.fixed.unless_fixed(kept_digits.all(axis=1) | ~known)
         return covariances.or_previous(known, settled, components.covariances)
 
     def _scatter_about(self, means: Array, stats: GaussianStatistics) -> Array:

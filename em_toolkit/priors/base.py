@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from em_toolkit.families.gaussian import GaussianStatistics
 
 
+# A component without data has no moment either: anything that divides it will do.
+_SMALLEST_COUNT = float(np.finfo(np.float64).tiny)
+
+
 class ComponentPrior(ABC):
     r"""A prior of means and covariances under which the M-step keeps its form.
 
@@ -70,9 +74,11 @@ class ComponentPrior(ABC):
 
     def mean_shifts(self, stats: GaussianStatistics, covariances: Covariances) -> Array:
         """How far the best means are from the origin of the statistics, for these covariances."""
-        count = (stats.count + self.shrinkage)[:, None]
-        moment = stats.first_moment + self.shrinkage * (self.center - stats.origin)
-        return np.asarray(moment / np.where(count > 0.0, count, 1.0))
+        count, moment = stats.count[:, None], stats.first_moment
+        if self.shrinkage > 0.0:
+            count = count + self.shrinkage
+            moment = moment + self.shrinkage * (self.center - stats.origin)
+        return np.asarray(moment / np.maximum(count, _SMALLEST_COUNT))
 
     def scatter_at(self, means: Array, structure: type[Covariances]) -> Array:
         """Ψ + κ (μ_k − m)(μ_k − m)ᵀ, in the shape of the structure's scatter."""
