@@ -19,6 +19,8 @@ from em_toolkit.estimators.mixture import MixtureEstimator
 
 # What may be wrong with data or a start, each naming what and where.
 CAUSES = [
+    r"prior: expected weights that count rows, got a sum of weights of \S+, of which no variance",
+    r"prior: the covariance of the data is singular, and no prior of means follows",
     r"Expected n_samples >= n_components but got n_components = \d+, n_samples = \d+",
     r"Sample weights must contain at least one non-zero number",
     r"component \d+ has variance \S+ in feature \d+, about a mean of \S+: all the rows that it",
@@ -27,7 +29,14 @@ CAUSES = [
     r"feature \d+ is a combination of the others but for a noise of variance \S+",
     r"the parameters overflowed: the squares of the data exceed the largest number. Scale the data",
 ]
-REMEDIES = ["Try to decrease", "Use fewer components", "Expected n_samples", "Sample weights must"]
+REMEDIES = [
+    "Scale sample_weight",
+    "Give a covariance",
+    "Try to decrease",
+    "Use fewer components",
+    "Expected n_samples",
+    "Sample weights must",
+]
 
 
 @pytest.fixture
