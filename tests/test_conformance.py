@@ -13,6 +13,7 @@ from scipy.stats import multivariate_normal, poisson
 from em_toolkit import testing
 from em_toolkit.engine import Rows
 from em_toolkit.families import (
+    Box,
     DiagonalCovariances,
     FixedComponents,
     FullCovariances,
@@ -22,6 +23,7 @@ from em_toolkit.families import (
     PoissonRates,
     SphericalCovariances,
     TiedCovariances,
+    WithNoise,
 )
 from em_toolkit.model import Expectation
 from em_toolkit.models import (
@@ -38,6 +40,7 @@ from em_toolkit.priors import Moments, NormalInverseWishart, NormalMeans, Scatte
 from em_toolkit.testing import ModelCheckError, by_enumeration, by_integration, check_model
 
 WEIGHTS = np.array([0.5, 0.2, 0.3])
+_BOX = Box(np.array([0.5, 0.5]), np.eye(2), np.array([60.0, 80.0]), np.array([60.0, 80.0]))
 
 
 def _rows(n=40, d=2):
@@ -156,11 +159,26 @@ def _labelled_case(structure):
     return PartlyLabelled(mixture), params, with_labels(X, labels), log_evidence
 
 
+def _noise_case(structure):
+    """The box holds the components, so that 1/V is a density wherever rows are drawn."""
+    _, params, X, _ = _gaussian_case(structure)
+    noisy = MixtureParameters(np.array([0.4, 0.1, 0.2, 0.3]), params.components)
+
+    def log_joint(params, X, k):
+        if k < 3:
+            return _gaussian_log_joint(params, X, k)
+        return np.full(len(X), np.log(params.weights[3] / 4800.0))
+
+    model = Mixture(Gaussian(structure)).with_noise(_BOX)
+    return model, noisy, X, by_enumeration(log_joint, [0, 1, 2, 3])
+
+
 STRUCTURES = [FullCovariances, TiedCovariances, DiagonalCovariances, SphericalCovariances]
 CASES = {
     **{s.__name__: lambda s=s: _gaussian_case(s) for s in STRUCTURES},
     **{f"{s.__name__} with a prior": lambda s=s: _gaussian_case(s, 0.7) for s in STRUCTURES},
     **{f"{s.__name__} in one feature": lambda s=s: _gaussian_case(s, d=1) for s in STRUCTURES},
+    **{f"{s.__name__} with noise": lambda s=s: _noise_case(s) for s in STRUCTURES},
     **{f"{s.__name__} partly labelled": lambda s=s: _labelled_case(s) for s in STRUCTURES},
     **{f"{s.__name__} conjugate": lambda s=s: _conjugate_case(s, 0.8) for s in STRUCTURES},
     **{f"{s.__name__} unshrunken": lambda s=s: _conjugate_case(s, 0.0) for s in STRUCTURES},
@@ -316,6 +334,23 @@ class FusedWithoutWeights(_Full):
         return super().expectation(params, X, np.ones_like(weights))
 
 
+class NoiseWithoutVolume(WithNoise):
+    """An energy that takes the volume of the noise for one."""
+
+    def expected_log_density(self, components, stats):
+        return self.family.expected_log_density(components, stats.signal)
+
+
+class NoiseInTheMoments(WithNoise):
+    """Moments of a component that holds the noise as well."""
+
+    def statistics(self, components, X, responsibilities):
+        stats = super().statistics(components, X, responsibilities)
+        taken = responsibilities.copy()
+        taken[:, 0] += taken[:, -1]
+        return replace(stats, signal=super().statistics(components, X, taken).signal)
+
+
 class LabelsOfTheEvidenceAlone(PartlyLabelled[Any]):
     """Labelled rows whose statistics are those of rows without labels."""
 
@@ -385,6 +420,7 @@ BROKEN = {
         ("FullCovariances", _Full(ForgottenShift())),
         ("FullCovariances", TemperedPosterior()),
         ("FullCovariances partly labelled", LabelsOfTheEvidenceAlone()),
+        ("FullCovariances with noise", _Full(NoiseInTheMoments(Gaussian(), _BOX))),
         ("FullCovariances partly labelled", LabelsOfTheMomentsAlone()),
         ("PPCA of 2", NoPosteriorCovariance()),
         ("PPCA of 2", ScoredElsewhere()),
@@ -394,7 +430,10 @@ BROKEN = {
     "sums: expectation": [("FullCovariances", FusedWithoutWeights())],
     "sums: units": [("FullCovariances", UnweightedMoments())],
     "sample": [("FullCovariances", VarianceForDeviation())],
-    "posterior": [("FullCovariances", NoEntropy())],
+    "posterior": [
+        ("FullCovariances", NoEntropy()),
+        ("FullCovariances with noise", _Full(NoiseWithoutVolume(Gaussian(), _BOX))),
+    ],
 }
 
 CHECKS = {

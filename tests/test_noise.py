@@ -551,3 +551,29 @@ def test_what_is_not_defined_with_noise_says_so(use: Any) -> None:
     fit = GaussianMixture(2, noise=True, random_state=0).fit(X_FAITHFUL)
     with pytest.raises(ValueError, match="expected a mixture of components alone"):
         use(fit)
+
+
+def test_pictures_show_noise_in_grey() -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from em_toolkit import MixtureDisplay
+
+    fit = GaussianMixture(2, noise=True, random_state=0).fit(X_FAITHFUL)
+    display = MixtureDisplay.from_estimator(fit, X_FAITHFUL)
+    assert display.points_ is not None
+    colors = np.asarray(display.points_.get_facecolors())[:, :3]
+    sure = fit.predict_proba(X_FAITHFUL)[:, 2] > 0.99
+    assert sure.sum() > 10
+    # Grey is where red, green and blue are alike.
+    assert np.ptp(colors[sure], axis=1).max() < 0.02
+    assert np.ptp(colors[fit.predict(X_FAITHFUL) >= 0], axis=1).min() > 0.02
+    texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert f"noise: {fit.noise_weight_:.1%}" in texts
+    # One feature: the terms sum to the line of the mixture, noise included.
+    one = GaussianMixture(2, noise=True, random_state=0).fit(X_FAITHFUL[:, :1])
+    display = MixtureDisplay.from_estimator(one, X_FAITHFUL[:, :1])
+    assert display.mixture_line_ is not None
+    x, density = display.mixture_line_.get_data()
+    expected = np.exp(one.score_samples(np.asarray(x)[:, None]))
+    np.testing.assert_allclose(np.asarray(density), expected, rtol=1e-8)

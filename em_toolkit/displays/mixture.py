@@ -11,7 +11,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from em_toolkit.displays.marginals import Densities, Moments, densities, moments
-from em_toolkit.displays.style import DARKER, INK, axes_to_draw_on, palette
+from em_toolkit.displays.style import DARKER, INK, NOISE, axes_to_draw_on, palette
 from em_toolkit.estimators.mixture import MixtureEstimator
 from em_toolkit.parameters import Parameters
 from em_toolkit.statistics import Array
@@ -49,6 +49,7 @@ class MixtureDisplay:
     X : ndarray of shape (n_rows, 1) or (n_rows, 2)
         The features to show.
     responsibilities : ndarray of shape (n_rows, n_components)
+        With a last column more for noise, which is grey.
     weights : ndarray of shape (n_components,)
     components : Moments or Densities
         For two features the components' means and covariances, for one their densities.
@@ -56,6 +57,10 @@ class MixtureDisplay:
         How many times each row counts: the area of its point, or its part of the histogram.
     feature_names : sequence of str, default=None
         Labels of the axes.
+    noise_weight : float, default=0
+        The weight of noise.
+    noise_density : float, default=0
+        For one feature: the density of noise.
 
     Attributes
     ----------
@@ -101,6 +106,8 @@ class MixtureDisplay:
         components: Moments | Densities,
         sample_weight: Array | None = None,
         feature_names: Sequence[str] | None = None,
+        noise_weight: float = 0.0,
+        noise_density: float = 0.0,
     ) -> None:
         self.X = X
         self.responsibilities = responsibilities
@@ -108,6 +115,8 @@ class MixtureDisplay:
         self.components = components
         self.sample_weight = sample_weight
         self.feature_names = feature_names
+        self.noise_weight = noise_weight
+        self.noise_density = noise_density
 
     @classmethod
     def from_estimator(
@@ -167,6 +176,7 @@ class MixtureDisplay:
             components=look(params.components, columns, shown),
             sample_weight=counts,
             feature_names=names,
+            **_noise_of(estimator, columns),
         )
         return display.plot(ax, bins=bins, legend=legend, scatter_kw=scatter_kw, line_kw=line_kw)
 
@@ -230,7 +240,7 @@ class MixtureDisplay:
         style: dict[str, Any] = {
             "s": np.clip(400.0 / np.sqrt(len(rows)), 3.0, 30.0) * counts / counts.mean(),
             "alpha": np.clip(70.0 / np.sqrt(len(rows)), 0.15, 0.75),
-            "c": _mixed_colors(shares),
+            "c": _mixed_colors(shares, len(self.weights)),
             "linewidths": 0.0,
         }
         self.points_ = self.ax_.scatter(rows[:, 0], rows[:, 1], **style | scatter_kw)
@@ -270,7 +280,7 @@ class MixtureDisplay:
     def _draw_histogram(self, values: Array, shares: Array, edges: Array) -> float:
         parts = np.stack([np.histogram(values, edges, weights=share)[0] for share in shares.T])
         heights = parts.sum(axis=0) / (shares.sum() * np.diff(edges))
-        colors = _mixed_colors((parts / np.maximum(parts.sum(axis=0), _TINY)).T)
+        colors = _mixed_colors((parts / np.maximum(parts.sum(axis=0), _TINY)).T, len(self.weights))
         self.bars_ = self.ax_.bar(
             edges[:-1], heights, np.diff(edges), align="edge", color=colors, alpha=0.4
         )
@@ -280,13 +290,16 @@ class MixtureDisplay:
         self, components: Densities, tallest: float, line_kw: dict[str, Any]
     ) -> None:
         grid, terms = components.grid, self.weights[:, None] * components.values
-        total = terms.sum(axis=0)
+        of_noise = self.noise_weight * self.noise_density
+        total = terms.sum(axis=0) + of_noise
         has_marks = components.discrete and len(grid) <= _MARKED_POINTS
         style: dict[str, Any] = {"linewidth": 1.8, "markersize": 4.0}
         style["marker"] = "o" if has_marks else ""
         (self.mixture_line_,) = self.ax_.plot(
             grid, total, **{"color": INK, "linestyle": "--"} | style | line_kw
         )
+        if of_noise > 0.0:
+            self.ax_.plot(grid[[0, -1]], [of_noise, of_noise], color=NOISE, linewidth=1.8)
         # A component that collapsed on a few values is a spike, beside which nothing is seen.
         top = min(float(total.max()), _MOST_ABOVE_BARS * tallest)
         for k, color in enumerate(DARKER * palette(len(terms))):
@@ -331,6 +344,8 @@ class MixtureDisplay:
                 zip(palette(len(self.weights)), self.weights, strict=True)
             )
         ]
+        if self.noise_weight > 0.0:
+            handles.append(Patch(color=NOISE, label=f"noise: {self.noise_weight:.1%}"))
         if self.mixture_line_ is None:
             handles.append(Line2D([], [], color=INK, label="1 and 2 std"))
         else:
@@ -345,9 +360,24 @@ class MixtureDisplay:
         )
 
 
-def _mixed_colors(shares: Array) -> Array:
-    """The colours of the components mixed by shares of shape (n_colors, n_components)."""
-    return np.clip(shares @ palette(shares.shape[1]), 0.0, 1.0)
+def _mixed_colors(shares: Array, n_components: int) -> Array:
+    """The colours of the components, and that of noise, mixed by shares.
+
+    Of shape (n_colors, n_components), or one column more for noise.
+    """
+    from matplotlib.colors import to_rgb
+
+    colors = np.vstack([palette(n_components), to_rgb(NOISE)])
+    return np.clip(shares @ colors[: shares.shape[1]], 0.0, 1.0)
+
+
+def _noise_of(estimator: MixtureEstimator, columns: list[int]) -> dict[str, float]:
+    """Its weight, and its density along one feature: 1 by the side of the box."""
+    if estimator.noise is None:
+        return {}
+    assert estimator.noise_box_ is not None
+    density = 1.0 / float(estimator.noise_box_.sides[columns[0]])
+    return {"noise_weight": estimator.noise_weight_, "noise_density": density}
 
 
 def _count_edges(values: Array) -> Array:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INK = "#333333"
+# Of rows that belong to no component.
+NOISE = "#c4c4c4"
 # Lines are darker than areas and points of the same colour, to stand out from them and from white.
 DARKER = 0.75
 
