@@ -15,11 +15,11 @@ from oracles import (
     gaussian_log_densities,
     mixture_log_density,
 )
-from scipy.stats import norm, poisson
+from scipy.stats import multivariate_normal, norm, poisson
 from sklearn.exceptions import ConvergenceWarning
 from starts import FAITHFUL
 
-from em_toolkit import GaussianMixture, PoissonMixture
+from em_toolkit import GaussianMixture, NormalMeans, PoissonMixture
 
 TIGHT: dict[str, Any] = {
     "random_state": 0,
@@ -98,7 +98,7 @@ def errors_by_differences(fit: Any, X: Data, extra: Any = None, row_weights: Any
             for name in ("weights", "means", "covariances")
         )
     )
-    steps = 0.005 * ours
+    steps = 0.001 * ours
     return np.sqrt(np.diag(np.linalg.inv(-hessian(objective, theta, steps)))) / ours
 
 
@@ -161,6 +161,21 @@ def test_the_conjugate_prior_and_that_of_the_weights_count() -> None:
     assert fit.inference(FAITHFUL).distance < 1e-3
 
 
+@pytest.mark.parametrize("structure", ["full", "diag"])
+def test_a_prior_of_the_means_alone_counts(structure: str) -> None:
+    """Far off and strong, so that the second order of the means is seen."""
+    center, spread = np.array([0.0, 100.0]), np.array([[0.02, 0.05], [0.05, 4.0]])
+    prior = NormalMeans(mean=center, covariance=spread)
+    fit = GaussianMixture(2, covariance_type=structure, prior=prior, reg_covar=0.0, **TIGHT)
+    fit.fit(FAITHFUL)
+
+    def log_prior(weights: Data, means: Data, covariances: Data) -> float:
+        return float(multivariate_normal(center, spread).logpdf(means).sum())
+
+    np.testing.assert_allclose(errors_by_differences(fit, FAITHFUL, log_prior), 1.0, rtol=1e-4)
+    assert fit.inference(FAITHFUL).distance < 1e-3
+
+
 def test_known_labels_are_information() -> None:
     """All known: each component's textbook errors; some: less than with none."""
     X = clusters(np.random.default_rng(5), 300, 2, 2, apart=1.5)
@@ -188,7 +203,7 @@ def test_known_labels_are_information() -> None:
     found = fit.inference(counts, sample_labels=some).standard_errors
     ours = np.concatenate([found["weights"][:1], found["rates"].ravel()])
     theta = np.concatenate([fit.weights_[:1], fit.rates_.ravel()])
-    theirs = np.sqrt(np.diag(np.linalg.inv(-hessian(log_likelihood, theta, 0.005 * ours))))
+    theirs = np.sqrt(np.diag(np.linalg.inv(-hessian(log_likelihood, theta, 0.001 * ours))))
     np.testing.assert_allclose(ours, theirs, rtol=1e-4)
 
 
@@ -205,7 +220,7 @@ def test_poisson_rates() -> None:
     found = fit.inference(X).standard_errors
     ours = np.concatenate([found["weights"][:1], found["rates"].ravel()])
     theta = np.concatenate([fit.weights_[:1], fit.rates_.ravel()])
-    theirs = np.sqrt(np.diag(np.linalg.inv(-hessian(log_likelihood, theta, 0.005 * ours))))
+    theirs = np.sqrt(np.diag(np.linalg.inv(-hessian(log_likelihood, theta, 0.001 * ours))))
     np.testing.assert_allclose(ours, theirs, rtol=1e-4)
 
 

@@ -72,7 +72,7 @@ class Tangent(ABC):
 
     @abstractmethod
     def prior_information(self) -> Array:
-        """The diagonal of minus its second derivative, which is diagonal."""
+        """Minus its second derivative, of shape (n_coordinates, n_coordinates)."""
 
     @abstractmethod
     def estimands(self) -> list[Estimand]:
@@ -208,21 +208,36 @@ class GaussianTangent(Tangent):
 
     def prior_gradient(self) -> Array:
         gradient, prior, means = np.zeros(self.free.shape), self._prior, self._components.means
+        pull, _ = prior.pull_on_means(means)
         for k, inverse in enumerate(self._inverses):
             shift = inverse @ np.broadcast_to(prior.center - means[k], means[k].shape)
             scatter = inverse @ prior.matrix(means.shape[1]) @ inverse.T
             scatter = scatter + prior.shrinkage * np.outer(shift, shift)
             along = self._along(scatter.reshape(1, -1), prior.pseudo_count)[0]
-            gradient[self.columns(k)] += np.concatenate([prior.shrinkage * shift, along])
+            pulled = prior.shrinkage * shift + self._factors[k].T @ pull[k]
+            gradient[self.columns(k)] += np.concatenate([pulled, along])
         return gradient
 
     def prior_information(self) -> Array:
-        information = np.zeros(self.free.shape)
-        n_features = self._components.means.shape[1]
-        for k in range(len(self._inverses)):
+        r"""Minus the second derivative of the log prior.
+
+        Of what is conjugate, that of pseudo-rows. Where the means have a normal density of their
+        own, their second order counts, μ + L (I − B)⁻¹ a with B = Σ_j b_j E_j: for the gradient g
+        and the precision V⁻¹ of that density, Lᵀ V⁻¹ L and, between a and b_j, −E_j Lᵀ g.
+        """
+        means = self._components.means
+        n_features = means.shape[1]
+        information = np.zeros((self.free.size, self.free.size))
+        pull, precision = self._prior.pull_on_means(means)
+        for k, factor in enumerate(self._factors):
             columns = self.columns(k)
-            information[columns[:n_features]] += self._prior.shrinkage
-            information[columns[n_features:]] += self._prior.pseudo_count
+            of_mean, of_matrix = columns[:n_features], columns[n_features:]
+            information[of_mean, of_mean] += self._prior.shrinkage
+            information[of_matrix, of_matrix] += self._prior.pseudo_count
+            information[np.ix_(of_mean, of_mean)] += factor.T @ precision @ factor
+            crossed = -(self._basis @ (factor.T @ pull[k]))
+            information[np.ix_(of_matrix, of_mean)] += crossed
+            information[np.ix_(of_mean, of_matrix)] += crossed.T
         return information
 
     def estimands(self) -> list[Estimand]:
@@ -285,7 +300,7 @@ class PoissonTangent(Tangent):
         return np.zeros(self._rates.size)
 
     def prior_information(self) -> Array:
-        return np.zeros(self._rates.size)
+        return np.zeros((self._rates.size, self._rates.size))
 
     def estimands(self) -> list[Estimand]:
         jacobian = np.diag(np.sqrt(self._rates.ravel()))

@@ -38,8 +38,8 @@ class ObservedInformation:
 
     Parameters
     ----------
-    observed, complete : ndarray of shape (n_coordinates, n_coordinates), (n_coordinates,)
-        Of all data; that of complete data is diagonal.
+    observed, complete : ndarray of shape (n_coordinates, n_coordinates)
+        Of the data and the prior; that of complete data is diagonal but for some priors.
     gradient : ndarray of shape (n_coordinates,)
         Of the objective, log evidence and log prior: zero at a maximum.
     estimands : list of Estimand
@@ -53,9 +53,8 @@ class ObservedInformation:
 
     @cached_property
     def _spectrum(self) -> tuple[Array, Array]:
-        scale = np.sqrt(self.complete)
-        values, vectors = eigh(self.observed / np.outer(scale, scale))
-        return values, vectors / scale[:, None]
+        values, vectors = eigh(self.observed, self.complete)
+        return values, vectors
 
     @property
     def missing_fraction(self) -> float:
@@ -83,7 +82,7 @@ class ObservedInformation:
         return np.asarray(vectors / np.sqrt(values))
 
     def _flattest(self) -> str:
-        direction = self._spectrum[1][:, 0] * np.sqrt(self.complete)
+        direction = self._spectrum[1][:, 0] * np.sqrt(np.diagonal(self.complete))
         sizes = []
         for estimand in self.estimands:
             scaled = estimand.jacobian / np.maximum(
@@ -157,7 +156,8 @@ def observed_information(
     pseudo = np.where(is_free, np.asarray(mixture.mixing.concentration) - 1.0, 0.0)
     complete[:n_weights] += pseudo.sum()
     gradient[:n_weights] += pseudo @ of_weights
-    complete[n_weights:] += family.prior_information()
+    whole = np.diag(complete)
+    whole[n_weights:, n_weights:] += family.prior_information()
     gradient[n_weights:] += family.prior_gradient()
     free = np.concatenate([np.ones(n_weights, dtype=bool), family.free])
     estimands = [weights]
@@ -166,10 +166,10 @@ def observed_information(
         jacobian[:, n_weights:] = estimand.jacobian
         estimands.append(replace(estimand, jacobian=jacobian))
     estimands[0] = replace(weights, jacobian=np.pad(weights.jacobian, ((0, 0), (0, n - n_weights))))
-    observed = np.diag(complete) - missing
+    observed = whole - missing
     return ObservedInformation(
         observed[np.ix_(free, free)],
-        complete[free],
+        whole[np.ix_(free, free)],
         gradient[free],
         [replace(item, jacobian=item.jacobian[:, free]) for item in estimands],
     )

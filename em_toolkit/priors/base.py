@@ -80,6 +80,17 @@ class ComponentPrior(ABC):
             moment = moment + self.shrinkage * (self.center - stats.origin)
         return np.asarray(moment / np.maximum(count, _SMALLEST_COUNT))
 
+    def pull_on_means(self, means: Array) -> tuple[Array, Array]:
+        """What a normal density of the means, whatever their covariances, adds to log p(μ, Σ).
+
+        Returns
+        -------
+        gradient : ndarray of shape (n_components, n_features)
+        information : ndarray of shape (n_features, n_features)
+            Minus the second derivative, the same for all components.
+        """
+        return np.zeros(means.shape), np.zeros((means.shape[1], means.shape[1]))
+
     def scatter_at(self, means: Array, structure: type[Covariances]) -> Array:
         """Ψ + κ (μ_k − m)(μ_k − m)ᵀ, in the shape of the structure's scatter."""
         scatter = self.scatter(structure, *means.shape)

@@ -67,6 +67,10 @@ class MeansPrior(ComponentPrior):
         of_means = -0.5 * float(np.sum(deviations * solved))
         return of_means + self.of_covariances.log_density(means, covariances, alive)
 
+    def pull_on_means(self, means: Array) -> tuple[Array, Array]:
+        precision = cho_solve(cho_factor(self.covariance), np.eye(self.mean.shape[0]))
+        return (self.mean - means) @ precision, precision
+
     def mean_shifts(self, stats: GaussianStatistics, covariances: Covariances) -> Array:
         covariances.check_about(stats.origin)
         of_prior = cho_solve(cho_factor(self.covariance), np.eye(self.mean.shape[0]))
