@@ -188,3 +188,26 @@ def test_nothing_fixed_is_no_constraint() -> None:
     for fixed in ({}, {"means": []}, {"weights": False, "means": [False] * 3}):
         fit = GaussianMixture(3, fixed=fixed, random_state=0).fit(FAITHFUL)
         np.testing.assert_array_equal(fit.means_, plain.means_)
+
+
+@pytest.mark.parametrize("acceleration", [None, "squarem", "quasi_newton"])
+def test_beside_noise(acceleration: str | None) -> None:
+    scattered = np.random.default_rng(0).uniform([0, 30], [7, 110], (30, 2))
+    X = np.vstack([FAITHFUL, scattered])
+    parameters: dict[str, Any] = {
+        "n_components": 2, "noise": True, "random_state": 0, "tol": 1e-8, "max_iter": 500,
+        "acceleration": acceleration, "weight_concentration": [2.0, 3.0], "prior": "conjugate",
+        "fixed": {"weights": [0], "means": [0], "covariances": [1]},
+    }  # fmt: skip
+    start = GaussianMixture(**parameters).set_params(max_iter=0).fit(X)
+    fit = GaussianMixture(**parameters).fit(X)
+    assert fit.n_iter_ > 2
+    assert fit.weights_[0] == start.weights_[0]
+    assert fit.weights_.sum() + fit.noise_weight_ == pytest.approx(1.0, abs=1e-14)
+    np.testing.assert_array_equal(fit.means_[0], start.means_[0])
+    np.testing.assert_array_equal(fit.covariances_[1], start.covariances_[1])
+    assert (fit.weights_[1], fit.noise_weight_) != (start.weights_[1], start.noise_weight_)
+    # α_k − 1 rows more for a component, none for the noise.
+    count = fit.predict_proba(X).sum(axis=0)[1:] + np.array([2.0, 0.0])
+    free = np.r_[fit.weights_[1], fit.noise_weight_]
+    np.testing.assert_allclose(free / free.sum(), count / count.sum(), rtol=1e-4)

@@ -90,6 +90,9 @@ class WithNoise(Family[C, NoisyStatistics[T]], Generic[C, T]):
     def log_prior(self, components: C, alive: BoolArray) -> float:
         return self.family.log_prior(components, alive[:-1])
 
+    def hold(self, components: C, at: C) -> C:
+        return self.family.hold(components, at)
+
     def rounding_error(self, components: C, stats: NoisyStatistics[T]) -> float:
         sizes = float(stats.count[-1]) * float(np.abs(np.log(self.box.lengths)).sum())
         return self.family.rounding_error(components, stats.signal) + EPS * sizes
