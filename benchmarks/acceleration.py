@@ -28,8 +28,7 @@ from benchmarks.report import folder_of, parser_of, table, three_digits, write
 from em_toolkit.engine import Blocks, Rows, Workers, number_of_threads
 from em_toolkit.engine.acceleration import ACCELERATIONS
 from em_toolkit.engine.em import em
-from em_toolkit.estimators.gaussian_mixture import STRUCTURES
-from em_toolkit.families import Gaussian, Poisson, PoissonRates
+from em_toolkit.families import STRUCTURES, Gaussian, Poisson, PoissonRates
 from em_toolkit.initialization import kmeans
 from em_toolkit.kernels import plan
 from em_toolkit.model import LatentVariableModel

@@ -32,6 +32,7 @@ from em_toolkit import (
     PoissonMixture,
 )
 from em_toolkit.engine.monitor import SAFETY, Monitor
+from em_toolkit.families import STRUCTURES
 from em_toolkit.kernels import choice
 from em_toolkit.statistics import Array
 
@@ -137,7 +138,7 @@ def held(rng: Rng, n_components: int, covariance_type: str) -> dict[str, Any] | 
         return None
     parts = ("weights", "means", "covariances")
     fixed: dict[str, Any] = {name: rng.random(n_components) < 0.3 for name in parts}
-    if covariance_type == "tied":
+    if not STRUCTURES[covariance_type].shares_nothing(2, 2):
         fixed["covariances"] = bool(rng.random() < 0.3)
     return fixed
 
@@ -152,7 +153,7 @@ def gaussian_mixture(rng: Rng, X: Array, seed: int) -> Any:
     if rng.random() < 0.2:
         weights = rng.dirichlet(np.ones(n_components)) * (rng.random(n_components) > 0.2)
         start["weights_init"] = (weights + 1e-300) / np.sum(weights + 1e-300)
-    covariance_type = rng.choice(["full", "tied", "diag", "spherical"])
+    covariance_type = str(rng.choice(list(STRUCTURES)))
     return GaussianMixture(
         n_components,
         covariance_type=covariance_type,

@@ -6,7 +6,7 @@ import numpy as np
 from oracles import Data
 
 from em_toolkit.datasets import load_faithful
-from em_toolkit.estimators.gaussian_mixture import STRUCTURES as CLASSES
+from em_toolkit.families import STRUCTURES as CLASSES
 from em_toolkit.families import Gaussian, GaussianComponents, PoissonRates
 from em_toolkit.models import Mixture, MixtureParameters
 

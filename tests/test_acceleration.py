@@ -23,7 +23,7 @@ from em_toolkit.displays import ELBODisplay
 from em_toolkit.engine import Fit, Rows
 from em_toolkit.engine.acceleration import ACCELERATIONS, Extrapolation, QuasiNewton, Squarem
 from em_toolkit.engine.em import em
-from em_toolkit.estimators.gaussian_mixture import STRUCTURES as CLASSES
+from em_toolkit.families import STRUCTURES as CLASSES
 from em_toolkit.families import FullCovariances, GaussianComponents, Poisson
 from em_toolkit.model import LatentVariableModel
 from em_toolkit.models import Mixture, MixtureParameters

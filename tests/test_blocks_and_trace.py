@@ -15,7 +15,7 @@ from starts import FAITHFUL, faithful_start, gaussian_mixture, poisson
 from em_toolkit import Trace
 from em_toolkit.engine import Rows
 from em_toolkit.engine.em import em
-from em_toolkit.estimators.gaussian_mixture import STRUCTURES as CLASSES
+from em_toolkit.families import STRUCTURES as CLASSES
 from em_toolkit.families import (
     Gaussian,
     GaussianComponents,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from oracles import STRUCTURES, Data, dense, gaussian_log_densities, random_covariance
 
-from em_toolkit.estimators.gaussian_mixture import STRUCTURES as CLASSES
+from em_toolkit.families import STRUCTURES as CLASSES
 from em_toolkit.families import (
     Covariances,
     DiagonalCovariances,

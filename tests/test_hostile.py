@@ -25,6 +25,7 @@ CAUSES = [
     r"Sample weights must contain at least one non-zero number",
     r"component \d+ has variance \S+ in feature \d+, about a mean of \S+: all the rows that it",
     r"the covariance of component \d+ is singular to rounding: within it, feature \d+ is a linear",
+    r"the covariance of component \d+ is singular to rounding: its variances along its axes are",
     r"the noise variance is \S+: to rounding, the data lie in a subspace of \d+ dimensions",
     r"feature \d+ is a combination of the others but for a noise of variance \S+",
     r"the parameters overflowed: the squares of the data exceed the largest number. Scale the data",

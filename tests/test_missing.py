@@ -19,7 +19,7 @@ from sklearn.utils import get_tags
 from em_toolkit import GaussianMixture, PoissonMixture
 from em_toolkit.datasets import load_faithful
 from em_toolkit.engine import Rows, expect
-from em_toolkit.estimators.gaussian_mixture import STRUCTURES as CLASSES
+from em_toolkit.families import STRUCTURES as CLASSES
 from em_toolkit.families import (
     FullCovariances,
     Gaussian,

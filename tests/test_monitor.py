@@ -23,7 +23,7 @@ from starts import FAITHFUL, faithful_start
 from em_toolkit import ELBODecreaseError, ELBODecreaseWarning, GaussianMixture
 from em_toolkit.engine import Rows
 from em_toolkit.engine.em import em
-from em_toolkit.estimators.gaussian_mixture import STRUCTURES as CLASSES
+from em_toolkit.families import STRUCTURES as CLASSES
 from em_toolkit.families import Gaussian, GaussianComponents, Poisson, PoissonRates
 from em_toolkit.models import Mixture, MixtureParameters, PPCAParameters, ProbabilisticPCA
 from em_toolkit.models.mixture import Responsibilities

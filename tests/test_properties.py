@@ -21,7 +21,7 @@ from em_toolkit import PPCA, GaussianMixture, NormalInverseWishart, PoissonMixtu
 from em_toolkit.datasets import load_faithful
 from em_toolkit.engine import Rows
 from em_toolkit.engine.em import em
-from em_toolkit.estimators.gaussian_mixture import STRUCTURES as CLASSES
+from em_toolkit.families import STRUCTURES as CLASSES
 from em_toolkit.families import Gaussian
 from em_toolkit.model import Block
 from em_toolkit.models import Mixture

@@ -34,11 +34,10 @@ from sklearn.model_selection import KFold, ShuffleSplit
 from em_toolkit import PPCA, GaussianMixture, PoissonMixture, Status, select_mixture
 from em_toolkit.datasets import load_faithful
 from em_toolkit.displays import ModelSelectionDisplay
-from em_toolkit.estimators.gaussian_mixture import STRUCTURES as KNOWN
+from em_toolkit.families import STRUCTURES as KNOWN
 from em_toolkit.selection import (
     Candidate,
     MixtureSelection,
-    combinations,
     default_covariance_types,
     progress,
 )
@@ -454,14 +453,7 @@ def test_mixtures_without_covariance() -> None:
 # -- which structures -----------------------------------------------------------------------------
 
 
-def test_default_structures_are_mclusts_where_they_are_known(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    four = dict.fromkeys(STRUCTURES)
-    monkeypatch.setattr(combinations, "STRUCTURES", four)
-    assert set(default_covariance_types(2)) == set(STRUCTURES)
-    assert set(default_covariance_types(1)) == {"tied", "full"}
-    monkeypatch.setattr(combinations, "STRUCTURES", four | dict.fromkeys(MCLUST))
+def test_default_structures_are_mclusts() -> None:
     assert list(default_covariance_types(2)) == MCLUST
     assert list(default_covariance_types(1)) == ["EII", "VII"]
 

@@ -18,7 +18,7 @@ from em_toolkit import GaussianMixture, Status
 from em_toolkit.cli.columns import numeric_columns
 from em_toolkit.cli.printing import say_data, say_notes, warnings_as_notes, with_names
 from em_toolkit.cli.reading import InputError, count, read_table
-from em_toolkit.estimators.gaussian_mixture import STRUCTURES
+from em_toolkit.families import SCIKIT_LEARN_STRUCTURES
 from em_toolkit.statistics import Array
 
 _MOST_FITS = 5
@@ -242,7 +242,7 @@ def compare_table(
     with warnings_as_notes(), console.status("Fitting ..."):
         groups = {
             structure: compete(gaussian_mixtures(given | {"covariance_type": structure}), numbers.X)
-            for structure in STRUCTURES
+            for structure in SCIKIT_LEARN_STRUCTURES
         }
     ours = {structure: outcomes[0] for structure, outcomes in groups.items()}
     if all(outcome.failure for outcome in ours.values()):

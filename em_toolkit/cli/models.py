@@ -16,7 +16,7 @@ from em_toolkit import PPCA, GaussianMixture, PoissonMixture
 from em_toolkit.cli import pictures
 from em_toolkit.cli.columns import Numbers
 from em_toolkit.cli.reading import InputError, Table
-from em_toolkit.estimators.gaussian_mixture import STRUCTURES
+from em_toolkit.families import STRUCTURES
 from em_toolkit.statistics import Array
 
 _MOST_FEATURES_PRINTED = 20

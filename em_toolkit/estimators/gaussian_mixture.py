@@ -18,14 +18,11 @@ from em_toolkit.estimators.missing import MissingValuesMixin
 from em_toolkit.estimators.mixture import MixtureEstimator, check_shape, check_weights
 from em_toolkit.estimators.noise import NoiseMixin
 from em_toolkit.families import (
+    STRUCTURES,
     Covariances,
-    DiagonalCovariances,
     FixedComponents,
-    FullCovariances,
     Gaussian,
     GaussianComponents,
-    SphericalCovariances,
-    TiedCovariances,
 )
 from em_toolkit.initialization import filled
 from em_toolkit.models.mixture import Mixture, MixtureParameters
@@ -37,14 +34,6 @@ from em_toolkit.priors import (
     ScatterPrior,
 )
 from em_toolkit.statistics import Array, BoolArray
-
-STRUCTURES: dict[str, type[Covariances]] = {
-    "full": FullCovariances,
-    "tied": TiedCovariances,
-    "diag": DiagonalCovariances,
-    "spherical": SphericalCovariances,
-}
-
 
 PRIORS: dict[str, NormalInverseWishart] = {"conjugate": NormalInverseWishart()}
 
@@ -73,9 +62,24 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
     ----------
     n_components : int, default=1
         The number of components K.
-    covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
+    covariance_type : {"full", "tied", "diag", "spherical"} or one of mclust's fourteen names, \
+            default="full"
         Each component its own matrix, one matrix for all, a variance for each component and
         feature, or a variance for each component.
+
+        In mclust's names a covariance is a volume λ, a shape A (a diagonal matrix of determinant
+        1) and an orientation D (orthogonal), Σ = λ D A Dᵀ; a letter for each, in this order, says
+        whether it is equal in all components (E) or varying (V). An I as second letter is a
+        sphere, and as third letter axes that are those of the features:
+
+        - "EII", "VII" (which is "spherical"): spheres, of one size or of any.
+        - "EEI", "VEI", "EVI", "VVI" (which is "diag"): along the features.
+        - "EEE" (which is "tied"), "VEE", "EVE", "VVE": with axes in common.
+        - "EEV", "VEV", "EVV", "VVV" (which is "full"): each with its own axes.
+
+        The M-step is that of Celeux & Govaert (1995): in closed form, or by Newton's method where
+        it has none (VEI, VEE, VEV, EVE, VVE). Axes are compared across all features, so put these
+        on one scale where orientation is shared or shape is turned.
     tol : float, default=1e-3
         EM stops when an iteration raises the bound by less, in nats per unit of weight (or what
         else `stopping` says).
@@ -184,7 +188,9 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
     covariances_ : ndarray
         The covariances Σ_k, of shape (n_components, n_features, n_features) if full,
         (n_features, n_features) if tied, (n_components, n_features) if diag, (n_components,) if
-        spherical.
+        spherical. Under mclust's names, by the end: (n_components,) for "II", (n_components,
+        n_features) for "I", else (n_components, n_features, n_features), with those of each
+        component, whatever they share; but "EEE" is tied.
     precisions_ : ndarray
         Their inverses, in the same shape.
     precisions_cholesky_ : ndarray
@@ -218,9 +224,11 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
 
     References
     ----------
-    Dempster, Laird & Rubin (1977); Bishop (2006), section 9.2; Ciuperca, Ridolfi & Idier (2003);
-    Ghahramani & Jordan (1994), NIPS 6; Rubin (1976), Biometrika 63; Varadhan & Roland (2008),
-    Scand. J. Statist. 35; Zhou, Alexander & Lange (2011), Stat. Comput. 21.
+    Dempster, Laird & Rubin (1977); Bishop (2006), section 9.2; Banfield & Raftery (1993),
+    Biometrics 49, and Celeux & Govaert (1995), Pattern Recognition 28, for the structures;
+    Ciuperca, Ridolfi & Idier (2003); Ghahramani & Jordan (1994), NIPS 6; Rubin (1976), Biometrika
+    63; Varadhan & Roland (2008), Scand. J. Statist. 35; Zhou, Alexander & Lange (2011), Stat.
+    Comput. 21.
 
     Examples
     --------

@@ -9,9 +9,17 @@ from em_toolkit.families.gaussian import Gaussian, GaussianComponents, GaussianS
 from em_toolkit.families.incomplete_gaussian import IncompleteGaussian
 from em_toolkit.families.matrix_covariances import FullCovariances, TiedCovariances
 from em_toolkit.families.poisson import Poisson, PoissonRates, PoissonStatistics
+from em_toolkit.families.structures import (
+    MCLUST_STRUCTURES,
+    SCIKIT_LEARN_STRUCTURES,
+    STRUCTURES,
+)
 from em_toolkit.families.with_noise import NoisyStatistics, WithNoise
 
 __all__ = [
+    "MCLUST_STRUCTURES",
+    "SCIKIT_LEARN_STRUCTURES",
+    "STRUCTURES",
     "Box",
     "Covariances",
     "DiagonalCovariances",

@@ -22,7 +22,7 @@ from em_toolkit.statistics import EPS, Array, BoolArray, RandomSource
 # A standard deviation of fewer than this many spacings of floating-point numbers at the mean is
 # rounding, not spread; a pivot smaller than this many roundings of its variance is no pivot.
 RESOLUTION = 8.0
-_SMALLEST_VARIANCE = float(np.finfo(np.float64).tiny) / EPS
+SMALLEST_VARIANCE = float(np.finfo(np.float64).tiny) / EPS
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,7 +271,7 @@ class Covariances(Parameters, ABC):
                 "the parameters overflowed: the squares of the data exceed the largest number. "
                 "Scale the data."
             )
-        floor = np.maximum((RESOLUTION * EPS * means) ** 2, _SMALLEST_VARIANCE)
+        floor = np.maximum((RESOLUTION * EPS * means) ** 2, SMALLEST_VARIANCE)
         flat = np.argwhere(~(self.variances > floor))
         if flat.size:
             component, feature = (int(index) for index in flat[0])

@@ -19,8 +19,9 @@ from em_toolkit.families import (
     SphericalCovariances,
     TiedCovariances,
 )
+from em_toolkit.families.matrix_covariances import MatrixCovariances
 from em_toolkit.kernels import diagonal, matrix, spherical, tied
-from em_toolkit.kernels.choice import products_when_tied
+from em_toolkit.kernels.choice import SHAPES, products_when_tied
 from em_toolkit.model import Expectation
 from em_toolkit.models.mixing_weights import MixingWeights
 from em_toolkit.models.mixture import Mixture, MixtureParameters
@@ -76,7 +77,7 @@ class CompiledGaussian(Gaussian):
     ) -> GaussianStatistics:
         # A user's responsibilities may be Fortran-ordered.
         responsibilities = np.ascontiguousarray(responsibilities)
-        return _MOMENTS[self.structure](components.means, X, responsibilities)
+        return _MOMENTS[SHAPES[self.structure]](components.means, X, responsibilities)
 
 
 class CompiledGaussianMixture(Mixture[GaussianComponents]):
@@ -91,7 +92,7 @@ class CompiledGaussianMixture(Mixture[GaussianComponents]):
     def __init__(self, family: Gaussian, mixing: MixingWeights | None = None) -> None:
         super().__init__(CompiledGaussian(family.structure, family.prior, family.fixed), mixing)
         self._plain = Mixture(family, mixing)
-        self._pass_at = _PASSES[family.structure]
+        self._pass_at = _PASSES[SHAPES[family.structure]]
         self._prepared: tuple[Params, Pass] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -124,7 +125,7 @@ class CompiledGaussianMixture(Mixture[GaussianComponents]):
 
 def _matrix_pass(params: Params) -> Pass:
     covariances, (_, n_features) = params.components.covariances, params.components.means.shape
-    assert isinstance(covariances, FullCovariances | TiedCovariances)
+    assert isinstance(covariances, MatrixCovariances)
     means = padded(params.components.means, 1, 2)
     factors = padded(covariances.inverse_cholesky, 2, 2)
     arguments = (means, factors, _constants(params), PANEL_ROWS)

@@ -8,29 +8,16 @@ from typing import Any
 
 from sklearn.base import clone
 
-from em_toolkit.estimators.gaussian_mixture import STRUCTURES
 from em_toolkit.estimators.mixture import MixtureEstimator
-
-# In mclust's order, from one variance for all to a matrix for each component.
-_MCLUST_STRUCTURES = (
-    *("EII", "VII", "EEI", "VEI", "EVI", "VVI"),
-    *("EEE", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV"),
-)
-_STRUCTURES = ("spherical", "diag", "tied", "full")
-# With one feature there are two: one variance for all components, or one for each.
-_ONE_FEATURE = {"mclust": ("EII", "VII"), "scikit-learn": ("tied", "full")}
+from em_toolkit.families import MCLUST_STRUCTURES
 
 
 def default_covariance_types(n_features: int) -> tuple[str, ...]:
-    """The structures that `select_mixture` compares, from few parameters to many.
+    """The structures that `select_mixture` compares: mclust's fourteen, in mclust's order.
 
-    They are mclust's fourteen where `GaussianMixture` knows them, else scikit-learn's four. With
-    one feature only two differ: one variance for all components, or one for each.
+    With one feature only two differ: one variance for all components, or one for each.
     """
-    has_mclust = set(_MCLUST_STRUCTURES) <= set(STRUCTURES)
-    if n_features == 1:
-        return _ONE_FEATURE["mclust" if has_mclust else "scikit-learn"]
-    return _MCLUST_STRUCTURES if has_mclust else _STRUCTURES
+    return ("EII", "VII") if n_features == 1 else tuple(MCLUST_STRUCTURES)
 
 
 def combinations(

@@ -1,0 +1,81 @@
+"""What covariance structures have in common whose components share something."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Self
+
+import numpy as np
+
+from em_toolkit.families.covariance import Covariances
+from em_toolkit.statistics import Array, BoolArray
+
+# Beyond the roundings of a user's single precision.
+_ALIKE = 1e-5
+
+
+class SharingCovariances(Covariances, ABC):
+    """K matrices that share something, each of them held whole.
+
+    Free coordinates are those of K matrices on their own; `in_structure` leads back from what
+    does not share. They are more than the parameters, and all directions within the structure are
+    among them.
+    """
+
+    sharing: ClassVar[str]
+    """What the components have in common, in words."""
+
+    @property
+    def scatter(self) -> Array:
+        """The scatters of components of weight one whose covariances these are."""
+        return self.values
+
+    @classmethod
+    def from_scatter(
+        cls, scatter: Array, count: Array, n_features: int, previous: Self | None = None
+    ) -> Self:
+        if not np.isfinite(scatter).all():
+            # The squares of the data overflowed: `check_about` says so.
+            return cls.alike(np.full((n_features, n_features), np.nan), count.shape[0])
+        return cls.from_finite_scatter(scatter, count, n_features, previous)
+
+    @classmethod
+    @abstractmethod
+    def from_finite_scatter(
+        cls, scatter: Array, count: Array, n_features: int, previous: Self | None
+    ) -> Self:
+        """What `from_scatter` says."""
+
+    def in_structure(self) -> Self:
+        # Scatters of one row each: the maximizer is the nearest in the Kullback-Leibler
+        # divergence of the normal densities, Σ_k KL(given ‖ shared).
+        count = np.ones(self.n_components)
+        return self.from_scatter(self.scatter, count, self.n_features)
+
+    def from_vector(self, vector: Array) -> Self:
+        return super().from_vector(vector).in_structure()
+
+    @classmethod
+    def complaint_about_sharing(cls, precisions: Array) -> str:
+        n_components, n_features = precisions.shape[0], precisions.shape[-1]
+        nearest = cls.from_precisions(precisions, n_components, n_features).precisions
+        error, size = (
+            np.abs(values).reshape(n_components, -1).max(axis=1)
+            for values in (nearest - precisions, precisions)
+        )
+        if (error <= _ALIKE * size).all():
+            return ""
+        return f"of one {cls.sharing} in all components"
+
+    @classmethod
+    def scatter_around_points(cls, total: Array, n_components: int) -> Array:
+        # Points know nothing of their spread; what is shared is that of all the data.
+        return cls.scatter_of(total / n_components, n_components)
+
+    def or_previous(self, known: BoolArray, settled: BoolArray, previous: Self) -> Self:
+        # Components without data are `from_scatter`'s: they have a part in what is shared.
+        return self if settled.all() else previous
+
+    def sum_of_inverse_traces(self, alive: BoolArray) -> float:
+        # A matrix that shares is a parameter of the density, even if its own weight is zero.
+        return float(self.inverse_diagonals.sum())
