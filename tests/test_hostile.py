@@ -22,6 +22,7 @@ CAUSES = [
     r"prior: expected weights that count rows, got a sum of weights of \S+, of which no variance",
     r"prior: the covariance of the data is singular, and no prior of means follows",
     r"Expected n_samples >= n_components but got n_components = \d+, n_samples = \d+",
+    r"Expected an observed value in each feature, got none in \d+ of \d+: all entries of feature",
     r"Sample weights must contain at least one non-zero number",
     r"component \d+ has variance \S+ in feature \d+, about a mean of \S+: all the rows that it",
     r"the covariance of component \d+ is singular to rounding: within it, feature \d+ is a linear",
@@ -37,6 +38,7 @@ REMEDIES = [
     "Use fewer components",
     "Expected n_samples",
     "Sample weights must",
+    "Leave such features out",
 ]
 
 
