@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from em_toolkit.engine.em import Fit
 from em_toolkit.engine.status import Status
+from em_toolkit.engine.workers import SERIAL, Workers
 from em_toolkit.parameters import CollapseError, Parameters
 
 P = TypeVar("P", bound=Parameters)
@@ -38,7 +40,7 @@ class Restart:
 
 
 def best_of(
-    starts: Iterable[Callable[[], P]], run: Callable[[P], Fit[P]]
+    starts: Iterable[Callable[[], P]], run: Callable[[P], Fit[P]], workers: Workers = SERIAL
 ) -> tuple[Fit[P], list[Restart]]:
     """Run EM from every start and keep the best result.
 
@@ -48,9 +50,11 @@ def best_of(
     Parameters
     ----------
     starts : iterable of callables
-        Each gives the parameters of a start; called one after the other.
+        Each gives the parameters of a start; called one after the other, by this thread.
     run : callable
         Runs EM from given parameters.
+    workers : Workers
+        The threads to which the runs are dealt out. The result does not depend on their number.
 
     Returns
     -------
@@ -66,27 +70,41 @@ def best_of(
     best: Fit[P] | None = None
     account: list[Restart] = []
     failures: list[CollapseError] = []
-    for start in starts:
+
+    def attempt(start: P | CollapseError) -> Fit[P] | CollapseError:
         try:
-            fit = run(start())
+            return start if isinstance(start, CollapseError) else run(start)
         except CollapseError as error:
-            failures.append(error)
-            account.append(Restart(np.nan, 0, Status.FAILED, str(error)))
-            continue
-        except KeyboardInterrupt:
-            if best is None:
-                raise
-            account.append(Restart(np.nan, 0, Status.INTERRUPTED))
-            break
-        bound = float(fit.trace.bounds[-1])
-        account.append(Restart(bound, fit.trace.n_iter, fit.status, fit.cause))
-        if best is None or _rank(fit) > _rank(best):
-            best = fit
-        if fit.status is Status.INTERRUPTED:
-            break
+            return error
+
+    try:
+        with closing(workers.map(attempt, _made(starts))) as outcomes:
+            for outcome in outcomes:
+                if isinstance(outcome, CollapseError):
+                    failures.append(outcome)
+                    account.append(Restart(np.nan, 0, Status.FAILED, str(outcome)))
+                    continue
+                bound = float(outcome.trace.bounds[-1])
+                account.append(Restart(bound, outcome.trace.n_iter, outcome.status, outcome.cause))
+                if best is None or _rank(outcome) > _rank(best):
+                    best = outcome
+                if outcome.status is Status.INTERRUPTED:
+                    break
+    except KeyboardInterrupt:
+        if best is None:
+            raise
+        account.append(Restart(np.nan, 0, Status.INTERRUPTED))
     if best is None:
         raise failures[0]
     return best, account
+
+
+def _made(starts: Iterable[Callable[[], P]]) -> Iterator[P | CollapseError]:
+    for start in starts:
+        try:
+            yield start()
+        except CollapseError as error:
+            yield error
 
 
 def _rank(fit: Fit[P]) -> tuple[bool, float]:

@@ -84,6 +84,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         max_iter: int,
         previous_bound: float = -np.inf,
         workers: Workers = SERIAL,
+        workers_on_starts: Workers = SERIAL,
     ) -> None:
         """Run EM from each start and set all fitted attributes.
 
@@ -103,6 +104,8 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             Where an earlier fit is continued, the bound before its last iteration.
         workers : Workers
             The threads of the E-step.
+        workers_on_starts : Workers
+            The threads that take a start each. Either these or those are one.
         """
 
         def converged(fit: Fit[Any]) -> bool:
@@ -132,9 +135,13 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         task = {"estimator": self} | task
         reporter = FitReporter(self, task, len(starts), max_iter, attributes, converged)
         try:
-            fit, restarts = best_of(takewhile(lambda _: not reporter.stopped, starts), run)
+            fit, restarts = best_of(
+                takewhile(lambda _: not reporter.stopped, starts), run, workers_on_starts
+            )
         except CollapseError as error:
             raise ValueError(f"{self._collapse_message} Seen: {error}") from None
+        finally:
+            reporter.is_over = True
 
         interrupted = restarts[-1].status is Status.INTERRUPTED
         bounds = fit.trace.bounds
@@ -155,6 +162,11 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         if interrupted and hasattr(self, "_parent_callback_ctx"):
             # Within a grid search or a pipeline it is that which a person wants to end.
             raise KeyboardInterrupt
+
+    @property
+    def _is_watched(self) -> bool:
+        """Whether somebody hears of iterations, who expects one start to follow the other."""
+        return bool(self.verbose) or bool(getattr(self, "_skl_callbacks", ()))
 
     def _warn_unless_converged(self, fit: Fit[Any]) -> None:
         messages = {

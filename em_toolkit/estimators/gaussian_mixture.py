@@ -141,9 +141,11 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         than the M-step by itself is taken back, so the bound never falls, and costs one of the
         ``n_passes_``. The path is another than scikit-learn's, and so may be the local maximum.
     n_jobs : int, default=None
-        Threads of the E-step; −1 is one for each core. None also is, except in a worker of joblib
-        (as in a parallel ``GridSearchCV``), which has one core to itself. The result is the same,
-        to the bit, for any number.
+        Threads; −1 is one for each core. None also is, except in a worker of joblib (as in a
+        parallel ``GridSearchCV``), which has one core to itself. They share the E-step, or, where
+        there are more starts (`n_init`) than blocks of rows to share, take a start each: never
+        both at once, and one start follows the other if `verbose` or a callback reports them. The
+        result is the same, to the bit, for any number.
     prior : {"conjugate"}, NormalInverseWishart or NormalMeans, default=None
         A prior of means and covariances, besides that of `reg_covar`: "conjugate" is the
         normal-inverse-Wishart prior with mclust's hyperparameters, `NormalInverseWishart()`, and
@@ -216,7 +218,7 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
     n_passes_ : int
         Passes over the data of the best start: ``n_iter_ + 1``, and the leaps taken back.
     restarts_ : list of em_toolkit.Restart
-        The bound, iterations and status of each start.
+        The bound, iterations and status of each start, and what failed or collapsed.
     n_features_in_ : int
         Features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)

@@ -47,6 +47,8 @@ from em_toolkit.statistics import Array, BoolArray, IntArray
 
 # What predict calls noise.
 NOISE = -1
+# Numbers in the data times components: fits of fewer hold Python's lock most of the time.
+_WORTH_THREADS = 20_000
 
 
 class MixtureEstimator(InferenceMixin, MergingMixin, DivergenceMixin, DensityMixin, EMEstimator):
@@ -279,7 +281,17 @@ class MixtureEstimator(InferenceMixin, MergingMixin, DivergenceMixin, DensityMix
         blocks = Rows(X, weights, block_size)
         if labels is not None:
             fitted, blocks = PartlyLabelled(model), LabelledRows(X, labels, weights, block_size)
-        with Workers(min(number_of_threads(self.n_jobs), len(blocks))) as workers:
+        n_threads = number_of_threads(self.n_jobs)
+        on_blocks, on_starts = min(n_threads, len(blocks)), min(n_threads, len(starts))
+        if (
+            on_starts <= on_blocks
+            or self._is_watched
+            or X.size * self.n_components < _WORTH_THREADS
+        ):
+            on_starts = 1
+        else:
+            on_blocks = 1
+        with Workers(on_blocks) as workers, Workers(on_starts) as workers_on_starts:
             self._run_em(
                 fitted,
                 starts,
@@ -289,6 +301,7 @@ class MixtureEstimator(InferenceMixin, MergingMixin, DivergenceMixin, DensityMix
                 max_iter=self.max_iter,
                 previous_bound=previous_bound,
                 workers=workers,
+                workers_on_starts=workers_on_starts,
             )
         return self
 

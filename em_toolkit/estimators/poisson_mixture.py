@@ -73,9 +73,11 @@ class PoissonMixture(MixtureEstimator):
     acceleration : {None, "squarem", "quasi_newton"}, default=None
         Where EM is slow, extrapolate its steps, as in `GaussianMixture`.
     n_jobs : int, default=None
-        Threads of the E-step; −1 is one for each core. None also is, except in a worker of joblib
-        (as in a parallel ``GridSearchCV``), which has one core to itself. The result is the same,
-        to the bit, for any number.
+        Threads; −1 is one for each core. None also is, except in a worker of joblib (as in a
+        parallel ``GridSearchCV``), which has one core to itself. They share the E-step, or, where
+        there are more starts (`n_init`) than blocks of rows to share, take a start each: never
+        both at once, and one start follows the other if `verbose` or a callback reports them. The
+        result is the same, to the bit, for any number.
     weight_concentration : float or array-like of shape (n_components,), default=1.0
         α_k ≥ 1 of a Dirichlet prior of the weights, Σ_k (α_k − 1) log π_k: α_k − 1 more rows in
         each component. 1 is maximum likelihood.

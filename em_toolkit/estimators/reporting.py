@@ -35,11 +35,10 @@ class StartReporter:
                 f"\t time lapse {now - self._last:.5f}s\t ll change {self._change:.5f}",
             )
             self._last = now
-        return bool(
-            self._iteration_context.call_on_fit_task_end(
-                **report.task, reconstruction_attributes=lambda: report.attributes(params)
-            )
+        wants_to_stop = self._iteration_context.call_on_fit_task_end(
+            **report.task, reconstruction_attributes=lambda: report.attributes(params)
         )
+        return bool(wants_to_stop) or report.is_over
 
     def finish(self, fit: Fit[Any]) -> None:
         """Say how the start ended."""
@@ -76,6 +75,8 @@ class FitReporter:
     ----------
     stopped : bool
         Whether a callback asked for no more starts.
+    is_over : bool
+        Whether starts that still run in other threads are to end.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class FitReporter:
         self._verbose = int(estimator.verbose)
         self.max_iter = max_iter
         self.stopped = False
+        self.is_over = False
         self._n_begun = 0
         self._root = estimator._init_callback_context(max_subtasks=n_starts)
         self._root.call_on_fit_task_begin(**task)
