@@ -176,6 +176,31 @@ def test_a_prior_of_the_means_alone_counts(structure: str) -> None:
     assert fit.inference(FAITHFUL).distance < 1e-3
 
 
+def test_beside_noise() -> None:
+    """Of which the weight is estimated; it is the last one."""
+    rng = np.random.default_rng(8)
+    X = np.concatenate([clusters(rng, 300, 2, 2), rng.uniform(-8.0, 8.0, (60, 2))])
+    fit = GaussianMixture(2, noise=256.0, reg_covar=0.0, **TIGHT).fit(X)
+    found = fit.inference(X)
+    assert found.distance < 1e-3
+    errors = found.standard_errors
+    plain = Plain("full", 2, 2)
+
+    def objective(theta: Data) -> float:
+        _, means, matrices = plain.unpack(np.delete(theta, 1))
+        weights = np.append(theta[:2], 1.0 - theta[:2].sum())
+        densities = gaussian_log_densities(X, means, matrices)
+        densities = np.column_stack([densities, np.full(len(X), -np.log(256.0))])
+        return float(mixture_log_density(np.log(weights), densities).sum())
+
+    weights = np.append(fit.weights_, fit.noise_weight_)
+    theta = np.insert(plain.pack(weights[:2], fit.means_, fit.covariances_), 1, weights[1])
+    packed = plain.pack(errors["weights"][:2], errors["means"], errors["covariances"])
+    ours = np.insert(packed, 1, errors["weights"][1])
+    theirs = np.sqrt(np.diag(np.linalg.inv(-hessian(objective, theta, 0.001 * ours))))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+
+
 def test_known_labels_are_information() -> None:
     """All known: each component's textbook errors; some: less than with none."""
     X = clusters(np.random.default_rng(5), 300, 2, 2, apart=1.5)

@@ -14,7 +14,6 @@ from sklearn.exceptions import ConvergenceWarning
 
 from em_toolkit.estimators.base import Data, rows_with_weight
 from em_toolkit.estimators.labels import check_sample_labels
-from em_toolkit.estimators.noise import refuse_noise
 from em_toolkit.families.tangents import Estimand
 from em_toolkit.model import Block
 from em_toolkit.models.mixture import Mixture, MixtureParameters
@@ -238,6 +237,8 @@ class InferenceMixin:
         sample_labels : array-like of int of shape (n_samples,), default=None
             Their labels, as in `fit`.
 
+        With noise its weight is the last one; its volume is taken as known.
+
         Returns
         -------
         inference : Inference
@@ -270,14 +271,15 @@ class InferenceMixin:
         """
         X = self._fitted_rows(X)
         if sample_labels is not None:
-            sample_labels = check_sample_labels(sample_labels, X, len(self.weights_))
+            sample_labels = check_sample_labels(sample_labels, X, self._n_with_noise)
         rows, weights, (labels,) = rows_with_weight(
             np.asarray(X, dtype=np.float64), sample_weight, sample_labels
         )
         names: Mapping[int, str] | Any = getattr(self, "feature_names_in_", None)
         if names is None:
             names = [str(j) for j in range(rows.shape[1])]
-        refuse_noise(self, "inference")
         mixture = self._model_for(rows, weights)
+        if self.noise is not None:
+            mixture = mixture.with_noise(self.noise_box_)
         params = self._last_parameters()
         return infer(mixture, params, rows, weights, labels, [str(name) for name in names])

@@ -20,6 +20,7 @@ from em_toolkit.families.covariance import Covariances
 from em_toolkit.families.gaussian import Gaussian, GaussianComponents
 from em_toolkit.families.matrix_covariances import FullCovariances, TiedCovariances
 from em_toolkit.families.poisson import Poisson, PoissonRates
+from em_toolkit.families.with_noise import WithNoise
 from em_toolkit.statistics import Array, BoolArray, IntArray
 
 
@@ -305,6 +306,37 @@ class PoissonTangent(Tangent):
     def estimands(self) -> list[Estimand]:
         jacobian = np.diag(np.sqrt(self._rates.ravel()))
         return [Estimand("rates", self._rates, jacobian, np.ones(self._rates.shape, dtype=bool))]
+
+
+class NoiseTangent(Tangent):
+    """Components beside noise, which has no parameters but its weight."""
+
+    def __init__(self, family: WithNoise[Any, Any], components: Any) -> None:
+        self._signal = tangent(family.family, components)
+        self._n_signal = family.family.log_density(components, family.box.center[None]).shape[1]
+        self.free = self._signal.free
+
+    def columns(self, component: int) -> IntArray:
+        is_noise = component == self._n_signal
+        return np.empty(0, dtype=np.int64) if is_noise else self._signal.columns(component)
+
+    def scores(self, X: Array, component: int) -> Array:
+        is_noise = component == self._n_signal
+        return np.empty((len(X), 0)) if is_noise else self._signal.scores(X, component)
+
+    def prior_gradient(self) -> Array:
+        return self._signal.prior_gradient()
+
+    def prior_information(self) -> Array:
+        return self._signal.prior_information()
+
+    def estimands(self) -> list[Estimand]:
+        return self._signal.estimands()
+
+
+@tangent.register
+def _(family: WithNoise, components: Any) -> Tangent:  # type: ignore[type-arg]
+    return NoiseTangent(family, components)
 
 
 @tangent.register
