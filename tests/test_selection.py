@@ -34,7 +34,6 @@ from sklearn.model_selection import KFold, ShuffleSplit
 from em_toolkit import PPCA, GaussianMixture, PoissonMixture, Status, select_mixture
 from em_toolkit.datasets import load_faithful
 from em_toolkit.displays import ModelSelectionDisplay
-from em_toolkit.families import STRUCTURES as KNOWN
 from em_toolkit.selection import (
     Candidate,
     MixtureSelection,
@@ -203,12 +202,6 @@ def test_bic_and_icl_of_mclust_at_the_same_maxima() -> None:
                 assert -frame.loc[(structure, k), ours] == pytest.approx(value, abs=tolerance)
 
 
-needs_mclust_names = pytest.mark.skipif(
-    not set(MCLUST) <= set(KNOWN), reason="needs mclust's fourteen structures"
-)
-
-
-@needs_mclust_names
 @pytest.mark.parametrize(
     ("X", "criterion", "combination", "value"),
     [
@@ -245,7 +238,6 @@ def tables(X: Data, n_components: range) -> dict[tuple[str, int], float]:
     return {(str(c.covariance_type), c.n_components): -c.bic for c in result.candidates}
 
 
-@needs_mclust_names
 @pytest.mark.filterwarnings("ignore:select_mixture:sklearn.exceptions.ConvergenceWarning")
 def test_bic_table_of_mclust_on_iris() -> None:
     for (kind, k), found in tables(load_iris().data, range(1, 10)).items():
@@ -259,7 +251,6 @@ def test_bic_table_of_mclust_on_iris() -> None:
             assert found > theirs, (kind, k)
 
 
-@needs_mclust_names
 def test_bic_table_of_mclust_on_faithful() -> None:
     # Of its rows many are equally far apart, and beyond 3 clusters the trees part.
     better = {("VVE", 2), ("VVE", 3), ("VVV", 3)}
