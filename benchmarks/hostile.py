@@ -34,7 +34,7 @@ from em_toolkit import (
 from em_toolkit.engine.monitor import SAFETY, Monitor
 from em_toolkit.families import STRUCTURES
 from em_toolkit.kernels import choice
-from em_toolkit.statistics import Array
+from em_toolkit.statistics import Array, IntArray
 
 Rng = np.random.Generator
 
@@ -143,6 +143,22 @@ def held(rng: Rng, n_components: int, covariance_type: str) -> dict[str, Any] | 
     return fixed
 
 
+def noise(rng: Rng) -> bool | float | None:
+    """None mostly, else in the box of the data, or of a volume of any size."""
+    if rng.random() < 0.7:
+        return None
+    return True if rng.random() < 0.7 else float(10.0 ** rng.uniform(-9, 9))
+
+
+def labels(rng: Rng, estimator: Any, n_rows: int) -> IntArray | None:
+    """None mostly, else of a few rows or of most, noise included; right or wrong."""
+    if rng.random() < 0.7:
+        return None
+    n_labels = estimator.n_components + (getattr(estimator, "noise", None) is not None)
+    known = rng.random(n_rows) < 10.0 ** rng.uniform(-2, 0)
+    return np.where(known, rng.integers(n_labels, size=n_rows), -1)
+
+
 def gaussian_mixture(rng: Rng, X: Array, seed: int) -> Any:
     n, d = X.shape
     near_n = rng.random() < 0.15 and n < 25
@@ -160,6 +176,7 @@ def gaussian_mixture(rng: Rng, X: Array, seed: int) -> Any:
         prior=conjugate(rng, d),
         weight_concentration=concentration(rng, n_components),
         fixed=held(rng, n_components, covariance_type),
+        noise=None if "weights_init" in start else noise(rng),
         reg_covar=rng.choice([0.0, 1e-12, 1e-6, 1e-3, 0.1]),
         init_params=rng.choice(["kmeans", "k-means++", "random", "random_from_data"]),
         max_iter=int(rng.integers(1, 300)),
@@ -250,12 +267,15 @@ def _run_one(index: int, rng: Rng, report: Report) -> None:
         X[rng.random(X.shape) < rng.uniform(0.0, 0.6)] = np.nan
     if rng.random() < 0.15:
         X = X.astype(np.float32)
+    given: dict[str, Any] = {"sample_weight": sample_weight}
+    if kind != "ppca":
+        given["sample_labels"] = labels(rng, estimator, n)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            estimator.fit(X, sample_weight=sample_weight)
+            estimator.fit(X, **given)
             if getattr(estimator, "warm_start", False):
-                estimator.fit(X + rng.choice([0.0, 1.0, 1e6]), sample_weight=sample_weight)
+                estimator.fit(X + rng.choice([0.0, 1.0, 1e6]), **given)
         except ELBODecreaseError as error:
             report.falls.append(f"fit {index} ({make.__name__}, {estimator}): {error}")
             return

@@ -29,9 +29,12 @@ CAUSES = [
     r"the covariance of component \d+ is singular to rounding: its variances along its axes are",
     r"the noise variance is \S+: to rounding, the data lie in a subspace of \d+ dimensions",
     r"feature \d+ is a combination of the others but for a noise of variance \S+",
+    r"noise: expected rows that .*, got a box about them of volume 0",
+    r"the parameters give some row of the data no probability",
     r"the parameters overflowed: the squares of the data exceed the largest number. Scale the data",
 ]
 REMEDIES = [
+    "Leave such features out",
     "Scale sample_weight",
     "Give a covariance",
     "Try to decrease",
