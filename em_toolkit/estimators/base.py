@@ -113,19 +113,26 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
         def run(start: Any) -> Fit[Any]:
             listener = reporter.start(previous_bound)
-            fit = em(
-                model,
-                start,
-                blocks,
-                max_iter=max_iter,
-                tol=self.tol,
-                stopping=self.stopping,
-                acceleration=self.acceleration,
-                bound_check=self.bound_check,
-                previous_bound=previous_bound,
-                listener=listener,
-                workers=workers,
-            )
+            try:
+                fit = em(
+                    model,
+                    start,
+                    blocks,
+                    max_iter=max_iter,
+                    tol=self.tol,
+                    stopping=self.stopping,
+                    acceleration=self.acceleration,
+                    bound_check=self.bound_check,
+                    previous_bound=previous_bound,
+                    listener=listener,
+                    workers=workers,
+                )
+            except CollapseError:
+                raise
+            except Exception:
+                # Starts in other threads need not be finished for the error to be raised.
+                reporter.is_over = True
+                raise
             try:
                 listener.finish(fit)
             except KeyboardInterrupt:
