@@ -253,7 +253,7 @@ def case(structure: str) -> tuple[Mixture[GaussianComponents], Any, Data]:
 
 def oracle(params: Any, X: Data) -> Data:
     covariances = params.components.covariances
-    names = {cls: name for name, cls in CLASSES.items()}
+    names = {CLASSES[name]: name for name in STRUCTURES}
     matrices = dense(names[type(covariances)], covariances.public, *params.components.means.shape)
     densities = observed_log_densities(X, params.components.means, matrices)
     return np.asarray(logsumexp(params.log_weights + densities, axis=1))
