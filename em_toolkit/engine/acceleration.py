@@ -203,7 +203,7 @@ class QuasiNewton(Extrapolation):
         if self._last is not None:
             move = theta - self._last[0]
             length = np.linalg.norm(move)
-            if length > 0.0:
+            if 0.0 < length < np.inf:
                 self._moves.append(move / length)
                 self._changes.append((residual - self._last[1]) / length)
             if len(self._moves) > min(_MEMORY, theta.size):

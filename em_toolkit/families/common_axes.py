@@ -87,6 +87,8 @@ class CommonAxes:
                 break
             gradient = self._gradient(view)
             step = self._newton_step(view, gradient)
+            # Half a turn of a plane leads anywhere.
+            step = step * (np.pi / max(np.pi, np.abs(step).max(initial=0.0)))
             gains = -float(np.sum(gradient * step)) > TOO_NEAR * float(self._count.sum())
             for halving in range(_MOST_HALVINGS if gains else 0):
                 after = self._from(_turned(view.axes, 0.5**halving * step))

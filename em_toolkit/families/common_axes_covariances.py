@@ -52,7 +52,15 @@ class CommonAxesCovariances(OrientedCovariances, ABC):
             along[k] = along_own[k]
             return cls.turned(own[k][None], FREE.maximize(along, count, kept))
         axes, variances = CommonAxes(cls.spectra, scatter, count, kept).best(starts)
-        return cls.turned(axes[None], variances)
+        found = cls.turned(axes[None], variances)
+        if previous is None or found._misfit(scatter, count) <= previous._misfit(scatter, count):
+            return found
+        # The axes cannot be told apart but by roundings, of which the variances make much.
+        return previous
+
+    def _misfit(self, scatter: Array, count: Array) -> float:
+        """Σ_k [N_k log |Σ_k| + tr Σ_k⁻¹ A_k], which the M-step minimizes."""
+        return float(count @ self.log_determinants) + self.inner_product(scatter)
 
 
 @dataclass(frozen=True, eq=False)

@@ -110,6 +110,10 @@ def log_volumes(
         return float(wanted @ x[free]) + n * pool.log_determinant
 
     for _ in range(_MOST_STEPS):
+        if not (pool.traces[free] > 0.0).all():
+            # Scatters that have no direction in common: there is no minimum, and volumes run apart
+            # until the covariances are singular to rounding.
+            return x
         gradient = wanted - n * pool.traces[free]
         newton = _newton_step(pool, free, gradient / n)
         # One at a time, each at its best for what the others are: slower, and never far off.
