@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from llvmlite import ir
 from numba import njit, types
+from numba.core.options import DefaultOptions
 from numba.extending import intrinsic
 
 _COMPILING = Lock()
@@ -23,9 +24,15 @@ VECTOR, MATRIX, MATRICES = (
 INTEGER = types.int64
 
 
-def _compiler(fastmath: set[str]) -> Callable[[F], Any]:
+# Without the counts of references to arrays: a function that makes no arrays needs none, and each
+# slice would change two, by instructions that wait for the memory: a third of a pass of few
+# features.
+_UNCOUNTED = {"_nrt": False} if hasattr(DefaultOptions, "_nrt") else {}
+
+
+def _compiler(fastmath: set[str], **more: bool) -> Callable[[F], Any]:
     # Division by zero gives what IEEE 754 says: a check would keep a loop from vectorizing.
-    options = {"fastmath": fastmath, "error_model": "numpy", "nogil": True}
+    options = {"fastmath": fastmath, "error_model": "numpy", "nogil": True, **more}
 
     def compiled(function: F) -> Any:
         try:
@@ -39,9 +46,12 @@ def _compiler(fastmath: set[str]) -> Callable[[F], Any]:
 
 # Infinities and NaN keep their meaning in both, and products may be fused with sums. Here sums are
 # taken in the order in which they are written.
-in_order = _compiler({"contract"})
+in_order = _compiler({"contract"}, **_UNCOUNTED)
 # Here in any order: that is what lets a loop over rows add in lanes.
-summing = _compiler({"contract", "nsz", "reassoc"})
+_ANY_ORDER = {"contract", "nsz", "reassoc"}
+summing = _compiler(_ANY_ORDER, **_UNCOUNTED)
+# What is called from Python makes the arrays for the others.
+_allocating = _compiler(_ANY_ORDER)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -71,7 +81,7 @@ def kernel(*arguments: Any) -> Callable[[F], F]:
     """
 
     def declared(function: F) -> F:
-        dispatcher, ready = summing(function), Event()
+        dispatcher, ready = _allocating(function), Event()
 
         @wraps(function)
         def call(*values: Any) -> Any:

@@ -94,6 +94,25 @@ def add_moments_of_some(
     add_moments(some, mean, shares, strip, first, second)
 
 
+@summing
+def add_moments_of_each(
+    panel: Array,
+    means: Array,
+    shares: Array,
+    scratch: Array,
+    indices: IntArray,
+    first: Array,
+    second: Array,
+) -> None:
+    """`add_moments_of_some` for each component, about its mean.
+
+    `second` has a matrix for each, or one to which all are added.
+    """
+    for k in range(means.shape[0]):
+        matrix = second[k % second.shape[0]]
+        add_moments_of_some(panel, means[k], shares[k], scratch, indices, first[k], matrix)
+
+
 @kernel(MATRIX, VECTOR, MATRIX, MATRICES, VECTOR, INTEGER)
 def expectation(
     X: Array,
@@ -143,16 +162,7 @@ def expectation(
         softmax(log_joint, shares, log_evidence, entropy, scratch)
         weigh(shares, panel_weights, log_evidence, entropy, rows)
         add_totals(shares, count)
-        for k in range(n_components):
-            add_moments_of_some(
-                panel,
-                means[k],
-                shares[k],
-                strips,
-                indices,
-                first[k],
-                second[k % factors.shape[0]],
-            )
+        add_moments_of_each(panel, means, shares, strips, indices, first, second)
         end_of_run(number, n_panels, run, total)
     mirror(total[b:].reshape(factors.shape))
     return total
@@ -191,16 +201,7 @@ def moments(X: Array, responsibilities: Array, means: Array, n_matrices: int, wi
         load(X, number * width, panel)
         load_responsibilities(responsibilities, number * width, shares)
         add_totals(shares, count)
-        for k in range(n_components):
-            add_moments_of_some(
-                panel,
-                means[k],
-                shares[k],
-                strips,
-                indices,
-                first[k],
-                second[k % n_matrices],
-            )
+        add_moments_of_each(panel, means, shares, strips, indices, first, second)
         end_of_run(number, n_panels, run, total)
     mirror(total[a:].reshape((n_matrices, n_features, n_features)))
     return total
