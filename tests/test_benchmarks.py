@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from oracles import STRUCTURES
 from sklearn.mixture import GaussianMixture
 
-from benchmarks import compare, coverage, latency, memory, missing, scaling, trace_cost
+from benchmarks import compare, coverage, earlier, latency, memory, missing, scaling, trace_cost
 from benchmarks.peers.session import OURS, SCIKIT_LEARN, Peer, all_peers
 from benchmarks.peers.worker import Report
 from benchmarks.race import Race, Result
@@ -163,6 +164,39 @@ def test_scaling(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert scaling.main() == 0
     assert "10,000,000 × 4, K = 5, full" in (tmp_path / "scaling.md").read_text()
     assert (tmp_path / "scaling.png").stat().st_size > 10_000
+
+
+@pytest.fixture
+def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two commits of a file that says which of them it is."""
+    worker = tmp_path / "there" / "worker.py"
+    worker.parent.mkdir()
+    author = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+    for state in ("first", "second"):
+        worker.write_text(f"print({state!r})")
+        for words in (["init"], ["add", "."], ["commit", "--message", state]):
+            command = ["git", *author, words[0], "--quiet" if words[0] != "add" else "--all"]
+            subprocess.run([*command, *words[1:]], cwd=worker.parent, check=True)
+    monkeypatch.setattr(earlier, "ROOT", worker.parent)
+    monkeypatch.setattr(earlier, "OURS", Peer("ours", (sys.executable, "worker.py")))
+    return tmp_path
+
+
+def test_an_earlier_revision_runs_in_its_own_files(history: Path) -> None:
+    assert earlier.unpacked("HEAD", history).version() == "second"
+    assert earlier.unpacked("HEAD~1", history).version() == "first"
+    with pytest.raises(SystemExit, match="'no-such' is no revision"):
+        earlier.unpacked("no-such", history)
+
+
+def test_a_ratio_above_one_is_slower_than_earlier() -> None:
+    there = replace(OURS, name="abc1234")
+    reports = tuple(Report(report.seconds / 2.0, 3, 1.0, 2.0) for report in result(OURS).reports)
+    race = Race(CASE, (result(OURS), Result(there, CASE, reports, -3.0)), {})
+    ((case, revision, _, _, ratio, half),) = earlier.lines(race)
+    assert (case, revision, ratio, half) == (str(CASE), "abc1234", "2.000", "2.000 to 2.000")
+    (line,) = earlier.lines(Race(CASE, (result(OURS), result(there, -3.1)), {}))
+    assert line[4] == "1.000 NOT THE SAME"
 
 
 def test_memory(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

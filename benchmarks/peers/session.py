@@ -43,6 +43,8 @@ class Peer:
         Within which its log-likelihood agrees if it does the same, relative.
     note : str
         What a reader of its times should know.
+    folder : Path
+        Where its worker runs.
     """
 
     name: str
@@ -52,12 +54,13 @@ class Peer:
     extra_e_steps: int = 1
     tolerance: float = _SAME
     note: str = ""
+    folder: Path = ROOT
 
     def version(self) -> str | None:
         """Of the library; None where it is not installed."""
         if shutil.which(self.command[0]) is None:
             return None
-        answer = subprocess.run(self.command, cwd=ROOT, capture_output=True, text=True)
+        answer = subprocess.run(self.command, cwd=self.folder, capture_output=True, text=True)
         return answer.stdout.strip() if answer.returncode == 0 else None
 
 
@@ -125,7 +128,7 @@ class Session:
         with self._complaints.open("w") as complaints:
             self._process = subprocess.Popen(
                 [*peer.command, folder, self._output, *map(str, size), case.covariance_type],
-                cwd=ROOT,
+                cwd=peer.folder,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=complaints,
