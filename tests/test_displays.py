@@ -18,6 +18,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 
 from em_toolkit import GaussianMixture, PoissonMixture, Trace
+from em_toolkit.datasets import load_airquality
 from em_toolkit.displays import ELBODisplay, MixtureDisplay
 from em_toolkit.displays.marginals import Moments, moments
 from em_toolkit.displays.style import palette
@@ -605,3 +606,59 @@ def test_importing_the_displays_needs_no_matplotlib() -> None:
         check=False,
     )
     assert answer.returncode == 0, answer.stderr
+
+
+# -- MixtureDisplay: rows with missing entries ----------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def holed() -> tuple[Any, GaussianMixture]:
+    rows = load_airquality().data
+    return rows, GaussianMixture(2, random_state=0).fit(rows)
+
+
+def test_a_row_that_misses_one_is_a_tick_on_the_axis_of_the_other(
+    holed: tuple[Any, GaussianMixture],
+) -> None:
+    rows, gm = holed
+    display = MixtureDisplay.from_estimator(gm, rows)
+    ozone, solar = rows[:, 0], rows[:, 1]
+    assert display.points_ is not None
+    whole = ~np.isnan(ozone) & ~np.isnan(solar)
+    np.testing.assert_array_equal(display.points_.get_offsets(), rows[whole, :2])
+    alone = [ozone[~np.isnan(ozone) & np.isnan(solar)], solar[np.isnan(ozone) & ~np.isnan(solar)]]
+    assert [len(ticks.get_segments()) for ticks in display.ticks_] == [len(v) for v in alone]
+    for axis, (ticks, values) in enumerate(zip(display.ticks_, alone, strict=True)):
+        segments = np.stack(ticks.get_segments())
+        np.testing.assert_array_equal(segments[:, :, axis], np.column_stack([values, values]))
+        # From the axis on, wherever the limits are.
+        ends = ticks.get_transform().transform(segments.reshape(-1, 2))
+        inside = display.ax_.transAxes.inverted().transform(ends)
+        np.testing.assert_allclose(np.unique(inside[:, 1 - axis].round(9)), [0.0, 0.025])
+        assert (inside[:, axis] > 0.0).all()
+        assert (inside[:, axis] < 1.0).all()
+    assert legend_of(display)[-1] == "the other is missing"
+
+
+def test_ticks_have_the_colours_of_their_rows(holed: tuple[Any, GaussianMixture]) -> None:
+    rows, gm = holed
+    display = MixtureDisplay.from_estimator(gm, rows)
+    lonely = ~np.isnan(rows[:, 0]) & np.isnan(rows[:, 1])
+    expected = gm.predict_proba(rows[lonely]) @ palette(2)
+    np.testing.assert_allclose(display.ticks_[0].get_colors()[:, :3], expected, atol=1e-12)
+
+
+def test_a_tick_far_out_is_within_the_axes() -> None:
+    rows = np.array([[0.0, 0.0], [1.0, 2.0], [2.0, 1.0], [1.0, 1.0], [50.0, np.nan]])
+    display = MixtureDisplay.from_estimator(GaussianMixture(1).fit(rows), rows)
+    assert display.ax_.get_xlim()[1] > 50.0
+    assert len(display.ticks_) == 1
+
+
+def test_the_histogram_is_of_what_was_observed(holed: tuple[Any, GaussianMixture]) -> None:
+    rows, gm = holed
+    display = MixtureDisplay.from_estimator(gm, rows, features=0, bins=7)
+    seen = rows[~np.isnan(rows[:, 0]), 0]
+    heights, _ = np.histogram(seen, 7, density=True)
+    assert display.bars_ is not None
+    np.testing.assert_allclose([bar.get_height() for bar in display.bars_], heights)

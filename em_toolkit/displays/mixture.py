@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.utils import check_array
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import _check_sample_weight
 
+from em_toolkit.displays.bins import edges_of_counts, edges_of_values
 from em_toolkit.displays.marginals import Densities, Moments, densities, moments
 from em_toolkit.displays.style import DARKER, INK, NOISE, axes_to_draw_on, palette
 from em_toolkit.estimators.mixture import MixtureEstimator
@@ -19,17 +19,18 @@ from em_toolkit.statistics import Array
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
-    from matplotlib.collections import PathCollection
+    from matplotlib.collections import LineCollection, PathCollection
     from matplotlib.container import BarContainer
     from matplotlib.figure import Figure, SubFigure
     from matplotlib.lines import Line2D
     from matplotlib.patches import Ellipse
 
 _STANDARD_DEVIATIONS = (1.0, 2.0)
-_MOST_BINS = 100
 # Probabilities at more points than this are drawn as a line alone.
 _MARKED_POINTS = 60
 _MOST_ABOVE_BARS = 3.0
+# Length of a tick, of the side of the axes.
+_TICK = 0.025
 _TINY = float(np.finfo(np.float64).tiny)
 
 
@@ -39,15 +40,16 @@ class MixtureDisplay:
     Two features: each row is a point, whose colour mixes those of the components by its
     responsibilities; each component has its number at its mean, and the ellipses at 1 and 2
     standard deviations of its covariance in these two features, which hold 39.3 % and 86.5 % of a
-    Gaussian. One feature: the histogram of the rows, coloured in the same way, under the density
-    of the mixture and its terms, the densities of the components times their weights.
+    Gaussian; a row that misses one of the two is a tick on the axis of the other. One feature: the
+    histogram of the rows, coloured in the same way, under the density of the mixture and its
+    terms, the densities of the components times their weights.
 
     It is recommended to make one with `from_estimator`.
 
     Parameters
     ----------
     X : ndarray of shape (n_rows, 1) or (n_rows, 2)
-        The features to show.
+        The features to show; NaN where an entry is missing.
     responsibilities : ndarray of shape (n_rows, n_components)
         With a last column more for noise, which is grey.
     weights : ndarray of shape (n_components,)
@@ -70,6 +72,9 @@ class MixtureDisplay:
         One for each component: its mean (two features), or its density times its weight (one).
     points_ : matplotlib PathCollection or None
         For two features: the rows.
+    ticks_ : list of matplotlib LineCollection
+        For two features: the rows that miss the second one, and those that miss the first; none
+        if there are none.
     ellipses_ : list of list of matplotlib Ellipse
         For two features: those of each component, at 1 and at 2 standard deviations; none for a
         component of weight zero.
@@ -93,6 +98,7 @@ class MixtureDisplay:
     figure_: Figure | SubFigure
     lines_: list[Line2D]
     points_: PathCollection | None
+    ticks_: list[LineCollection]
     ellipses_: list[list[Ellipse]]
     bars_: BarContainer | None
     mixture_line_: Line2D | None
@@ -157,9 +163,8 @@ class MixtureDisplay:
                 "estimator: expected a mixture of em_toolkit, such as GaussianMixture, got "
                 f"{type(estimator).__name__}."
             )
-        check_is_fitted(estimator)
+        rows = np.asarray(estimator._fitted_rows(X), dtype=np.float64)
         responsibilities = np.asarray(estimator.predict_proba(X), dtype=np.float64)
-        rows = check_array(X, dtype=np.float64)
         columns, names = _columns(features, estimator)
         shown = rows[:, columns]
         counts = None
@@ -213,17 +218,21 @@ class MixtureDisplay:
         has_legend = ax is None if legend is None else legend
         self.ax_ = axes_to_draw_on(ax)
         self.figure_ = self.ax_.figure
-        self.lines_, self.ellipses_ = [], []
+        self.lines_, self.ellipses_, self.ticks_ = [], [], []
         self.points_ = self.bars_ = self.mixture_line_ = None
         counts = np.ones(len(self.X)) if self.sample_weight is None else self.sample_weight
         kept = counts > 0.0
         rows, shares, counts = self.X[kept], self.responsibilities[kept], counts[kept]
         if isinstance(self.components, Moments):
-            self._draw_points(rows, shares, counts, dict(scatter_kw or {}))
+            whole = ~np.isnan(rows).any(axis=1)
+            sizes = counts / counts.mean()
+            self._draw_points(rows[whole], shares[whole], sizes[whole], dict(scatter_kw or {}))
+            self._draw_ticks(rows, shares)
             self._draw_ellipses(self.components, dict(line_kw or {}))
         else:
-            values = rows[:, 0]
-            default_edges = _count_edges if self.components.discrete else _edges
+            seen = ~np.isnan(rows[:, 0])
+            values, shares, counts = rows[seen, 0], shares[seen], counts[seen]
+            default_edges = edges_of_counts if self.components.discrete else edges_of_values
             edges = default_edges(values) if bins is None else np.histogram_bin_edges(values, bins)
             tallest = self._draw_histogram(values, shares * counts[:, None], edges)
             self._draw_densities(self.components, tallest, dict(line_kw or {}))
@@ -234,18 +243,37 @@ class MixtureDisplay:
     # -- two features ---------------------------------------------------------------------------
 
     def _draw_points(
-        self, rows: Array, shares: Array, counts: Array, scatter_kw: dict[str, Any]
+        self, rows: Array, shares: Array, sizes: Array, scatter_kw: dict[str, Any]
     ) -> None:
         # Small and faint enough for the crowd to show its density.
+        crowd = np.sqrt(max(len(rows), 1))
         style: dict[str, Any] = {
-            "s": np.clip(400.0 / np.sqrt(len(rows)), 3.0, 30.0) * counts / counts.mean(),
-            "alpha": np.clip(70.0 / np.sqrt(len(rows)), 0.15, 0.75),
+            "s": np.clip(400.0 / crowd, 3.0, 30.0) * sizes,
+            "alpha": np.clip(70.0 / crowd, 0.15, 0.75),
             "c": _mixed_colors(shares, len(self.weights)),
             "linewidths": 0.0,
         }
         self.points_ = self.ax_.scatter(rows[:, 0], rows[:, 1], **style | scatter_kw)
         x, y = self.feature_names or ("feature 0", "feature 1")
         self.ax_.set(xlabel=x, ylabel=y)
+
+    def _draw_ticks(self, rows: Array, shares: Array) -> None:
+        from matplotlib.collections import LineCollection
+
+        transforms = self.ax_.get_xaxis_transform(), self.ax_.get_yaxis_transform()
+        for axis, transform in enumerate(transforms):
+            alone = ~np.isnan(rows[:, axis]) & np.isnan(rows[:, 1 - axis])
+            if not alone.any():
+                continue
+            ends = np.empty((int(alone.sum()), 2, 2))
+            ends[:, :, axis] = rows[alone, axis, None]
+            ends[:, :, 1 - axis] = 0.0, _TICK
+            colors = _mixed_colors(shares[alone], len(self.weights))
+            ticks = LineCollection(list(ends), colors=colors, linewidths=1.2, alpha=0.8)
+            ticks.set_transform(transform)
+            self.ax_.add_collection(ticks, autolim=False)
+            self.ax_.update_datalim(ends[:, 0], updatex=axis == 0, updatey=axis == 1)
+            self.ticks_.append(ticks)
 
     def _draw_ellipses(self, components: Moments, line_kw: dict[str, Any]) -> None:
         from matplotlib.patches import Ellipse
@@ -348,6 +376,10 @@ class MixtureDisplay:
             handles.append(Patch(color=NOISE, label=f"noise: {self.noise_weight:.1%}"))
         if self.mixture_line_ is None:
             handles.append(Line2D([], [], color=INK, label="1 and 2 std"))
+            if self.ticks_:
+                tick = Line2D([], [], color=INK, marker="|", linestyle="", markersize=9.0)
+                tick.set_label("the other is missing")
+                handles.append(tick)
         else:
             handles.append(Line2D([], [], color=INK, linestyle="--", label="mixture"))
         self.ax_.legend(
@@ -380,26 +412,12 @@ def _noise_of(estimator: MixtureEstimator, columns: list[int]) -> dict[str, floa
     return {"noise_weight": estimator.noise_weight_, "noise_density": density}
 
 
-def _count_edges(values: Array) -> Array:
-    low, high = np.floor(values.min()), np.ceil(values.max())
-    width = np.ceil((high - low + 1.0) / _MOST_BINS)
-    return np.arange(low - 0.5, high + width, width)
-
-
-def _edges(values: Array) -> Array:
-    lower, upper = np.percentile(values, [25.0, 75.0])
-    width = 2.0 * (upper - lower) / np.cbrt(values.size)
-    n_bins = np.ptp(values) / width if width > 0.0 else 0.0
-    n_bins = np.clip(n_bins, np.log2(values.size) + 1.0, _MOST_BINS)
-    return np.histogram_bin_edges(values, int(np.ceil(n_bins)))
-
-
 def _moments(components: Parameters, columns: list[int], rows: Array) -> Moments:
     return moments(components, columns)
 
 
 def _densities(components: Parameters, columns: list[int], rows: Array) -> Densities:
-    low, high = float(rows.min()), float(rows.max())
+    low, high = float(np.nanmin(rows)), float(np.nanmax(rows))
     margin = 0.05 * (high - low) or 1.0
     return densities(components, columns[0], low - margin, high + margin)
 
