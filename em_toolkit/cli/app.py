@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 import em_toolkit
+from em_toolkit.cli.choices import Acceleration, CovarianceType, ModelName, Solver, Start, Stopping
 
 app = typer.Typer(
     add_completion=False,
@@ -22,38 +22,6 @@ app = typer.Typer(
 # typer's own class or click's, by the version of typer: there is no one place to import it from.
 _UsageError: Any = typer.BadParameter.__bases__[0]
 _STOPPED = 130
-
-
-class ModelName(StrEnum):
-    """The models of `em-toolkit fit`."""
-
-    GAUSSIAN_MIXTURE = "gaussian-mixture"
-    POISSON_MIXTURE = "poisson-mixture"
-    PPCA = "ppca"
-
-
-class CovarianceType(StrEnum):
-    """The covariance structures of scikit-learn."""
-
-    FULL = "full"
-    TIED = "tied"
-    DIAG = "diag"
-    SPHERICAL = "spherical"
-
-
-class Solver(StrEnum):
-    """How PPCA is fitted."""
-
-    CLOSED_FORM = "closed_form"
-    EM = "em"
-    RANDOMIZED = "randomized"
-
-
-class Acceleration(StrEnum):
-    """How EM is accelerated."""
-
-    SQUAREM = "squarem"
-    QUASI_NEWTON = "quasi_newton"
 
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .tsv or .parquet table.")]
@@ -123,8 +91,15 @@ def fit(
     ] = None,
     solver: Annotated[Solver | None, typer.Option(help="PPCA: closed_form by default.")] = None,
     seed: Seed = 0,
+    init_params: Annotated[
+        Start | None, typer.Option(help="Mixtures: where EM starts; kmeans by default.")
+    ] = None,
     n_init: Starts = None,
     tol: Tol = None,
+    stopping: Annotated[
+        Stopping | None,
+        typer.Option(help="What tol is held against: a step, or all that is left of the way."),
+    ] = None,
     max_iter: MaxIter = None,
     reg_covar: RegCovar = None,
     acceleration: Annotated[
@@ -150,8 +125,10 @@ def fit(
             "covariance_type": covariance_type and covariance_type.value,
             "solver": solver and solver.value,
             "random_state": seed,
+            "init_params": init_params and init_params.value,
             "n_init": n_init,
             "tol": tol,
+            "stopping": stopping and stopping.value,
             "max_iter": max_iter,
             "reg_covar": reg_covar,
             "acceleration": acceleration and acceleration.value,

@@ -29,7 +29,7 @@ class Numbers:
     ----------
     names : list of str of length n_features
     X : ndarray of shape (n_rows, n_features)
-        Finite numbers.
+        Finite numbers, and NaN for missing cells where these are wanted.
     notes : list of str
         Which columns were left out, and why.
     """
@@ -55,7 +55,9 @@ class _Column:
         return n_numbers > n_text and n_text <= max(1.0, _TEXT_SHARE * (n_numbers + n_text))
 
 
-def numeric_columns(table: Table, wanted: str | None = None) -> Numbers:
+def numeric_columns(
+    table: Table, wanted: str | None = None, *, takes_missing: bool = False
+) -> Numbers:
     """The columns to work with.
 
     Parameters
@@ -63,6 +65,8 @@ def numeric_columns(table: Table, wanted: str | None = None) -> Numbers:
     table : Table
     wanted : str, optional
         Names separated by commas; by default every numeric column that has a name.
+    takes_missing : bool, default=False
+        Whether missing cells are NaN; by default they are an error.
 
     Returns
     -------
@@ -72,7 +76,7 @@ def numeric_columns(table: Table, wanted: str | None = None) -> Numbers:
     ------
     InputError
         If a named column is missing, no column is numeric, or a cell of a column to work with is
-        text, missing or infinite; it names the cell.
+        text, infinite or (unless it may be) missing; it names the cell.
     """
     frame, notes = table.frame, list(table.notes)
     names = list(frame.columns) if wanted is None else _named(table, wanted)
@@ -88,11 +92,21 @@ def numeric_columns(table: Table, wanted: str | None = None) -> Numbers:
             f"{table.path}: no column holds numbers; columns: {', '.join(map(str, frame.columns))}"
         )
     for name, column in columns.items():
-        _check_cells(table, name, column)
+        _check_cells(table, name, column, takes_missing)
     if len(frame) < 2:
         raise InputError(f"{table.path}: one row of data; two at least are needed")
     values = np.column_stack([column.values for column in columns.values()])
+    notes += _note_on_missing(list(columns), values)
     return Numbers(list(columns), values, notes)
+
+
+def _note_on_missing(names: list[str], values: Array) -> list[str]:
+    counts = np.isnan(values).sum(axis=0)
+    if not counts.any():
+        return []
+    holes = [f"{name} ({n})" for name, n in zip(names, counts, strict=True) if n]
+    listed = ", ".join(holes[:8]) + (", ..." if len(holes) > 8 else "")
+    return [f"{counts.sum()} of {values.size} cells are missing: {listed}"]
 
 
 def _named(table: Table, wanted: str) -> list[str]:
@@ -146,15 +160,19 @@ def _reason_to_skip(table: Table, name: str, column: _Column) -> str:
     )
 
 
-def _check_cells(table: Table, name: str, column: _Column) -> None:
+def _check_cells(table: Table, name: str, column: _Column, takes_missing: bool) -> None:
     series = table.frame[name]
+    if column.is_missing.all():
+        raise InputError(f"{table.path}: the column '{name}' is empty")
+    is_hole = column.is_missing & (not takes_missing)
     complaints: list[tuple[BoolArray, Callable[[Any], str]]] = [
         (column.is_text, lambda cell: f"{_quoted(cell)} is not a number"),
         (
-            column.is_missing,
+            is_hole,
             lambda cell: (
-                f"the value is missing ({_quoted(cell)}); missing values are not supported yet: "
-                "fill it in, or leave out the row or the column"
+                f"the value is missing ({_quoted(cell)}), which 'em-toolkit fit --model "
+                "gaussian-mixture' alone can do with: fill it in, or leave out the row or the "
+                "column"
             ),
         ),
         (np.isinf(column.values), lambda cell: f"{_quoted(cell)} is not a finite number"),

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 from rich.console import Console
 
 from em_toolkit.cli import pictures
@@ -61,7 +63,7 @@ def fit_table(
     kind = MODELS[model]
     given = _settings_for(kind, model, n_components, settings)
     table = read_table(path)
-    numbers = numeric_columns(table, columns)
+    numbers = numeric_columns(table, columns, takes_missing=kind.takes_missing)
     n_rows = len(numbers.X)
     if n_components > n_rows:
         raise InputError(f"{n_components} components need as many rows; {path} has {n_rows}")
@@ -79,6 +81,13 @@ def fit_table(
             sep=table.separator,
             decimal=table.decimal,
         )
+        if np.isnan(numbers.X).any():
+            _imputed(table, numbers, fitted.impute(numbers.X)).to_csv(
+                folder / f"{path.stem}_imputed.csv",
+                index=False,
+                sep=table.separator,
+                decimal=table.decimal,
+            )
         content = _account(model, path, numbers, fitted, kind, criteria)
         write_json(folder / f"{path.stem}_parameters.json", content)
         figure = kind.draw(fitted, numbers)
@@ -140,6 +149,17 @@ def _labelled(table: Table, beside: Mapping[str, Array]) -> tuple[Any, list[str]
     return table.frame.assign(**new), notes
 
 
+def _imputed(table: Table, numbers: Numbers, filled: Array) -> pd.DataFrame:
+    """The whole table, with numbers in the place of missing cells; all others stay as they are."""
+    frame = table.frame.copy()
+    for name, values, whole in zip(numbers.names, numbers.X.T, filled.T, strict=True):
+        cells = frame[name].tolist()
+        for row in np.flatnonzero(np.isnan(values)):
+            cells[row] = f"{whole[row]:.6g}".replace(".", table.decimal)
+        frame[name] = pd.Series(cells, dtype=object, index=frame.index)
+    return frame
+
+
 def _account(
     model: str,
     path: Path,
@@ -170,6 +190,7 @@ def _account(
 def _contents(name: str, kind: Model) -> str:
     explanations = {
         "_labelled.csv": f"your table, with {kind.beside}",
+        "_imputed.csv": "your table, with what is expected in the place of missing cells",
         "_parameters.json": "the parameters, the bound, and how they were found",
         "_components.png": "a picture of the data and the components",
         "_bound.png": "a picture of the bound, half-step by half-step",

@@ -28,6 +28,7 @@ class Model(ABC):
     estimator: ClassVar[type[Any]]
     attributes: ClassVar[tuple[str, ...]]
     beside: ClassVar[str]
+    takes_missing: ClassVar[bool] = False
 
     def check(self, table: Table, numbers: Numbers) -> list[str]:
         """Notes on the data; raise InputError if this model is not for them."""
@@ -59,7 +60,7 @@ class _MixtureModel(Model):
 
     def criteria(self, fitted: Any, X: Array) -> dict[str, float]:
         return {
-            "log_likelihood": fitted.score(X) * len(X),
+            "log_likelihood": float(fitted.score_samples(X).sum()),
             "bic": fitted.bic(X),
             "aic": fitted.aic(X),
         }
@@ -80,6 +81,7 @@ class _MixtureModel(Model):
 class _Gaussian(_MixtureModel):
     estimator = GaussianMixture
     attributes = ("weights_", "means_", "covariances_")
+    takes_missing = True
 
     def summary(self, fitted: Any, numbers: Numbers) -> list[tuple[str, list[str]]]:
         shape = fitted.means_.shape

@@ -77,9 +77,10 @@ def telling_features(weights: Array, means: Array, X: Array) -> list[int]:
     weights : ndarray of shape (n_components,)
     means : ndarray of shape (n_components, n_features)
     X : ndarray of shape (n_rows, n_features)
+        NaN where an entry is missing.
     """
     between = weights @ np.square(means - weights @ means)
-    spread = X.var(axis=0)
+    spread = np.nanvar(X, axis=0)
     shares = np.divide(between, spread, out=np.zeros_like(between), where=spread > 0.0)
     best = np.argsort(-shares, kind="stable")[:2]
     return sorted(int(j) for j in best)
