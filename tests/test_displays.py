@@ -649,8 +649,9 @@ def test_ticks_have_the_colours_of_their_rows(holed: tuple[Any, GaussianMixture]
 
 
 def test_a_tick_far_out_is_within_the_axes() -> None:
-    rows = np.array([[0.0, 0.0], [1.0, 2.0], [2.0, 1.0], [1.0, 1.0], [50.0, np.nan]])
+    rows = np.vstack([np.random.default_rng(0).normal(size=(200, 2)), [50.0, np.nan]])
     display = MixtureDisplay.from_estimator(GaussianMixture(1).fit(rows), rows)
+    assert display.ellipses_[0][1].get_width() < 50.0
     assert display.ax_.get_xlim()[1] > 50.0
     assert len(display.ticks_) == 1
 
