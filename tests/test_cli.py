@@ -22,7 +22,7 @@ from sklearn.metrics import confusion_matrix
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 from sklearn.preprocessing import StandardScaler
 
-from em_toolkit import PPCA, ELBODecreaseError, GaussianMixture, PoissonMixture
+from em_toolkit import PPCA, ELBODecreaseError, GaussianMixture, PoissonMixture, select_mixture
 from em_toolkit.cli import choices as choice_of
 from em_toolkit.cli import main, pictures
 from em_toolkit.cli.comparison import Contestant, compete, largest_difference
@@ -33,6 +33,7 @@ from em_toolkit.engine.stopping import STOPPING_RULES
 from em_toolkit.estimators.mixture import MixtureEstimator
 from em_toolkit.families import STRUCTURES
 from em_toolkit.initialization import INITIALIZERS
+from em_toolkit.selection.criteria import CRITERIA
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ BAD_TABLES = {
 }
 
 
-@pytest.mark.parametrize("command", ["fit", "compare"])
+@pytest.mark.parametrize("command", ["fit", "select", "compare"])
 @pytest.mark.parametrize("case", BAD_TABLES)
 def test_a_bad_table_gets_one_line_and_leaves_nothing(run, folder, case, command):
     name, content, fragments = BAD_TABLES[case]
@@ -654,7 +655,7 @@ def test_help_and_version(run):
 
     code, out, err = run()
     assert (code, err) == (0, "")
-    assert all(word in out for word in ("demo", "fit", "compare"))
+    assert all(word in out for word in ("demo", "fit", "select", "compare"))
     assert run("--version") == (0, f"em_toolkit {__version__}\n", "")
     assert "--columns" in run("fit", "--help")[1]
 
@@ -723,6 +724,40 @@ def test_integers_with_a_hole_are_filled_in_with_the_decimals_of_the_file(run, f
     assert found == pytest.approx(intercept + 7.5 * slope, rel=1e-4)
 
 
+# -- select ---------------------------------------------------------------------------------------
+
+
+def test_select_writes_the_search_and_its_best_fit(run, folder, faithful):
+    code, out, err = run("select", "faithful.csv", "-k", "3", "--criterion", "icl", "--out", "out")
+    assert (code, err) == (0, "")
+    selection = select_mixture(load_faithful().data, range(1, 4), criterion="icl", random_state=0)
+    best = selection.best_estimator_
+    assert out.count(str(selection).splitlines()[2].strip()) == 1
+    table = pd.read_csv(folder / "out" / "faithful_selection.csv")
+    np.testing.assert_allclose(table["icl"], selection.to_frame()["icl"])
+    labelled, content = read_results(folder / "out", "faithful")
+    np.testing.assert_array_equal(labelled["label"], best.predict(load_faithful().data))
+    assert content["settings"]["covariance_type"] == best.covariance_type == "VVE"
+    for name in ("selection", "components", "bound"):
+        picture = matplotlib.image.imread(folder / "out" / f"faithful_{name}.png")
+        assert picture.std() > 0.01
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_select_says_once_what_failed_and_where_it_stands(run, folder):
+    rows = np.repeat(np.random.default_rng(0).normal(size=(6, 2)), 5, axis=0)
+    pd.DataFrame(rows, columns=["a", "b"]).to_csv(folder / "few.csv", index=False)
+    code, out, err = run("select", "few.csv", "-k", "7", "--out", "out")
+    assert (code, err) == (0, "")
+    assert out.count("failed") == 1
+    assert "few_selection.csv has their status and error" in out
+
+
+def test_select_needs_a_row_for_each_component(run, folder):
+    (folder / "table.csv").write_text(NUMBERS)
+    check_refused(run("select", "table.csv", "-k", "13"), "13 components", "12")
+
+
 # -- choices --------------------------------------------------------------------------------------
 
 
@@ -733,6 +768,7 @@ def test_integers_with_a_hole_are_filled_in_with_the_decimals_of_the_file(run, f
         (choice_of.Start, INITIALIZERS),
         (choice_of.Stopping, STOPPING_RULES),
         (choice_of.Acceleration, ACCELERATIONS),
+        (choice_of.Criterion, CRITERIA),
     ],
 )
 def test_the_choices_are_those_of_the_library(choices, names):

@@ -10,7 +10,15 @@ from typing import Annotated, Any
 import typer
 
 import em_toolkit
-from em_toolkit.cli.choices import Acceleration, CovarianceType, ModelName, Solver, Start, Stopping
+from em_toolkit.cli.choices import (
+    Acceleration,
+    CovarianceType,
+    Criterion,
+    ModelName,
+    Solver,
+    Start,
+    Stopping,
+)
 
 app = typer.Typer(
     add_completion=False,
@@ -28,6 +36,10 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .tsv or .par
 Components = Annotated[
     int, typer.Option("--components", "-k", help="How many components to look for.")
 ]
+Out = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="The folder for the results; FILE_em by default."),
+]
 Columns = Annotated[
     str | None,
     typer.Option(metavar="A,B,C", help="The columns to use; by default all numeric ones."),
@@ -42,6 +54,10 @@ RegCovar = Annotated[
     float | None,
     typer.Option(help="Keeps covariances from collapsing; 1e-6 by default, in squared units."),
 ]
+
+
+def _folder_for(file: Path, out: Path | None) -> Path:
+    return Path(f"{file.stem}_em") if out is None else out
 
 
 @app.callback(invoke_without_command=True)
@@ -80,10 +96,7 @@ def fit(
         ModelName, typer.Option(help="The model to fit.")
     ] = ModelName.GAUSSIAN_MIXTURE,
     components: Components = 2,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="The folder for the results; FILE_em by default."),
-    ] = None,
+    out: Out = None,
     columns: Columns = None,
     covariance_type: Annotated[
         CovarianceType | None,
@@ -119,7 +132,7 @@ def fit(
         file,
         model=model.value,
         n_components=components,
-        out=Path(f"{file.stem}_em") if out is None else out,
+        out=_folder_for(file, out),
         columns=columns,
         settings={
             "covariance_type": covariance_type and covariance_type.value,
@@ -133,6 +146,41 @@ def fit(
             "reg_covar": reg_covar,
             "acceleration": acceleration and acceleration.value,
         },
+        console=Console(),
+    )
+
+
+@app.command()
+def select(
+    file: File,
+    most_components: Annotated[
+        int, typer.Option("--most-components", "-k", min=1, help="One to so many are tried.")
+    ] = 9,
+    criterion: Annotated[
+        Criterion, typer.Option(help="What mixtures are compared by; icl is for clusters.")
+    ] = Criterion.BIC,
+    out: Out = None,
+    columns: Columns = None,
+    seed: Seed = 0,
+    n_jobs: Annotated[int | None, typer.Option(help="Processes; -1 for all cores.")] = None,
+) -> None:
+    """Find how many components your table has, and of which shape.
+
+    Fits Gaussian mixtures with each of mclust's covariance structures, compares them, and writes
+    of the best one what fit writes.
+    """
+    from rich.console import Console
+
+    from em_toolkit.cli.selecting import select_for_table
+
+    select_for_table(
+        file,
+        most_components=most_components,
+        criterion=criterion.value,
+        out=_folder_for(file, out),
+        columns=columns,
+        seed=seed,
+        n_jobs=n_jobs,
         console=Console(),
     )
 

@@ -70,3 +70,12 @@ class Acceleration(StrEnum):
 
     SQUAREM = "squarem"
     QUASI_NEWTON = "quasi_newton"
+
+
+class Criterion(StrEnum):
+    """What `em-toolkit select` compares mixtures by."""
+
+    BIC = "bic"
+    ICL = "icl"
+    AIC = "aic"
+    CV = "cv"

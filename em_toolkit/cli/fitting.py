@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -64,52 +66,118 @@ def fit_table(
     given = _settings_for(kind, model, n_components, settings)
     table = read_table(path)
     numbers = numeric_columns(table, columns, takes_missing=kind.takes_missing)
-    n_rows = len(numbers.X)
-    if n_components > n_rows:
-        raise InputError(f"{n_components} components need as many rows; {path} has {n_rows}")
+    check_number(n_components, numbers, path)
     notes = numbers.notes + kind.check(table, numbers)
     with warnings_as_notes() as warned, console.status("Fitting ..."):
         fitted = _fit(kind, given, numbers)
-    beside = kind.columns(fitted, numbers.X)
-    frame, renamed = _labelled(table, beside)
-    criteria = kind.criteria(fitted, numbers.X)
-
+    result = Result(path, table, numbers, model, fitted)
     with new_files(out) as folder:
-        frame.to_csv(
-            folder / f"{path.stem}_labelled.csv",
-            index=False,
-            sep=table.separator,
-            decimal=table.decimal,
-        )
-        if np.isnan(numbers.X).any():
-            _imputed(table, numbers, fitted.impute(numbers.X)).to_csv(
-                folder / f"{path.stem}_imputed.csv",
-                index=False,
-                sep=table.separator,
-                decimal=table.decimal,
-            )
-        content = _account(model, path, numbers, fitted, kind, criteria)
-        write_json(folder / f"{path.stem}_parameters.json", content)
-        figure = kind.draw(fitted, numbers)
-        pictures.save(figure, folder / f"{path.stem}_components.png")
-        if fitted.trace_.n_iter > 0:
-            pictures.save(pictures.bound(fitted), folder / f"{path.stem}_bound.png")
+        result.write(folder)
         written = sorted(file.name for file in folder.iterdir())
 
     say_data(path, numbers, notes, console)
-    steps = f" ({count(fitted.trace_.n_iter, 'iteration')})" if fitted.trace_.n_iter else ""
-    what = f"{model}, {count(n_components, 'component')}"
-    console.print(f"{what}: {fitted.status_}{steps}", highlight=False)
-    console.print(
-        ", ".join(f"{_NAMES[name]} {value:.4f}" for name, value in criteria.items()),
-        highlight=False,
-    )
+    result.say(console)
     say_warnings(warned)
-    for grid in component_tables(kind.summary(fitted, numbers), console.width):
-        console.print("", grid)
-    console.print()
-    say_notes(renamed, console)
-    say_written(out, {name: _contents(name, kind) for name in written}, console)
+    result.say_components(console)
+    say_written(out, {name: contents(name, kind) for name in written}, console)
+
+
+def check_number(n_components: int, numbers: Numbers, path: Path) -> None:
+    """Raise InputError if there are fewer rows than components."""
+    if n_components > len(numbers.X):
+        raise InputError(
+            f"{n_components} components need as many rows; {path} has {len(numbers.X)}"
+        )
+
+
+@dataclass(frozen=True)
+class Result:
+    """A fit to a person's table, and what is written and printed of it.
+
+    Parameters
+    ----------
+    path : Path
+        Of the table.
+    table : Table
+    numbers : Numbers
+        What was fitted.
+    model : str
+        A name in `em_toolkit.cli.models.MODELS`.
+    fitted : estimator
+    """
+
+    path: Path
+    table: Table
+    numbers: Numbers
+    model: str
+    fitted: Any
+
+    @property
+    def kind(self) -> Model:
+        """What is known of the model."""
+        return MODELS[self.model]
+
+    @cached_property
+    def _criteria(self) -> dict[str, float]:
+        return self.kind.criteria(self.fitted, self.numbers.X)
+
+    @cached_property
+    def _labelled(self) -> tuple[pd.DataFrame, list[str]]:
+        return _labelled(self.table, self.kind.columns(self.fitted, self.numbers.X))
+
+    def write(self, folder: Path) -> None:
+        """The table with labels, parameters and pictures, named after the table."""
+        stem, numbers, fitted = self.path.stem, self.numbers, self.fitted
+        self._write_table(self._labelled[0], folder / f"{stem}_labelled.csv")
+        if np.isnan(numbers.X).any():
+            filled = _imputed(self.table, numbers, fitted.impute(numbers.X))
+            self._write_table(filled, folder / f"{stem}_imputed.csv")
+        write_json(folder / f"{stem}_parameters.json", self._account())
+        figure = self.kind.draw(fitted, numbers)
+        pictures.save(figure, folder / f"{stem}_components.png")
+        if fitted.trace_.n_iter > 0:
+            pictures.save(pictures.bound(fitted), folder / f"{stem}_bound.png")
+
+    def _write_table(self, frame: pd.DataFrame, path: Path) -> None:
+        """With the separator and the decimals of the table that was read."""
+        frame.to_csv(path, index=False, sep=self.table.separator, decimal=self.table.decimal)
+
+    def _account(self) -> dict[str, Any]:
+        fitted = self.fitted
+        return {
+            "model": self.model,
+            "file": self.path.name,
+            "columns": self.numbers.names,
+            "n_rows": len(self.numbers.X),
+            "settings": fitted.get_params(),
+            "parameters": self.kind.parameters(fitted),
+            "bound": {
+                "lower_bound_per_row": fitted.lower_bound_,
+                "lower_bounds_per_row": fitted.trace_.bounds,
+                **self._criteria,
+            },
+            "status": str(fitted.status_),
+            "converged": fitted.converged_,
+            "n_iter": fitted.trace_.n_iter,
+            "versions": versions(),
+        }
+
+    def say(self, console: Console) -> None:
+        """Print how the fit ended, and how well it does."""
+        n_iter, n_components = self.fitted.trace_.n_iter, self.fitted.n_components
+        steps = f" ({count(n_iter, 'iteration')})" if n_iter else ""
+        what = f"{self.model}, {count(n_components, 'component')}"
+        console.print(f"{what}: {self.fitted.status_}{steps}", highlight=False)
+        criteria = [f"{_NAMES[name]} {value:.4f}" for name, value in self._criteria.items()]
+        console.print(", ".join(criteria), highlight=False)
+
+    def say_components(self, console: Console) -> None:
+        """Print the table of the components."""
+        rows = self.kind.summary(self.fitted, self.numbers)
+        for grid in component_tables(rows, console.width):
+            console.print("", grid)
+        console.print()
+        say_notes(self._labelled[1], console)
 
 
 _NAMES = {"log_likelihood": "log-likelihood", "bic": "BIC", "aic": "AIC"}
@@ -135,7 +203,7 @@ def _fit(kind: Model, settings: dict[str, Any], numbers: Numbers) -> Any:
         raise InputError(with_names(str(error), numbers)) from None
 
 
-def _labelled(table: Table, beside: Mapping[str, Array]) -> tuple[Any, list[str]]:
+def _labelled(table: Table, beside: Mapping[str, Array]) -> tuple[pd.DataFrame, list[str]]:
     """The whole table with the new columns, and a note if they had to be renamed."""
     prefix, notes = "", []
     while any(prefix + name in table.frame.columns for name in beside):
@@ -160,39 +228,15 @@ def _imputed(table: Table, numbers: Numbers, filled: Array) -> pd.DataFrame:
     return frame
 
 
-def _account(
-    model: str,
-    path: Path,
-    numbers: Numbers,
-    fitted: Any,
-    kind: Model,
-    criteria: Mapping[str, float],
-) -> dict[str, Any]:
-    return {
-        "model": model,
-        "file": path.name,
-        "columns": numbers.names,
-        "n_rows": len(numbers.X),
-        "settings": fitted.get_params(),
-        "parameters": kind.parameters(fitted),
-        "bound": {
-            "lower_bound_per_row": fitted.lower_bound_,
-            "lower_bounds_per_row": fitted.trace_.bounds,
-            **criteria,
-        },
-        "status": str(fitted.status_),
-        "converged": fitted.converged_,
-        "n_iter": fitted.trace_.n_iter,
-        "versions": versions(),
-    }
-
-
-def _contents(name: str, kind: Model) -> str:
+def contents(name: str, kind: Model) -> str:
+    """What is in a file, by the end of its name."""
     explanations = {
         "_labelled.csv": f"your table, with {kind.beside}",
         "_imputed.csv": "your table, with what is expected in the place of missing cells",
         "_parameters.json": "the parameters, the bound, and how they were found",
         "_components.png": "a picture of the data and the components",
+        "_selection.csv": "every fit, and how it ended",
+        "_selection.png": "a picture of the criterion",
         "_bound.png": "a picture of the bound, half-step by half-step",
     }
     return next(text for ending, text in explanations.items() if name.endswith(ending))
