@@ -12,6 +12,8 @@ have none.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from em_toolkit.statistics import EPS, Array, BoolArray, IntArray
@@ -69,8 +71,37 @@ class Clusters:
         self.count[cluster] += self.count[other]
 
 
-def agglomerate(points: Array, weights: Array, n_clusters: int, mean_variance: float) -> IntArray:
-    """Merge clusters, from single points on, until so many are left.
+@dataclass(frozen=True)
+class Tree:
+    """All merges, from single points to one cluster.
+
+    A cluster has the name of its first point.
+
+    Parameters
+    ----------
+    kept, lost : ndarray of shape (n_points - 1,)
+        The two that are one after each merge, by name: the former is the name of both.
+    """
+
+    kept: IntArray
+    lost: IntArray
+
+    def labels(self, n_clusters: int) -> IntArray:
+        """The clusters when so many are left, of shape (n_points,).
+
+        From 0 on, in the order of their first points; as many as there are points at most.
+        """
+        n_merges = max(self.lost.size + 1 - n_clusters, 0)
+        cluster = np.arange(self.lost.size + 1)
+        cluster[self.lost[:n_merges]] = self.kept[:n_merges]
+        # What a cluster was merged into may have been merged into another.
+        while not np.array_equal(cluster, further := cluster[cluster]):
+            cluster = further
+        return np.unique(cluster, return_inverse=True)[1]
+
+
+def agglomerated(points: Array, weights: Array, mean_variance: float) -> Tree:
+    """Merge clusters, from single points on.
 
     Memory is that of a matrix of the costs of all pairs.
 
@@ -80,22 +111,17 @@ def agglomerate(points: Array, weights: Array, n_clusters: int, mean_variance: f
         Different rows.
     weights : ndarray of shape (n_points,)
         How often each is there.
-    n_clusters : int
     mean_variance : float
         α.
 
     Returns
     -------
-    labels : ndarray of shape (n_points,)
-        From 0 on, clusters in the order of their first points.
+    Tree
     """
-    labels = np.arange(points.shape[0])
     merging = _Merging(Clusters(points, weights, max(mean_variance, EPS)))
-    for _ in range(points.shape[0] - n_clusters):
-        kept, lost = merging.merge_cheapest()
-        labels[labels == lost] = kept
-    _, first, labels = np.unique(labels, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[labels]
+    merges = [merging.merge_cheapest() for _ in range(points.shape[0] - 1)]
+    kept, lost = np.array(merges, dtype=np.int64).reshape(-1, 2).T
+    return Tree(kept, lost)
 
 
 class _Merging:
