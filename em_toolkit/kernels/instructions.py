@@ -67,6 +67,30 @@ class Code:
         start = ir.Constant(_DOUBLE, 0.0)
         return self.builder.call(function, [start, vector], fastmath=("reassoc", "nsz"))
 
+    def transposed(self, rows: list[Value]) -> list[Value]:
+        """The columns of `LANES` vectors, by exchanging ever smaller blocks of them."""
+        size = LANES // 2
+        while size:
+            for r in range(LANES):
+                if not r & size:
+                    upper, lower = rows[r], rows[r + size]
+                    # Where a lane is in the other half of a pair of blocks, it comes from there.
+                    kept = [n + LANES - size if n & size else n for n in range(LANES)]
+                    moved = [n + LANES if n & size else n + size for n in range(LANES)]
+                    rows[r] = self._shuffled(upper, lower, kept)
+                    rows[r + size] = self._shuffled(upper, lower, moved)
+            size //= 2
+        return rows
+
+    def _shuffled(self, left: Value, right: Value, places: list[int]) -> Value:
+        """Numbers of two vectors, those of the second counted after those of the first."""
+        mask = ir.Constant(ir.VectorType(_LANE, LANES), places)
+        return self.builder.shuffle_vector(left, right, mask)
+
+    def is_below(self, index: Value, stop: Value) -> AbstractContextManager[Any]:
+        """What follows is done if an index is below another."""
+        return self.builder.if_then(self.builder.icmp_signed("<", index, stop))
+
     def index(self, number: int) -> Value:
         return ir.Constant(_INDEX, number)
 

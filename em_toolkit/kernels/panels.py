@@ -7,11 +7,23 @@ the features are.
 from __future__ import annotations
 
 from em_toolkit.kernels.compiling import summing
+from em_toolkit.kernels.instructions import LANES, Code, Value, Vectors, emitted
 from em_toolkit.statistics import Array
 
 # Panels whose sums are taken one after the other. Thousands of equal rows round in one direction,
 # so that no sum may be long: a run of panels first, then the runs.
 RUN = 16
+
+
+@emitted
+def _load_tile(
+    code: Code, X: Vectors, panel: Vectors, first: Value, i: Value, j: Value, stop: Value
+) -> None:
+    """x_j, x_(j+1), ... before `stop`, of as many rows from `first` on as a register holds."""
+    rows = [X.vector(row, j) for row in code.after(first, LANES)]
+    for feature, column in zip(code.after(j, LANES), code.transposed(rows), strict=True):
+        with code.is_below(feature, stop):
+            panel.set_vector(column, feature, i)
 
 
 @summing
@@ -26,11 +38,18 @@ def load(X: Array, start: int, panel: Array) -> int:
     X : ndarray of shape (n_rows, n_features)
     panel : ndarray of shape (>= n_features, width)
     """
-    width = panel.shape[1]
+    width, n_features = panel.shape[1], X.shape[1]
     n_rows = min(width, X.shape[0] - start)
-    for i in range(n_rows):
+    # A vector that begins within a row may end in the next one: none may end beyond the last.
+    reach = (n_features - 1) // LANES * LANES + LANES
+    n_safe = min(n_rows, (X.size - reach) // n_features + 1 - start)
+    n_tiled = max(n_safe, 0) // LANES * LANES
+    for i in range(0, n_tiled, LANES):
+        for j in range(0, n_features, LANES):
+            _load_tile(X, panel, start + i, i, j, n_features)
+    for i in range(n_tiled, n_rows):
         row = X[start + i]
-        for j in range(row.shape[0]):
+        for j in range(n_features):
             panel[j, i] = row[j]
     for j in range(panel.shape[0]):
         for i in range(n_rows, width):
