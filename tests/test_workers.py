@@ -499,6 +499,15 @@ def test_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [number_of_threads(n_jobs) for n_jobs in asked] == [6, 1, 3, 100, 6, 5, 1, 1]
 
 
+def test_none_is_what_joblib_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 6)
+    for told, expected in [(1, 1), (3, 3), (-1, 6), (-2, 5), (None, 6)]:
+        with joblib.parallel_config(n_jobs=told):
+            assert number_of_threads(None) == expected
+            assert number_of_threads(2) == 2
+    assert number_of_threads(None) == 6
+
+
 @pytest.mark.parametrize("backend", ["loky", "threading"])
 def test_a_worker_of_joblib_has_one_core(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """None is one thread there; a number is that number."""

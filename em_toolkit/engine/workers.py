@@ -164,8 +164,9 @@ def number_of_threads(n_jobs: int | None) -> int:
     Parameters
     ----------
     n_jobs : int or None
-        None for all cores that the process may use, but one inside a worker of joblib, which has
-        a core to itself; −1 for all cores, −2 for all but one; a positive number for itself.
+        None for what ``joblib.parallel_config`` says, and if it says nothing all cores that the
+        process may use; but one inside a worker of joblib, which has a core to itself. −1 for all
+        cores, −2 for all but one; a positive number for itself.
 
     Raises
     ------
@@ -176,10 +177,12 @@ def number_of_threads(n_jobs: int | None) -> int:
         raise ValueError(
             "n_jobs expects a number of threads, -1 for one on each core, or None, got 0."
         )
-    n_cores: int = joblib.cpu_count()
     if n_jobs is None:
-        backend, _ = get_active_backend()
-        return 1 if (backend.nesting_level or 0) > 0 else n_cores
+        backend, configured = get_active_backend()
+        if (backend.nesting_level or 0) > 0:
+            return 1
+        n_jobs = -1 if configured is None else configured
+    n_cores: int = joblib.cpu_count()
     return n_jobs if n_jobs > 0 else max(1, n_cores + 1 + n_jobs)
 
 

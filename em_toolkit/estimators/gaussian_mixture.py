@@ -141,8 +141,9 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         than the M-step by itself is taken back, so the bound never falls, and costs one of the
         ``n_passes_``. The path is another than scikit-learn's, and so may be the local maximum.
     n_jobs : int, default=None
-        Threads; −1 is one for each core. None also is, except in a worker of joblib (as in a
-        parallel ``GridSearchCV``), which has one core to itself. They share the E-step, or, where
+        Threads; −1 is one for each core. None also is, unless ``joblib.parallel_config`` says
+        otherwise, and except in a worker of joblib (as in a parallel ``GridSearchCV``), which has
+        one core to itself. They share the E-step, or, where
         there are more starts (`n_init`) than blocks of rows to share, take a start each: never
         both at once, and one start follows the other if `verbose` or a callback reports them. The
         result is the same, to the bit, for any number.
