@@ -151,10 +151,11 @@ def _cholesky_until_failure(matrix: Array) -> Array:
 
 
 def _inverse_of_lower(lower: Array) -> Array:
+    """Of a factor with zeros above its diagonal, which stay as they are."""
     inverse, failed = lapack.dtrtri(lower, lower=1)
     if failed:
         raise np.linalg.LinAlgError("singular triangular factor")
-    return np.tril(inverse)
+    return np.asarray(inverse)
 
 
 @dataclass(frozen=True, eq=False)
