@@ -55,6 +55,37 @@ def test_what_is_fixed_stays_to_the_bit(
         assert (fit.covariances_[:2] != start.covariances_[:2]).any()
 
 
+@pytest.mark.parametrize(
+    "init_params", ["kmeans", "random", "k-means++", "hierarchical", "responsibilities"]
+)
+def test_what_is_held_is_what_the_start_finds_when_nothing_is(
+    structure: str, init_params: Any
+) -> None:
+    if init_params == "responsibilities":
+        init_params = np.eye(3)[np.arange(272) % 7 % 3]
+    parameters: dict[str, Any] = {
+        "n_components": 3, "covariance_type": structure, "init_params": init_params,
+        "random_state": 0,
+    }  # fmt: skip
+    start = start_of(**parameters)
+    held = GaussianMixture(**parameters, fixed={"weights": True, "covariances": True})
+    held.fit(FAITHFUL)
+    assert held.n_iter_ > 1
+    np.testing.assert_array_equal(held.weights_, start.weights_)
+    np.testing.assert_array_equal(held.covariances_, start.covariances_)
+    means = GaussianMixture(**parameters, fixed={"means": [1]}).fit(FAITHFUL).means_
+    np.testing.assert_array_equal(means[1], start.means_[1])
+
+
+def test_rates_and_weights_are_held_where_the_start_has_them() -> None:
+    counts = np.random.default_rng(0).poisson(np.repeat([1.0, 9.0], [60, 30]))[:, None]
+    start = PoissonMixture(2, random_state=0, max_iter=0).fit(counts)
+    held = PoissonMixture(2, random_state=0, fixed={"weights": True, "rates": [0]}).fit(counts)
+    np.testing.assert_array_equal(held.weights_, start.weights_)
+    assert held.rates_[0] == start.rates_[0]
+    assert held.rates_[1] != start.rates_[1]
+
+
 def test_the_scatter_is_taken_about_a_fixed_mean(structure: str) -> None:
     """One component, its mean known: its covariance is the second moment about it."""
     mean = np.array([3.0, 60.0])

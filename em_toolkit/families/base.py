@@ -96,6 +96,10 @@ class Family(ABC, Generic[C, T]):
         """The components, with what the family holds fixed as it is in `at`."""
         return components
 
+    def unfixed(self) -> Family[C, T]:
+        """The family with nothing held fixed: for a start, where there is nothing to hold yet."""
+        return self
+
     def rounding_error(self, components: C, stats: T) -> float:
         """The size of the rounding error of `expected_log_density`, in nats."""
         return EPS * abs(self.expected_log_density(components, stats))

@@ -248,6 +248,9 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
             self.fixed.hold_covariances(components.covariances, at.covariances),
         )
 
+    def unfixed(self) -> Gaussian:
+        return type(self)(self.structure, self.prior)
+
     def sample(self, components: GaussianComponents, labels: IntArray, rng: RandomSource) -> Array:
         rows = np.empty((labels.shape[0], components.means.shape[1]))
         for k, mean in enumerate(components.means):

@@ -70,6 +70,9 @@ class Poisson(Family[PoissonRates, PoissonStatistics]):
             return components
         return PoissonRates(np.where(self.fixed[:, None], at.rates, components.rates))
 
+    def unfixed(self) -> Poisson:
+        return type(self)()
+
     def expected_log_density(self, components: PoissonRates, stats: PoissonStatistics) -> float:
         rates = components.rates
         logs = xlogy(stats.first_moment, rates) - stats.count[:, None] * rates

@@ -93,6 +93,9 @@ class WithNoise(Family[C, NoisyStatistics[T]], Generic[C, T]):
     def hold(self, components: C, at: C) -> C:
         return self.family.hold(components, at)
 
+    def unfixed(self) -> WithNoise[C, T]:
+        return type(self)(self.family.unfixed(), self.box)
+
     def rounding_error(self, components: C, stats: NoisyStatistics[T]) -> float:
         sizes = float(stats.count[-1]) * float(np.abs(np.log(self.box.lengths)).sum())
         return self.family.rounding_error(components, stats.signal) + EPS * sizes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import xlogy
@@ -52,6 +52,10 @@ class MixingWeights:
             return weights
         total = weights[~self.fixed].sum()
         return self._with_free(weights / total, at) if total > 0.0 else at
+
+    def unfixed(self) -> MixingWeights:
+        """These, with none held fixed."""
+        return replace(self, fixed=None)
 
     def _with_free(self, shares: Array, weights: Array) -> Array:
         """What the fixed weights leave, by shares that sum to one over the others."""

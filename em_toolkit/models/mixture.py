@@ -181,7 +181,7 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
     def from_responsibilities(self, blocks: Iterable[tuple[Block, Array]]) -> MixtureParameters[C]:
         """The first M-step: parameters from responsibilities that no parameters gave.
 
-        It reads the data twice: the means of the components first, for they are the origin about
+        Nothing is held fixed in it: what the fit holds is what is found here. It reads the data twice: the means of the components first, for they are the origin about
         which the moments are taken.
 
         Parameters
@@ -189,14 +189,15 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
         blocks : iterable of (Block, ndarray of shape (n_rows, n_components))
             Rows with their weights, and the responsibilities of the rows.
         """
-        components = self.family.reference(self._first_look(blocks))
+        family = self.family.unfixed()
+        components = family.reference(self._first_look(blocks))
         stats = sum_by_pairs(
-            self.family.statistics(components, X, weights[:, None] * responsibilities)
+            family.statistics(components, X, weights[:, None] * responsibilities)
             for (X, weights), responsibilities in blocks
         )
         n_components = stats.count.shape[0]
-        params = MixtureParameters(np.full(n_components, 1.0 / n_components), components)
-        return self.maximize(params, stats)
+        weights = self.mixing.unfixed().maximize(np.full(n_components, 1.0), stats.count)
+        return MixtureParameters(weights, family.maximize(components, stats))
 
     def from_points(self, points: Array, blocks: Iterable[Block]) -> MixtureParameters[C]:
         """A component on each point, of equal weights.
