@@ -673,6 +673,15 @@ def test_fit_with_acceleration(run, folder, faithful, acceleration):
     np.testing.assert_array_equal(content["parameters"]["weights"], expected.weights_)
 
 
+@pytest.mark.usefixtures("without_pictures")
+def test_means_far_from_zero_are_told_apart(run, folder):
+    rows = 1e8 + np.array([1.0, 2.0, 50.0, 51.0, 0.0])
+    pd.DataFrame({"x": rows}).to_csv(folder / "far.csv", index=False)
+    _, out, _ = run("fit", "far.csv", "--out", "out")
+    assert "100000050.5 ± 0.5" in out
+    assert "100000001 ± 0.82" in out
+
+
 # -- missing cells --------------------------------------------------------------------------------
 
 
@@ -751,6 +760,14 @@ def test_select_says_once_what_failed_and_where_it_stands(run, folder):
     assert (code, err) == (0, "")
     assert out.count("failed") == 1
     assert "few_selection.csv has their status and error" in out
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_select_tries_no_more_than_a_small_table_has_rows(run, folder):
+    (folder / "few.csv").write_text("a\n" + "\n".join(map(str, [1, 2, 4, 8, 9, 11])))
+    code, _, err = run("select", "few.csv", "--out", "out")
+    assert (code, err) == (0, "")
+    assert pd.read_csv(folder / "out" / "few_selection.csv")["n_components"].max() == 6
 
 
 def test_select_needs_a_row_for_each_component(run, folder):

@@ -73,10 +73,8 @@ def test_decimal_commas(tmp_path):
 def test_commas_are_no_decimals_beside_points(tmp_path):
     text = "a;b\n1,500;2.5\n2,500;3.5\n4;5.5\n5;6\n6;7\n7;8\n"
     numbers = numbers_of(tmp_path / "thousands.csv", text)
-    assert numbers.names == ["b"]
-    assert any("'a' is not used: 2 cells" in note for note in numbers.notes)
-    with pytest.raises(InputError, match="'1,500' is not a number"):
-        numbers_of(tmp_path / "thousands.csv", text, "a")
+    np.testing.assert_array_equal(numbers.X[:3], [[1500, 2.5], [2500, 3.5], [4, 5.5]])
+    assert numbers.notes == []
 
 
 def _written(path, text):
@@ -139,3 +137,30 @@ def test_parquet_types(tmp_path):
     assert skipped == ["key", "flag", "day", "word", "nested"]
     keys = numeric_columns(read_table(tmp_path / "table.parquet"), "key")
     np.testing.assert_array_equal(keys.X, [[10], [20], [30]])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a;b\n1.500;1,82\n12.100;1,75\n", [[1500, 1.82], [12100, 1.75]]),
+        ("a;b\n1.234.567,5;1\n-2.000;2\n", [[1234567.5, 1], [-2000, 2]]),
+        ("a;b\n1,500;1.82\n12,100;1.75\n", [[1500, 1.82], [12100, 1.75]]),
+        ('a,b\n"1,500",1.82\n"1,234,567.5",-3\n', [[1500, 1.82], [1234567.5, -3]]),
+        ("a;b\n1,5;2\n2,25;3\n", [[1.5, 2], [2.25, 3]]),
+    ],
+)
+def test_points_and_commas_are_decimals_or_thousands(tmp_path, text, expected):
+    np.testing.assert_array_equal(numbers_of(tmp_path / "marks.csv", text).X, expected)
+
+
+def test_two_decimal_marks_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"'1,82' has a decimal comma, and '1\.5' a decimal point"):
+        numbers_of(tmp_path / "mixed.csv", "a;b\n1.5;1,82\n2.25;1,75\n")
+
+
+@pytest.mark.parametrize("mark", ["?", ".", "-", "--", "NA", "n/a", "null", ""])
+def test_marks_of_missing_cells(tmp_path, mark):
+    path = tmp_path / "holes.csv"
+    path.write_text(f"a,b\n1,2\n{mark},3\n4,5\n")
+    numbers = numeric_columns(read_table(path), takes_missing=True)
+    np.testing.assert_array_equal(numbers.X, [[1, 2], [np.nan, 3], [4, 5]])

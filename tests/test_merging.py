@@ -290,3 +290,17 @@ def test_sample_weight_and_other_families():
     np.testing.assert_allclose(weighted.entropies, repeated.entropies, rtol=1e-12)
     with pytest.raises(ValueError, match="sample_weight"):
         mixture.merge(X, np.ones(3))
+
+
+def test_rows_without_entries_say_nothing_of_clusters() -> None:
+    rng = np.random.default_rng(4)
+    noise = rng.normal(size=(300, 2))
+    X = np.vstack([noise[:100] * [3, 0.3], noise[100:200] * [0.3, 3], noise[200:] + 9])
+    mixture = GaussianMixture(4, random_state=0, init_params="k-means++").fit(X)
+    alone = mixture.merge(X)
+    with_empty = mixture.merge(np.vstack([X, np.full((300, 2), np.nan)]))
+    np.testing.assert_array_equal(with_empty.merges, alone.merges)
+    np.testing.assert_allclose(with_empty.entropies, alone.entropies, rtol=1e-12)
+    weights = np.append(np.ones(300), np.full(5, 7.0))
+    weighted = mixture.merge(np.vstack([X, np.full((5, 2), np.nan)]), sample_weight=weights)
+    np.testing.assert_allclose(weighted.entropies, alone.entropies, rtol=1e-12)

@@ -792,3 +792,23 @@ def test_patterns(d: int) -> None:
 def test_the_missing_are_warned_of_by_convergence_alone() -> None:
     with pytest.warns(ConvergenceWarning):
         GaussianMixture(2, random_state=0, max_iter=1, tol=0.0).fit(with_holes(FAITHFUL, 0.1))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
+def test_what_a_mask_masks_is_missing(dtype: Any) -> None:
+    values = np.random.default_rng(0).integers(0, 50, (40, 3)).astype(dtype)
+    mask = np.random.default_rng(1).random(values.shape) < 0.2
+    holed = np.where(mask, np.nan, values.astype(dtype if dtype != np.int64 else np.float64))
+    masked = np.ma.MaskedArray(values, mask)
+    fit, same = (GaussianMixture(2, random_state=0).fit(rows) for rows in (masked, holed))
+    np.testing.assert_array_equal(fit.means_, same.means_)
+    np.testing.assert_array_equal(fit.impute(masked), same.impute(holed))
+    np.testing.assert_array_equal(masked.mask, mask)
+
+
+def test_pandas_na_in_an_array_of_objects_is_missing() -> None:
+    rows = np.array([[1.0, 2], [2, pd.NA], [3, None], [4, 5.5], [0, 1]], dtype=object)
+    holed = np.array([[1, 2], [2, np.nan], [3, np.nan], [4, 5.5], [0, 1]])
+    fit, same = (GaussianMixture(1, random_state=0).fit(X) for X in (rows, holed))
+    np.testing.assert_array_equal(fit.means_, same.means_)
+    np.testing.assert_array_equal(fit.score_samples(rows), same.score_samples(holed))

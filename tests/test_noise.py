@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import warnings
 from typing import Any
 
 import numpy as np
@@ -390,6 +391,7 @@ def test_scale_and_origin(structure: str, seed: int, exponent: float) -> None:
     assert moved.lower_bound_ == pytest.approx(bound, abs=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:noise=0.01", "ignore::sklearn.exceptions.ConvergenceWarning")
 @settings(max_examples=20, deadline=None)
 @given(st.sampled_from(STRUCTURES), st.integers(0, 2**31), st.sampled_from([True, 0.01, 1e4]))
 def test_the_bound_never_falls(structure: str, seed: int, noise: float | bool) -> None:
@@ -523,7 +525,7 @@ def test_copies_keep_it() -> None:
     assert single.noise_weight_ == pytest.approx(fit.noise_weight_, abs=1e-3)
 
 
-@pytest.mark.parametrize("noise", [False, 0, 0.0, -1.0, "uniform", np.nan])
+@pytest.mark.parametrize("noise", [0, 0.0, -1.0, "uniform", np.nan])
 def test_bad_parameters(noise: Any) -> None:
     with pytest.raises(ValueError, match="'noise' parameter"):
         GaussianMixture(2, noise=noise).fit(X_FAITHFUL)
@@ -577,3 +579,49 @@ def test_pictures_show_noise_in_grey() -> None:
     x, density = display.mixture_line_.get_data()
     expected = np.exp(one.score_samples(np.asarray(x)[:, None]))
     np.testing.assert_allclose(np.asarray(density), expected, rtol=1e-8)
+
+
+# -- what a user may say, and take back ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("noise", "same"), [(False, None), (np.False_, None), (np.True_, True)])
+def test_a_boolean_of_any_kind_is_one(noise: Any, same: Any) -> None:
+    fit, other = (GaussianMixture(2, noise=n, random_state=0).fit(FAITHFUL) for n in (noise, same))
+    assert fit.lower_bounds_ == other.lower_bounds_
+    np.testing.assert_array_equal(fit.predict_proba(FAITHFUL), other.predict_proba(FAITHFUL))
+
+
+def test_a_volume_less_than_that_of_the_rows_is_warned_of() -> None:
+    volume = box_about(FAITHFUL).volume
+    with pytest.warns(UserWarning, match=r"the rows take a box of volume .*noise=True"):
+        GaussianMixture(2, noise=0.9 * volume, random_state=0).fit(FAITHFUL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        GaussianMixture(2, noise=1.1 * volume, random_state=0).fit(FAITHFUL)
+        GaussianMixture(2, noise=True, random_state=0).fit(FAITHFUL)
+
+
+@pytest.mark.filterwarnings("ignore:noise=1.0", "ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("acceleration", [None, "squarem", "quasi_newton"])
+def test_a_bound_that_vanishes_has_not_fallen(acceleration: str | None) -> None:
+    """All rows become noise of log density 0: no term of the bound is left but roundings."""
+    for seed in range(12):
+        X = np.random.default_rng(seed).standard_normal((60, 1))
+        # The monitor raises if it falls.
+        fit = GaussianMixture(noise=1.0, tol=0.0, acceleration=acceleration).fit(X)
+        assert 0.0 <= fit.lower_bound_ < 0.1
+
+
+@pytest.mark.parametrize(("fitted", "changed"), [(None, True), (True, None), (True, False)])
+def test_noise_that_was_changed_after_the_fit_asks_for_another(fitted: Any, changed: Any) -> None:
+    mixture = GaussianMixture(2, noise=fitted, random_state=0).fit(FAITHFUL)
+    with pytest.raises(ValueError, match=f"noise={changed}: expected what it was in the fit"):
+        mixture.set_params(noise=changed).predict(FAITHFUL)
+
+
+def test_a_divergence_is_between_densities() -> None:
+    noisy = GaussianMixture(2, noise=True, random_state=0).fit(FAITHFUL)
+    plain = GaussianMixture(2, random_state=0).fit(FAITHFUL)
+    for one, other in [(noisy, plain), (plain, noisy)]:
+        with pytest.raises(ValueError, match="kl_divergence: expected a mixture of components"):
+            one.kl_divergence(other)

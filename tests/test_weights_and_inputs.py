@@ -342,3 +342,21 @@ def test_weights_are_routed_through_a_grid_search(iris: Data) -> None:
     ]
     found = [search.cv_results_[f"split{fold}_test_score"][0] for fold in range(3)]
     np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("init_params", INITIALIZERS)
+def test_a_start_with_weights_of_one_is_that_without(init_params: str) -> None:
+    X = np.random.default_rng(0).normal(size=(90, 2))
+    plain, weighted = (
+        GaussianMixture(3, init_params=init_params, random_state=0).fit(X, sample_weight=w)
+        for w in (None, np.ones(90))
+    )
+    assert plain.lower_bounds_ == weighted.lower_bounds_
+
+
+@pytest.mark.parametrize(("fitted", "changed"), [("full", "tied"), ("diag", "VEE"), ("EII", "EEI")])
+def test_a_type_that_was_changed_after_the_fit_asks_for_another(fitted: str, changed: str) -> None:
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    mixture = GaussianMixture(2, covariance_type=fitted, random_state=0).fit(X)
+    with pytest.raises(ValueError, match=f"covariance_type='{changed}': expected .* call fit"):
+        mixture.set_params(covariance_type=changed).predict(X)

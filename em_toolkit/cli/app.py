@@ -154,8 +154,11 @@ def fit(
 def select(
     file: File,
     most_components: Annotated[
-        int, typer.Option("--most-components", "-k", min=1, help="One to so many are tried.")
-    ] = 9,
+        int | None,
+        typer.Option(
+            "--most-components", "-k", min=1, help="One to so many are tried; 9 by default."
+        ),
+    ] = None,
     criterion: Annotated[
         Criterion, typer.Option(help="What mixtures are compared by; icl is for clusters.")
     ] = Criterion.BIC,

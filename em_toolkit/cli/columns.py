@@ -16,7 +16,7 @@ from pandas.api import types
 from em_toolkit.cli.reading import InputError, Table, count, number
 from em_toolkit.statistics import Array, BoolArray
 
-_MISSING = {"", "na", "n/a", "nan", "-nan", "null", "none", "<na>", "#n/a"}
+_MISSING = {"", "na", "n/a", "nan", "-nan", "null", "none", "<na>", "#n/a", "?", ".", "-", "--"}
 # Of a column of numbers, so many cells may be text before the column counts as text itself.
 _TEXT_SHARE = 0.1
 

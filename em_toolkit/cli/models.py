@@ -209,5 +209,7 @@ def _measured(mean: float, std: float) -> str:
         return f"{mean:.6g} ± 0"
     digits = 1 - math.floor(math.log10(std))
     if digits > 6 or max(abs(mean), std) >= 1e7:
-        return f"{mean:.5g} ± {std:.2g}"
+        # As many as the deviation leaves meaningful, and as there are.
+        before = math.floor(math.log10(abs(mean))) + 1 if mean else 0
+        return f"{mean:.{min(max(before + digits, 5), 15)}g} ± {std:.2g}"
     return f"{mean:.{max(digits, 0)}f} ± {std:.{max(digits, 0)}f}"

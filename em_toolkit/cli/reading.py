@@ -15,6 +15,12 @@ from typing import Any
 
 import pandas as pd
 
+# Numbers with a decimal mark, and whole or decimal ones whose digits the mark puts into groups.
+_WITH = {mark: re.compile(rf"[-+]?[\d.,]*[{mark}]\d+") for mark in ",."}
+_GROUPED = {
+    mark: re.compile(rf"[-+]?\d{{1,3}}([{mark}]\d{{3}})+([{other}]\d*)?")
+    for mark, other in (",.", ".,")
+}
 _NOT_UTF8 = "not UTF-8 text; save the table as CSV in UTF-8"
 
 
@@ -118,7 +124,7 @@ def _read_text(path: Path, content: bytes) -> Table:
     names = [name or f"column {position}" for position, name in enumerate(header, start=1)]
     _check_names(path, names)
     cells = list(zip(*records[1:], strict=True)) or [() for _ in names]
-    decimal = _decimal(separator, cells)
+    decimal = _decimal(path, separator, cells)
     if decimal == ",":
         notes.append("decimal commas were read as decimal points")
     frame = pd.DataFrame(dict(zip(names, cells, strict=True)), dtype=object)
@@ -139,15 +145,23 @@ def _separator(text: str) -> str:
     return max(counts, key=lambda mark: counts[mark])
 
 
-def _decimal(separator: str, cells: list[tuple[str, ...]]) -> str:
-    """A comma, if numbers are written with commas and none with a point."""
+def _decimal(path: Path, separator: str, cells: list[tuple[str, ...]]) -> str:
+    """A comma, if numbers are written with commas, and with points for thousands at most."""
     if separator == ",":
         return "."
-    texts = [text for column in cells for text in column]
-    if any(re.fullmatch(r"\s*[-+]?\d*\.\d+\s*", text) for text in texts):
+    texts = [text.strip() for column in cells for text in column]
+    commas = [text for text in texts if _WITH[","].fullmatch(text)]
+    points = [text for text in texts if _WITH["."].fullmatch(text)]
+    if not commas:
         return "."
-    written = any(re.fullmatch(r"\s*[-+]?\d+,\d+\s*", text) for text in texts)
-    return "," if written else "."
+    if all(_GROUPED["."].fullmatch(text) for text in points):
+        return ","
+    if all(_GROUPED[","].fullmatch(text) for text in commas):
+        return "."
+    raise InputError(
+        f"{path}: '{commas[0]}' has a decimal comma, and '{points[0]}' a decimal point; write all "
+        "numbers with one of them"
+    )
 
 
 def _records(path: Path, text: str, separator: str) -> tuple[list[list[str]], list[int]]:
@@ -193,11 +207,16 @@ _READERS: dict[str, Callable[[Path, bytes], Table]] = {
 
 
 def number(cell: Any, decimal: str) -> float | None:
-    """A cell as a number, NaN apart; None if it is none."""
+    """A cell as a number, NaN apart; None if it is none. Thousands may be in groups: 1,234.5."""
     if not isinstance(cell, str):
         # Python takes True for a number.
         is_number = isinstance(cell, Real | Decimal) and not isinstance(cell, bool)
         return float(cell) if is_number else None
+    thousands = "." if decimal == "," else ","
+    if _GROUPED[thousands].fullmatch(cell.strip()):
+        cell = cell.replace(thousands, "")
+    elif decimal == "," and "." in cell:
+        return None
     try:
         # Python alone takes 1_000 for a number.
         return float(cell.replace(decimal, ".")) if "_" not in cell else None

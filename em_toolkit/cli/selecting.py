@@ -21,13 +21,13 @@ from em_toolkit.cli.printing import (
 from em_toolkit.cli.reading import InputError, read_table
 from em_toolkit.cli.writing import check_folder, new_files
 
-_MODEL = "gaussian-mixture"
+_MODEL, _MOST = "gaussian-mixture", 9
 
 
 def select_for_table(
     path: Path,
     *,
-    most_components: int,
+    most_components: int | None,
     criterion: str,
     out: Path,
     columns: str | None,
@@ -40,8 +40,9 @@ def select_for_table(
     Parameters
     ----------
     path : Path
-    most_components : int
-        One to so many are tried, with each of mclust's covariance structures.
+    most_components : int or None
+        One to so many are tried, with each of mclust's covariance structures; by default 9, or as
+        many as there are rows.
     criterion : {"bic", "icl", "aic", "cv"}
     out : Path
         The folder for the results.
@@ -61,6 +62,8 @@ def select_for_table(
     check_folder(out)
     table = read_table(path)
     numbers = numeric_columns(table, columns, takes_missing=True)
+    if most_components is None:
+        most_components = min(_MOST, len(numbers.X))
     check_number(most_components, numbers, path)
     with warnings_as_notes() as warned:
         try:

@@ -405,7 +405,7 @@ def _mixed_colors(shares: Array, n_components: int) -> Array:
 
 def _noise_of(estimator: MixtureEstimator, columns: list[int]) -> dict[str, float]:
     """Its weight, and its density along one feature: 1 by the side of the box."""
-    if estimator.noise is None:
+    if not estimator._has_noise:
         return {}
     assert estimator.noise_box_ is not None
     density = 1.0 / float(estimator.noise_box_.sides[columns[0]])

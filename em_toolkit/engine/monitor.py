@@ -194,7 +194,8 @@ class Monitor:
         )
 
         def tolerance() -> float:
-            sizes = abs(energy) + abs(entropy) + abs(log_prior)
+            # At least one: responsibilities are rounded, whatever the logarithms that they weigh.
+            sizes = max(1.0, abs(energy) + abs(entropy) + abs(log_prior))
             rounding = model.rounding_error(params, expectation.statistics) / weight
             return SAFETY * (EPS * sizes + rounding)
 

@@ -59,8 +59,8 @@ class PredictedDistance:
     """The bound is predicted to lie within `tol` of the one it leads to.
 
     `em_toolkit.engine.outlook` says how. The bound to which EM leads may be that of a local
-    maximum; and a prediction is none in the first iterations, or on a plateau, where the rule is
-    not met.
+    maximum. In the first iterations there is no prediction, and on a plateau mostly one of an end
+    that is far; but slow directions that have not emerged yet are in none.
 
     Parameters
     ----------

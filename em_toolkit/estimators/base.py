@@ -231,6 +231,8 @@ def rows_with_weight(
     if sample_weight is None:
         return X, None, others
     weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    if (weights == 1.0).all():
+        return X, None, others
     kept = weights > 0.0
     if kept.all():
         return X, weights, others

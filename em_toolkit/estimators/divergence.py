@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from em_toolkit.estimators.base import Data
+from em_toolkit.estimators.noise import refuse_noise
 from em_toolkit.models.divergence import DivergenceEstimate, mean_log_ratio
 from em_toolkit.models.features import feature_indices
 from em_toolkit.statistics import IntArray
@@ -53,7 +54,8 @@ class DivergenceMixin:
         Raises
         ------
         ValueError
-            For a density of other features.
+            For a density of other features, and for a mixture with noise, which is no density
+            outside of its box.
 
         Examples
         --------
@@ -72,6 +74,8 @@ class DivergenceMixin:
                 "n_samples: expected 2 at least, for there to be a standard error, got "
                 f"{n_samples}."
             )
+        for density in (self, other):
+            refuse_noise(density, "kl_divergence")
         columns = self._columns_of(other)
         X = self._draw(n_samples, check_random_state(random_state))
         return mean_log_ratio(_log_density(self, X), _log_density(other, X[:, columns]))

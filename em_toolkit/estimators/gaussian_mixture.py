@@ -168,10 +168,11 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         What is held against `tol`. "step" is scikit-learn's rule: what an iteration gains. A
         small step is not nearness: where components overlap, hundreds of such steps may lie
         ahead. "distance" is what plain EM is predicted to gain in all that is left of its way
-        (Aitken's rule; Boehning et al. 1994, Lindsay 1995), which takes more iterations, and means
-        what it says: the bound lies within `tol` of the one it leads to. Of an accelerated fit
-        the prediction is rougher.
-    noise : {None, True} or float, default=None
+        (Aitken's rule; Boehning et al. 1994, Lindsay 1995), which takes more iterations. It is a
+        prediction from the rate of convergence so far: too bold near a saddle, and before slow
+        directions have emerged, the more often the larger `tol` is. Take 1e-5 or less where it
+        matters. Of an accelerated fit the prediction is rougher.
+    noise : bool or float, default=None
         A component more, of noise that may be anywhere: its density is 1/V wherever a row is
         (Banfield & Raftery 1993). True takes for V what R's mclust takes, the smaller of the
         volumes of two boxes about the data, along the features and along the principal
@@ -424,6 +425,13 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
     def _parameters(self) -> MixtureParameters[GaussianComponents]:
         means = np.asarray(self.means_, dtype=np.float64)
         factors = np.asarray(self.precisions_cholesky_, dtype=np.float64)
+        expected = self._structure.alike(np.eye(means.shape[1]), means.shape[0]).public.shape
+        if factors.shape != expected:
+            raise ValueError(
+                f"covariance_type={self.covariance_type!r}: expected precisions_cholesky_ of shape "
+                f"{expected}, got the shape {factors.shape} of another type. Parameters that were "
+                "changed after a fit ask for another one: call fit."
+            )
         covariances = self._structure.from_precisions_cholesky(factors, *means.shape)
         weights = np.asarray(self.weights_, dtype=np.float64)
         return MixtureParameters(weights, GaussianComponents(means, covariances))

@@ -279,7 +279,7 @@ class InferenceMixin:
         if names is None:
             names = [str(j) for j in range(rows.shape[1])]
         mixture = self._model_for(rows, weights)
-        if self.noise is not None:
+        if self._has_noise:
             mixture = mixture.with_noise(self.noise_box_)
         params = self._last_parameters()
         return infer(mixture, params, rows, weights, labels, [str(name) for name in names])

@@ -14,6 +14,8 @@ from em_toolkit.statistics import IntArray
 def check_sample_labels(sample_labels: Any, X: Any, n_labels: int) -> IntArray:
     """Labels as integers, one for each row: components, and −1 where they are unknown.
 
+    Unknown is what is −1, or missing.
+
     Parameters
     ----------
     sample_labels : array-like of shape (n_samples,)
@@ -28,9 +30,14 @@ def check_sample_labels(sample_labels: Any, X: Any, n_labels: int) -> IntArray:
     """
     expected = (
         f"sample_labels: expected the index of a component, from 0 to {n_labels - 1}, for each row "
-        "whose component is known, and -1 for the others"
+        "whose component is known, and -1 (or NaN) for the others"
     )
-    labels = np.asarray(sample_labels)
+    # As pandas has it, what is not known is missing.
+    labels = np.asarray(
+        sample_labels.fillna(UNKNOWN) if hasattr(sample_labels, "fillna") else sample_labels
+    )
+    if np.issubdtype(labels.dtype, np.floating):
+        labels = np.where(np.isnan(labels), UNKNOWN, labels)
     if labels.ndim != 1:
         raise ValueError(f"{expected}, got an array of shape {labels.shape}.")
     if len(labels) != _num_samples(X):

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.utils.validation import _check_sample_weight
 
 from em_toolkit.estimators.base import Data
 from em_toolkit.estimators.noise import refuse_noise
@@ -75,7 +74,7 @@ class MergingMixin:
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            The rows whose entropy counts, such as those of the fit.
+            The rows whose entropy counts, such as those of the fit; not those without any entry.
         sample_weight : array-like of shape (n_samples,), default=None
             How many times each row counts.
 
@@ -107,11 +106,6 @@ class MergingMixin:
         """
         estimator: Any = self
         refuse_noise(self, "merging")
-        responsibilities = estimator.predict_proba(X)
-        weights = None
-        if sample_weight is not None:
-            weights = _check_sample_weight(
-                sample_weight, responsibilities, dtype=np.float64, ensure_non_negative=True
-            )
-        merging = merge_components(responsibilities, weights)
+        rows, weights = estimator._rows_that_count(X, sample_weight)
+        merging = merge_components(estimator._responsibilities(rows), weights)
         return MixtureMerging(merging.merges, merging.entropies, merging.n_merged, self)

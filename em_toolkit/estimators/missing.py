@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,7 +16,15 @@ from em_toolkit.statistics import Array, BoolArray, IntArray
 
 
 def with_nan(X: Any) -> Any:
-    """A table of pandas, where columns of objects may hold None and NA, with NaN for them all."""
+    """Rows with NaN for all that stands for a missing entry.
+
+    What a masked array masks; None and NA where pandas, or an array of objects, has them.
+    """
+    if isinstance(X, np.ma.MaskedArray):
+        kind = X.dtype if np.issubdtype(X.dtype, np.floating) else np.float64
+        return np.ma.filled(X.astype(kind), np.nan)
+    if isinstance(X, np.ndarray) and X.dtype == object and "pandas" in sys.modules:
+        return np.where(sys.modules["pandas"].isna(X), np.nan, X)
     if hasattr(X, "isna") and any(dtype == np.dtype(object) for dtype in np.atleast_1d(X.dtypes)):
         return X.astype(object).where(X.notna(), np.nan)
     return X

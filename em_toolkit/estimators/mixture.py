@@ -128,22 +128,31 @@ class MixtureEstimator(InferenceMixin, MergingMixin, DivergenceMixin, DensityMix
         return None
 
     @property
+    def _has_noise(self) -> bool:
+        """Whether there is a component of noise."""
+        if isinstance(self.noise, bool | np.bool_):
+            return bool(self.noise)
+        return self.noise is not None
+
+    @property
     def _n_with_noise(self) -> int:
         """The number of components, that of noise included."""
-        return self.n_components + (self.noise is not None)
+        return self.n_components + self._has_noise
 
     def _with_noise(self, params: MixtureParameters[Any]) -> MixtureParameters[Any]:
         """The parameters of the components, and that of the noise."""
-        if self.noise is None:
+        if not self._has_noise:
             return params
         return replace(params, weights=np.append(params.weights, self.noise_weight_))
 
     def _fitted_mixture(self) -> Mixture[Any]:
-        mixture = self._model(1.0)
-        if self.noise is None:
-            return mixture
-        assert self.noise_box_ is not None
-        return mixture.with_noise(self.noise_box_)
+        mixture, box = self._model(1.0), getattr(self, "noise_box_", None)
+        if self._has_noise != (box is not None):
+            raise ValueError(
+                f"noise={self.noise}: expected what it was in the fit, of which the weights are. "
+                "Parameters that were changed after a fit ask for another one: call fit."
+            )
+        return mixture if box is None else mixture.with_noise(box)
 
     def _all_attributes_of(
         self, params: MixtureParameters[Any], box: Box | None, dtype: npt.DTypeLike
@@ -213,7 +222,7 @@ class MixtureEstimator(InferenceMixin, MergingMixin, DivergenceMixin, DensityMix
             How many times each row counts; weight 2 is the row given twice, 0 the row left out.
         sample_labels : array-like of int of shape (n_samples,), default=None
             For a row whose component is known its index, from 0 to ``n_components - 1`` (or
-            ``n_components`` for a row that is known to be noise); -1 for the others.
+            ``n_components`` for a row that is known to be noise); -1, or NaN, for the others.
 
         Returns
         -------
@@ -306,7 +315,7 @@ class MixtureEstimator(InferenceMixin, MergingMixin, DivergenceMixin, DensityMix
         return self
 
     def _check_continues(self, n_features: int) -> None:
-        if self.noise is not None and self.noise_box_ is None:
+        if self._has_noise and self.noise_box_ is None:
             raise ValueError(
                 "A warm start continues from the last fit, which had no noise. To start anew, set "
                 "warm_start=False."
@@ -436,8 +445,10 @@ class MixtureEstimator(InferenceMixin, MergingMixin, DivergenceMixin, DensityMix
         responsibilities : ndarray of shape (n_samples, n_components)
             With a last column more for noise, if the mixture has it.
         """
-        X = self._fitted_rows(X)
-        n_columns = self.weights_.shape[0] + (self.noise is not None)
+        return self._responsibilities(self._fitted_rows(X))
+
+    def _responsibilities(self, X: Data) -> Data:
+        n_columns = self.weights_.shape[0] + self._has_noise
         responsibilities = np.empty((X.shape[0], n_columns), self._precision(X))
         for rows, posterior, _ in self._posteriors(X):
             responsibilities[rows] = posterior.responsibilities

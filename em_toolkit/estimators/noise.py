@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.utils._param_validation import Interval, Options
+from sklearn.utils._param_validation import Interval
 
 from em_toolkit.estimators.base import Data
 from em_toolkit.families import Box, box_about
@@ -17,12 +18,20 @@ from em_toolkit.statistics import Array
 
 def refuse_noise(estimator: Any, what: str) -> None:
     """Raise if the mixture has noise, of which something is not defined."""
-    if estimator.noise is not None:
+    if getattr(estimator, "noise_box_", None) is not None:
         raise ValueError(
             f"{what}: expected a mixture of components alone, got one with noise={estimator.noise},"
             " whose density is constant wherever a row is. Leave out the rows that predict labels "
             "-1, and fit the others with noise=None."
         )
+
+
+def _volume_about(X: Data, weights: Array | None) -> float:
+    """Of the box that ``noise=True`` takes; 0 for rows in a plane."""
+    try:
+        return box_about(X, weights).volume
+    except ValueError:
+        return 0.0
 
 
 class NoiseMixin:
@@ -36,16 +45,30 @@ class NoiseMixin:
     """
 
     _noise_constraints: ClassVar[dict[str, list[Any]]] = {
-        "noise": [None, Options(bool, {True}), Interval(Real, 0.0, None, closed="neither")]
+        "noise": [None, "boolean", Interval(Real, 0.0, None, closed="neither")]
     }
 
     noise: bool | float | None
+    _has_noise: bool
 
     def _box_about(self, X: Data, weights: Array | None) -> Box | None:
-        if self.noise is None:
+        if not self._has_noise:
             return None
-        volume = None if isinstance(self.noise, bool | np.bool_) else float(self.noise)
-        return box_about(X, weights, volume, names=getattr(self, "feature_names_in_", None))
+        names = getattr(self, "feature_names_in_", None)
+        if self.noise is None or isinstance(self.noise, bool | np.bool_):
+            return box_about(X, weights, names=names)
+        volume = float(self.noise)
+        box = box_about(X, weights, volume, names=names)
+        lowest = _volume_about(X, weights)
+        if volume < lowest:
+            warnings.warn(
+                f"noise={self.noise}: the rows take a box of volume {lowest:.4g}, and in a smaller "
+                "one the density 1/V is too large for that of noise among them: score and bic are "
+                "no measure of the fit. noise=True takes the volume of the box.",
+                UserWarning,
+                stacklevel=4,
+            )
+        return box
 
     def _all_attributes_of(
         self, params: MixtureParameters[Any], box: Box | None, dtype: npt.DTypeLike

@@ -181,8 +181,9 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
     def from_responsibilities(self, blocks: Iterable[tuple[Block, Array]]) -> MixtureParameters[C]:
         """The first M-step: parameters from responsibilities that no parameters gave.
 
-        Nothing is held fixed in it: what the fit holds is what is found here. It reads the data twice: the means of the components first, for they are the origin about
-        which the moments are taken.
+        Nothing is held fixed in it: what the fit holds is what is found here. It reads the data
+        twice: the means of the components first, for they are the origin about which the moments
+        are taken.
 
         Parameters
         ----------
