@@ -28,7 +28,7 @@ from em_toolkit.families import (
     Poisson,
     TiedCovariances,
 )
-from em_toolkit.families.patterns import pattern_of_each
+from em_toolkit.families.patterns import Patterns
 from em_toolkit.initialization import INITIALIZERS, filled
 from em_toolkit.kernels import choice, plan_for
 from em_toolkit.kernels.incomplete_mixture import CompiledIncompleteMixture
@@ -751,7 +751,7 @@ def test_the_compiled_pass_is_the_plain_one(
     rng = np.random.default_rng(20)
     X = with_holes(clusters(rng, 700, d, 3), share)
     if is_sorted:
-        X = X[np.argsort(pattern_of_each(X), kind="stable")]
+        X = X[Patterns.of(X).order()]
     matrices = np.stack([random_covariance(rng, d, 100.0) for _ in range(3)])
     covariances = FullCovariances(matrices) if cls is FullCovariances else cls(matrices[:1], 3)
     means = 3.0 * rng.standard_normal((3, d))
@@ -776,17 +776,23 @@ def test_the_compiled_pass_is_the_plain_one(
     np.testing.assert_allclose(parts[0].second_moment, parts[1].second_moment, atol=1e-11 * scale)
 
 
-@pytest.mark.parametrize("d", [1, 8, 9, 64, 65, 130])
-def test_patterns(d: int) -> None:
-    X = with_holes(np.zeros((300, d)), 0.02)
-    numbers = pattern_of_each(X)
-    patterns = np.unique(np.isnan(X), axis=0)
-    assert set(numbers) == set(range(len(patterns)))
-    for number in set(numbers):
-        assert len(np.unique(np.isnan(X[numbers == number]), axis=0)) == 1
-    complete = ~np.isnan(X).any(axis=1)
-    if complete.any():
-        assert (numbers[complete] == 0).all()
+@pytest.mark.parametrize("n", [1, 300])
+@pytest.mark.parametrize("d", [1, 8, 15, 16, 17, 32, 33, 130])
+@pytest.mark.parametrize("share", [0.0, 0.02, 1.0])
+def test_patterns(n: int, d: int, share: float) -> None:
+    X = with_holes(np.arange(n * d, dtype=np.float64).reshape(n, d), share)
+    found = Patterns.of(X)
+    assert found.missing.shape == np.unique(np.isnan(X), axis=0).shape
+    np.testing.assert_array_equal(found.missing[found.numbers], np.isnan(X))
+    assert (np.diff(found.missing.sum(axis=1)) >= 0).all()
+    # Whatever the order of the rows.
+    shuffled = Patterns.of(X[np.random.default_rng(0).permutation(n)])
+    np.testing.assert_array_equal(shuffled.missing, found.missing)
+    order = found.order()
+    np.testing.assert_array_equal(np.sort(order), np.arange(n))
+    steps = np.diff(found.numbers[order])
+    assert (steps >= 0).all()
+    assert (np.diff(order)[steps == 0] > 0).all()
 
 
 def test_the_missing_are_warned_of_by_convergence_alone() -> None:

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from sklearn.utils import check_random_state
 
 from em_toolkit.estimators.base import Data
-from em_toolkit.families.patterns import has_missing, pattern_of_each
-from em_toolkit.statistics import Array, BoolArray, IntArray
+from em_toolkit.families.patterns import Patterns, has_missing
+from em_toolkit.statistics import Array, IntArray
 
 
 def with_nan(X: Any) -> Any:
@@ -36,7 +36,10 @@ def rows_with_entries(
     """The rows of which some entry is observed: others say nothing, and count for nothing."""
     if not has_missing(X):
         return X, weights, others
-    return _some_rows(np.isnan(X).sum(axis=1) < X.shape[1], X, weights, others)
+    nothing = np.isnan(X).all(axis=1)
+    if not nothing.any():
+        return X, weights, others
+    return _some_rows(np.flatnonzero(~nothing), X, weights, others)
 
 
 def rows_by_pattern(
@@ -63,8 +66,10 @@ def rows_by_pattern(
     ValueError
         For features of which no row has a value.
     """
-    X, weights, others = rows_with_entries(X, weights, *others)
-    never = np.flatnonzero(np.isnan(X).all(axis=0)) if has_missing(X) or not len(X) else ()
+    if len(X) and not has_missing(X):
+        return X, weights, others
+    patterns = Patterns.of(X)
+    never = np.flatnonzero(patterns.missing.all(axis=0))
     if len(never):
         labels = list(range(X.shape[1])) if names is None else list(names)
         missing = ", ".join(repr(labels[feature]) for feature in never[:10])
@@ -74,17 +79,17 @@ def rows_by_pattern(
             f"{X.shape[1]}: all entries of feature {missing} are missing (NaN) in the rows of "
             "positive weight. Leave such features out."
         )
-    order = order_by_pattern(X)
-    return (
-        (X, weights, others) if isinstance(order, slice) else _some_rows(order, X, weights, others)
-    )
+    # Rows without any entry come last.
+    n_blank = int((patterns.numbers == len(patterns.missing) - 1).sum())
+    order = patterns.order()[: len(X) - n_blank * bool(patterns.missing[-1].all())]
+    return _some_rows(order, X, weights, others)
 
 
 def _some_rows(
-    chosen: BoolArray | IntArray, X: Data, weights: Array | None, others: tuple[Data | None, ...]
+    chosen: IntArray, X: Data, weights: Array | None, others: tuple[Data | None, ...]
 ) -> tuple[Data, Array | None, tuple[Data | None, ...]]:
     return (
-        X[chosen],
+        np.take(X, chosen, axis=0),
         None if weights is None else weights[chosen],
         tuple(None if other is None else other[chosen] for other in others),
     )
@@ -94,7 +99,7 @@ def order_by_pattern(X: Data) -> IntArray | slice:
     """An order of the rows in which those that miss the same entries are neighbours."""
     if not has_missing(X):
         return slice(None)
-    return np.argsort(pattern_of_each(X), kind="stable")
+    return Patterns.of(X).order()
 
 
 class MissingValuesMixin:

@@ -380,7 +380,7 @@ class MixtureEstimator(InferenceMixin, MergingMixin, DivergenceMixin, DensityMix
         """The posterior and the log density of some rows after the other, and which they are."""
         params = self._with_noise(self._parameters())
         order = order_by_pattern(X)
-        X = X[order]
+        X = X if isinstance(order, slice) else np.take(X, order, axis=0)
         model, _ = plan_for(self._fitted_mixture(), X, self.weights_.shape[0])
         blocks, start = Rows(X), 0
         with Workers(min(number_of_threads(self.n_jobs), len(blocks))) as workers:
