@@ -146,6 +146,9 @@ class IncompleteGaussian(Family[GaussianComponents, GaussianStatistics]):
 
         The factor T of a pattern errs by a rounding of the standard deviation σ_j in each entry
         of row j, and log |T| by (T⁻¹)_jj times as much in each feature: Σ_j σ_j √(Σ⁻¹)_jj.
+
+        Compiled loops pivot in Σ⁻¹, where log |C| errs by some roundings of C_aa (Σ⁻¹)_aa. That is
+        at most Σ_aa (Σ⁻¹)_aa, by which the products of complete rows err as well.
         """
         covariances = components.covariances
         conditions = np.sqrt(covariances.variances * covariances.inverse_diagonals).sum(axis=1)

@@ -1,8 +1,9 @@
 """The one place that decides how a mixture passes over its data.
 
-Compiled loops serve Gaussian mixtures of any covariance structure where one pass by NumPy would
-take some 20 ms: a fit of tens of iterations then saves more than it takes to load the compiler
-(0.5 s, or once in the life of an installation 10 s to compile). Smaller fits never import it.
+Compiled loops serve Gaussian mixtures of any covariance structure, with noise or without and
+whether or not entries are missing, where one pass by NumPy would take some 20 ms: a fit of tens of
+iterations then saves more than it takes to load the compiler (0.5 s, or once in the life of an
+installation 10 s to compile). Smaller fits never import it.
 
 Within the compiled loops (`em_toolkit.kernels.gaussian_mixture`), measured on two cores with
 512-bit registers:
@@ -15,9 +16,16 @@ Within the compiled loops (`em_toolkit.kernels.gaussian_mixture`), measured on t
 
 A structure whose components share something goes the way of those that have covariances of the same
 shape and share nothing.
-* any matrices, and entries missing: a factor for each run of rows that miss the same ones.
 
-Panels have 240 rows: from 128 to 384 the times are the same to a tenth, for all sizes.
+Where entries are missing (`em_toolkit.kernels.incomplete_mixture`):
+
+* any matrices: conditional covariances once for each long run of rows that miss the same entries,
+  and for every other row, of as many at a time as a register holds numbers; from products where
+  those keep the digits, else by orthogonalization (`completed_panel`).
+* diagonal and spherical: along the axes, without regard to patterns.
+
+Panels have 240 rows: from 128 to 384 the times are the same to a tenth, for all sizes. They have
+fewer where what is found of missing entries would not stay in the caches.
 """
 
 from __future__ import annotations
@@ -37,10 +45,12 @@ from em_toolkit.families import (
     IncompleteGaussian,
     SphericalCovariances,
     TiedCovariances,
+    WithNoise,
 )
 from em_toolkit.families.axis_aligned_covariances import VarianceByComponent, VariancesByFeature
 from em_toolkit.families.matrix_covariances import MatrixByComponent, MatrixCovariances
 from em_toolkit.families.patterns import Runs
+from em_toolkit.families.with_noise import IncompleteWithNoise
 from em_toolkit.models.mixture import Mixture
 
 # In multiplications of a pass.
@@ -114,8 +124,13 @@ def plan_for(mixture: Mixture[Any], X: npt.NDArray[Any], n_components: int) -> P
     Plan
     """
     model = mixture.for_rows(X)
-    n_runs = 1 if model is mixture else Runs.of(X).observed.shape[0]
-    return plan(model, X.shape[0], X.shape[1], n_components, n_runs)
+    n_rows, n_features = X.shape
+    fastest = plan(model, n_rows, n_features, n_components)
+    if model is mixture or fastest.model is not model:
+        return fastest
+    # To count the runs is a pass of its own, for where they decide.
+    n_runs = Runs.of(X).observed.shape[0]
+    return plan(model, n_rows, n_features, n_components, n_runs)
 
 
 def plan(
@@ -136,50 +151,47 @@ def plan(
     -------
     Plan
     """
-    family = model.family
-    # NumPy's integers overflow, and are what a grid search gives.
-    n_components = int(n_components)
-    if type(model) is Mixture and type(family) is IncompleteGaussian:
-        return _plan_for_incomplete(model, family, n_rows, n_features, n_components, n_runs)
+    family: Any = model.family
+    box = None
+    if type(family) in (WithNoise, IncompleteWithNoise):
+        family, box = family.family, family.box
+    plain = Plan(model, BLOCK_SIZE)
     # A subclass may do something else in any of its methods.
-    if type(model) is not Mixture or type(family) is not Gaussian:
-        return Plan(model, BLOCK_SIZE)
+    if type(model) is not Mixture or type(family) not in (Gaussian, IncompleteGaussian):
+        return plain
     if family.structure not in SHAPES:
-        return Plan(model, BLOCK_SIZE)
+        return plain
+    # NumPy's integers overflow, and are what a grid search gives.
+    n_components, shape = int(n_components), SHAPES[family.structure]
     # An exponential costs as much as some twenty multiplications.
-    row_work = _PRODUCTS[SHAPES[family.structure]](n_features, n_components) + 20 * n_components
-    if n_rows * row_work < WORTH_COMPILING:
-        return Plan(model, BLOCK_SIZE)
+    row_work = _PRODUCTS[shape](n_features, n_components) + 20 * n_components
+    work = n_rows * row_work
+    if type(family) is IncompleteGaussian:
+        work += _work_of_runs(shape, n_rows, n_features, n_components, n_runs)
+    if work < WORTH_COMPILING or numba_is_disabled():
+        return plain
 
-    if numba_is_disabled():
-        return Plan(model, BLOCK_SIZE)
     from em_toolkit.kernels.gaussian_mixture import PANEL_ROWS, CompiledGaussianMixture
+    from em_toolkit.kernels.incomplete_mixture import CompiledIncompleteMixture
 
     n_blocks = max(_FEWEST_BLOCKS, _power_of_two(n_rows * row_work // _BLOCK_WORK))
     largest = max(_SMALLEST_BLOCK, _LARGEST_BLOCK_NUMBERS // n_features)
     block_size = min(max(n_rows // n_blocks, _SMALLEST_BLOCK), largest)
     # Whole panels; the last of a block may be filled up.
     block_size += -block_size % PANEL_ROWS
-    return Plan(CompiledGaussianMixture(family, model.mixing), block_size)
+    if type(family) is IncompleteGaussian:
+        incomplete = CompiledIncompleteMixture(family.complete, model.mixing, box)
+        return Plan(incomplete, block_size)
+    return Plan(CompiledGaussianMixture(family, model.mixing, box), block_size)
 
 
-def _plan_for_incomplete(
-    model: Mixture[Any],
-    family: IncompleteGaussian,
-    n_rows: int,
-    n_features: int,
-    n_components: int,
-    n_runs: int,
-) -> Plan:
-    if not issubclass(family.structure, MatrixCovariances):
-        return Plan(model, BLOCK_SIZE)
-    products = n_features * (n_features + 1)
-    work = n_components * (n_rows * products + n_runs * (_CALLS_OF_A_RUN + n_features * products))
-    if work < WORTH_COMPILING or numba_is_disabled():
-        return Plan(model, BLOCK_SIZE)
-    from em_toolkit.kernels.incomplete_mixture import CompiledIncompleteMixture
-
-    return Plan(CompiledIncompleteMixture(family.complete, model.mixing), BLOCK_SIZE)
+def _work_of_runs(
+    shape: type[Covariances], n_rows: int, n_features: int, n_components: int, n_runs: int
+) -> int:
+    """What NumPy works more where entries are missing."""
+    if not issubclass(shape, MatrixCovariances):
+        return n_rows * n_components * 8 * n_features
+    return n_components * n_runs * (_CALLS_OF_A_RUN + n_features**2 * (n_features + 1))
 
 
 def numba_is_disabled() -> bool:

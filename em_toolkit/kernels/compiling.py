@@ -21,7 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 VECTOR, MATRIX, MATRICES = (
     types.Array(types.float64, n_dimensions, "C", readonly=True) for n_dimensions in (1, 2, 3)
 )
-INTEGER = types.int64
+INTEGER, NUMBER = types.int64, types.float64
 
 
 # Without the counts of references to arrays: a function that makes no arrays needs none, and each
@@ -50,8 +50,8 @@ in_order = _compiler({"contract"}, **_UNCOUNTED)
 # Here in any order: that is what lets a loop over rows add in lanes.
 _ANY_ORDER = {"contract", "nsz", "reassoc"}
 summing = _compiler(_ANY_ORDER, **_UNCOUNTED)
-# What is called from Python makes the arrays for the others.
-_allocating = _compiler(_ANY_ORDER)
+# For what makes the arrays that the others work on, such as what is called from Python.
+allocating = _compiler(_ANY_ORDER)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -81,7 +81,7 @@ def kernel(*arguments: Any) -> Callable[[F], F]:
     """
 
     def declared(function: F) -> F:
-        dispatcher, ready = _allocating(function), Event()
+        dispatcher, ready = allocating(function), Event()
 
         @wraps(function)
         def call(*values: Any) -> Any:

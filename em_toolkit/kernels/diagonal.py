@@ -12,6 +12,7 @@ from em_toolkit.kernels.panels import (
     load,
     load_responsibilities,
     load_weights,
+    set_constant,
     unload,
     weigh,
 )
@@ -23,12 +24,13 @@ from em_toolkit.statistics import Array
 def set_log_joint(
     panel: Array, means: Array, precisions: Array, constants: Array, log_joint: Array
 ) -> None:
-    """log p(x_i, k) = c_k − ½ Σ_j (x_ij − μ_kj)² / σ_kj², of shape (n_components, width)."""
+    """log p(x_i, k) = c_k − ½ Σ_j (x_ij − μ_kj)² / σ_kj², of shape (n_constants, width)."""
     set_weighted_squared_distances(panel, means, precisions, log_joint)
-    for k in range(constants.shape[0]):
+    for k in range(means.shape[0]):
         row = log_joint[k]
         for i in range(row.shape[0]):
             row[i] = constants[k] - 0.5 * row[i]
+    set_constant(constants, means.shape[0], log_joint)
 
 
 @kernel(MATRIX, VECTOR, MATRIX, MATRIX, VECTOR, INTEGER)
@@ -42,15 +44,15 @@ def expectation(
     X : ndarray of shape (n_rows, n_features)
     weights : ndarray of shape (n_rows,)
     means, precisions : ndarray of shape (n_components, n_features)
-    constants : ndarray of shape (n_components,)
-        log π_k − ½ (d log 2π + log |Σ_k|).
+    constants : ndarray of shape (n_constants,)
+        As in `matrix.expectation`.
     width : int
         Rows in a panel, a multiple of `ROWS_AT_ONCE`.
 
     Returns
     -------
     sums : ndarray
-        Entropy, log evidence and weight; the count of each component; first moments and second
+        Entropy, log evidence and weight; the count for each constant; first moments and second
         moments as `means`.
     """
     n_components, n_features = constants.shape[0], means.shape[1]
@@ -110,8 +112,8 @@ def moments(X: Array, responsibilities: Array, means: Array, width: int) -> Arra
 
 @kernel(MATRIX, MATRIX, MATRIX, VECTOR, INTEGER)
 def log_joint(X: Array, means: Array, precisions: Array, constants: Array, width: int) -> Array:
-    """log p(x_i, k), of shape (n_rows, n_components); arguments as in `expectation`."""
-    panel, values = np.zeros((means.shape[1], width)), np.empty((means.shape[0], width))
+    """log p(x_i, k), of shape (n_rows, n_constants); arguments as in `expectation`."""
+    panel, values = np.zeros((means.shape[1], width)), np.empty((constants.shape[0], width))
     out = np.empty((X.shape[0], constants.shape[0]))
     for start in range(0, X.shape[0], width):
         n_rows = load(X, start, panel)

@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 
 from em_toolkit.families import (
+    Box,
     Covariances,
     DiagonalCovariances,
     FullCovariances,
     Gaussian,
     GaussianComponents,
     GaussianStatistics,
+    NoisyStatistics,
     SphericalCovariances,
     TiedCovariances,
+    WithNoise,
 )
 from em_toolkit.families.matrix_covariances import MatrixCovariances
 from em_toolkit.kernels import diagonal, matrix, spherical, tied
@@ -87,28 +90,37 @@ class CompiledGaussianMixture(Mixture[GaussianComponents]):
     ----------
     family : Gaussian
     mixing : MixingWeights, optional
+        Of the noise too, if there is any.
+    box : Box, optional
+        Of noise beside the components; none by default.
     """
 
-    def __init__(self, family: Gaussian, mixing: MixingWeights | None = None) -> None:
-        super().__init__(CompiledGaussian(family.structure, family.prior, family.fixed), mixing)
-        self._plain = Mixture(family, mixing)
+    def __init__(
+        self, family: Gaussian, mixing: MixingWeights | None = None, box: Box | None = None
+    ) -> None:
+        compiled = CompiledGaussian(family.structure, family.prior, family.fixed)
+        super().__init__(compiled if box is None else WithNoise(compiled, box), mixing)
+        self._plain = Mixture(family if box is None else WithNoise(family, box), mixing)
+        self._log_volume = 0.0 if box is None else box.log_volume
         self._pass_at = _PASSES[SHAPES[family.structure]]
         self._prepared: tuple[Params, Pass] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_prepared": None}
 
-    def expectation(
-        self, params: Params, X: Array, weights: Array
-    ) -> Expectation[GaussianStatistics]:
+    def expectation(self, params: Params, X: Array, weights: Array) -> Expectation[Any]:
         prepared = self._prepare(params)
         sums = prepared.sums(X, weights)
         entropy, log_evidence, weight = sums[:3].tolist()
         if not math.isfinite(log_evidence):
             # An overflow, or a row that no component gives any probability: the slow way knows.
             return self._plain.expectation(params, X, weights)
-        statistics = unpacked(
-            sums[3:], params.components.means, prepared.shape, prepared.second_moment
+        statistics = unpacked_beside_noise(
+            sums[3:],
+            self.family.n_unlike,
+            params.components.means,
+            prepared.shape,
+            prepared.second_moment,
         )
         return Expectation(statistics, entropy, log_evidence, weight)
 
@@ -119,16 +131,17 @@ class CompiledGaussianMixture(Mixture[GaussianComponents]):
         # The blocks of a pass all have the same parameters, which are frozen.
         prepared = self._prepared
         if prepared is None or prepared[0] is not params:
-            prepared = self._prepared = (params, self._pass_at(params))
+            constants = constants_of(params, self._log_volume)
+            prepared = self._prepared = (params, self._pass_at(params, constants))
         return prepared[1]
 
 
-def _matrix_pass(params: Params) -> Pass:
+def _matrix_pass(params: Params, constants: Array) -> Pass:
     covariances, (_, n_features) = params.components.covariances, params.components.means.shape
     assert isinstance(covariances, MatrixCovariances)
     means = padded(params.components.means, 1, 2)
     factors = padded(covariances.inverse_cholesky, 2, 2)
-    arguments = (means, factors, _constants(params), PANEL_ROWS)
+    arguments = (means, factors, constants, PANEL_ROWS)
 
     def second_moment(sums: Array) -> Array:
         return sums.reshape(factors.shape)[:, :n_features, :n_features]
@@ -141,26 +154,28 @@ def _matrix_pass(params: Params) -> Pass:
     )
 
 
-def _tied_pass(params: Params) -> Pass:
+def _tied_pass(params: Params, constants: Array) -> Pass:
     components = params.components
     assert isinstance(components.covariances, TiedCovariances)
     n_components, n_features = components.means.shape
     inverse = components.covariances.inverse_cholesky[0]
-    center = params.weights @ components.means
+    # Without that of noise, which has no mean.
+    weights = params.weights[:n_components]
+    center = weights @ components.means / (weights.sum() or 1.0)
     means = components.means - center
     # The size of the terms that whiten a row at one of the means.
     sizes = np.abs(means) @ np.abs(inverse.T)
     one_by_one = n_components * n_features * (n_features + 1)
     is_shorter = products_when_tied(n_features, n_components) < one_by_one
     if not is_shorter or not sizes.max() <= _FARTHEST_FROM_CENTER:
-        return _matrix_pass(params)
+        return _matrix_pass(params, constants)
 
     centered, factor = padded(means, 1, 2), padded(inverse, 2, 2)
     arguments = (
         padded(center, 2),
         padded(means @ inverse.T, 1, 2),
         factor,
-        _constants(params),
+        constants,
         PANEL_ROWS,
     )
 
@@ -175,10 +190,10 @@ def _tied_pass(params: Params) -> Pass:
     )
 
 
-def _diagonal_pass(params: Params) -> Pass:
+def _diagonal_pass(params: Params, constants: Array) -> Pass:
     means = np.ascontiguousarray(params.components.means)
     precisions = np.ascontiguousarray(params.components.covariances.inverse_diagonals)
-    arguments = (means, precisions, _constants(params), PANEL_ROWS)
+    arguments = (means, precisions, constants, PANEL_ROWS)
     return Pass(
         means.shape,
         lambda X, weights: diagonal.expectation(X, weights, *arguments),
@@ -187,10 +202,10 @@ def _diagonal_pass(params: Params) -> Pass:
     )
 
 
-def _spherical_pass(params: Params) -> Pass:
+def _spherical_pass(params: Params, constants: Array) -> Pass:
     means = np.ascontiguousarray(params.components.means)
     precisions = np.ascontiguousarray(1.0 / params.components.covariances.values[:, 0])
-    arguments = (means, precisions, _constants(params), PANEL_ROWS)
+    arguments = (means, precisions, constants, PANEL_ROWS)
     return Pass(
         means.shape,
         lambda X, weights: spherical.expectation(X, weights, *arguments),
@@ -199,7 +214,7 @@ def _spherical_pass(params: Params) -> Pass:
     )
 
 
-_PASSES: dict[type[Covariances], Callable[[Params], Pass]] = {
+_PASSES: dict[type[Covariances], Callable[[Params, Array], Pass]] = {
     FullCovariances: _matrix_pass,
     TiedCovariances: _tied_pass,
     DiagonalCovariances: _diagonal_pass,
@@ -263,11 +278,30 @@ def unpacked(
     )
 
 
-def _constants(params: Params) -> Array:
-    """log π_k − ½ (d log 2π + log |Σ_k|), of shape (n_components,)."""
-    n_features = params.components.means.shape[1]
+def unpacked_beside_noise(
+    sums: Array,
+    n_unlike: int,
+    origin: Array,
+    shape: tuple[int, ...],
+    second_moment: Callable[[Array], Array],
+) -> Any:
+    """As `unpacked`, where counts of noise may follow those of the components."""
+    if n_unlike == 0:
+        return unpacked(sums, origin, shape, second_moment)
+    counts = sums[: origin.shape[0] + n_unlike]
+    of_components = np.delete(sums, slice(origin.shape[0], counts.shape[0]))
+    return NoisyStatistics(counts, unpacked(of_components, origin, shape, second_moment))
+
+
+def constants_of(params: Params, log_volume: float) -> Array:
+    """log π_k − ½ (d log 2π + log |Σ_k|) of each component, and of noise log π_k − log V."""
+    n_components, n_features = params.components.means.shape
     log_determinants = params.components.covariances.log_determinants
-    return params.log_weights - 0.5 * (n_features * _LOG_2_PI + log_determinants)
+    constants = params.log_weights - log_volume
+    constants[:n_components] = params.log_weights[:n_components] - 0.5 * (
+        n_features * _LOG_2_PI + log_determinants
+    )
+    return constants
 
 
 def padded(array: Array, *multiples: int) -> Array:

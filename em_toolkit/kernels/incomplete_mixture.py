@@ -3,56 +3,222 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from em_toolkit.families import Gaussian, GaussianComponents, GaussianStatistics, IncompleteGaussian
+from em_toolkit.families import (
+    Box,
+    Covariances,
+    DiagonalCovariances,
+    FullCovariances,
+    Gaussian,
+    GaussianComponents,
+    GaussianStatistics,
+    IncompleteGaussian,
+    SphericalCovariances,
+    TiedCovariances,
+)
 from em_toolkit.families.matrix_covariances import MatrixCovariances
-from em_toolkit.kernels import incomplete
-from em_toolkit.kernels.gaussian_mixture import PANEL_ROWS, padded, unpacked
-from em_toolkit.kernels.instructions import ROWS_AT_ONCE
+from em_toolkit.families.with_noise import IncompleteWithNoise
+from em_toolkit.kernels import incomplete, incomplete_diagonal
+from em_toolkit.kernels.choice import SHAPES
+from em_toolkit.kernels.gaussian_mixture import (
+    PANEL_ROWS,
+    Params,
+    constants_of,
+    padded,
+    unpacked,
+    unpacked_beside_noise,
+)
 from em_toolkit.model import Expectation
 from em_toolkit.models.mixing_weights import MixingWeights
-from em_toolkit.models.mixture import Mixture, MixtureParameters
+from em_toolkit.models.mixture import Mixture
 from em_toolkit.statistics import Array
 
-# Numbers in the triangles of the rows of a panel, each of which may be a run of its own.
-_TRIANGLES = 2**16
+_LOG_2_PI = math.log(2.0 * math.pi)
+
+# Products of columns of L⁻¹ lose so many times some five roundings (measured up to conditions of
+# 1e10) as the variance of a missing entry is inflated because others are missing too.
+_LARGEST_INFLATION = 64.0
+
+
+class _Pass(ABC):
+    """The pass over rows with NaN entries, at given components.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of the means, with padding.
+    """
+
+    shape: tuple[int, ...]
+
+    @abstractmethod
+    def sums(self, X: Array, weights: Array, params: Params, box: Box | None) -> Array:
+        """Entropy, log evidence and weight; counts; first moments; second moments, in a row."""
+
+    @abstractmethod
+    def moments(self, X: Array, responsibilities: Array) -> Array:
+        """The sums from the counts on, for given responsibilities."""
+
+    @abstractmethod
+    def second_moment(self, sums: Array) -> Array:
+        """From the last of the sums: the scatter, as the structure has it."""
+
+    @abstractmethod
+    def log_density(self, X: Array) -> Array:
+        """log p(x_o | k), of shape (n_rows, n_components)."""
+
+    @abstractmethod
+    def entropy_of_missing(self, X: Array) -> Array:
+        """Of x_m given x_o and k, of shape (n_rows, n_components)."""
+
+
+class _MatrixPass(_Pass):
+    """For covariance matrices."""
+
+    def __init__(self, components: GaussianComponents) -> None:
+        covariances = components.covariances
+        assert isinstance(covariances, MatrixCovariances)
+        self._n_features = components.means.shape[1]
+        inverse = covariances.inverse_cholesky
+        self._means, self._factors = padded(components.means, 1, 2), padded(inverse, 2, 2)
+        self.shape = self._means.shape
+        # Zeros at the end stand for a feature that does not exist.
+        length = self.shape[1] + 1
+        self._precisions = np.zeros((len(inverse), length, length))
+        precisions = inverse.transpose(0, 2, 1) @ inverse
+        self._precisions[:, : self._n_features, : self._n_features] = precisions
+        log_determinants = covariances.log_determinants
+        self._constants = -0.5 * (self._n_features * _LOG_2_PI + log_determinants)
+
+    @property
+    def _arguments(self) -> tuple[Array, Array, Array]:
+        return self._means, self._factors, self._precisions
+
+    def sums(self, X: Array, weights: Array, params: Params, box: Box | None) -> Array:
+        log_sides = np.empty((0, X.shape[1])) if box is None else np.log(box.sides)[None]
+        constants = constants_of(params, 0.0 if box is None else box.log_volume)
+        return incomplete.expectation(
+            X, weights, *self._arguments, log_sides, constants, _LARGEST_INFLATION, PANEL_ROWS
+        )
+
+    def moments(self, X: Array, responsibilities: Array) -> Array:
+        return incomplete.moments(
+            X, responsibilities, *self._arguments, _LARGEST_INFLATION, PANEL_ROWS
+        )
+
+    def second_moment(self, sums: Array) -> Array:
+        return sums.reshape(self._factors.shape)[:, : self._n_features, : self._n_features]
+
+    def log_density(self, X: Array) -> Array:
+        return self._of_rows(X)[0]
+
+    def entropy_of_missing(self, X: Array) -> Array:
+        return self._of_rows(X)[1]
+
+    def _of_rows(self, X: Array) -> Array:
+        arguments = (*self._arguments, self._constants, _LARGEST_INFLATION, PANEL_ROWS)
+        return incomplete.log_joint_and_entropy(X, *arguments)
+
+
+class _AxesPass(_Pass):
+    """For covariances along the axes."""
+
+    def __init__(self, components: GaussianComponents) -> None:
+        self._means = np.ascontiguousarray(components.means)
+        self._variances = np.ascontiguousarray(components.covariances.variances)
+        self._precisions, self._logs = 1.0 / self._variances, _LOG_2_PI + np.log(self._variances)
+        self.shape = self._means.shape
+
+    def sums(self, X: Array, weights: Array, params: Params, box: Box | None) -> Array:
+        means, precisions, logs = self._means, self._precisions, self._logs
+        entropies = 0.5 * (1.0 + logs)
+        if box is not None:
+            # Where the density is constant, and one by the sides that are seen.
+            nowhere, log_sides = np.zeros((1, X.shape[1])), np.log(box.sides)[None]
+            means, precisions = np.vstack([means, nowhere]), np.vstack([precisions, nowhere])
+            logs, entropies = np.vstack([logs, 2.0 * log_sides]), np.vstack([entropies, log_sides])
+        log_weights = np.ascontiguousarray(params.log_weights)
+        sums = incomplete_diagonal.expectation(
+            X, weights, means, precisions, logs, log_weights, PANEL_ROWS
+        )
+        n_rows, n_counts = 3, len(means)
+        first, second, missing = sums[n_rows + n_counts :].reshape(3, *means.shape)
+        sums[0] += np.sum(missing * entropies)
+        return self._joined(sums[: n_rows + n_counts], first, second, missing)
+
+    def moments(self, X: Array, responsibilities: Array) -> Array:
+        sums = incomplete_diagonal.moments(X, responsibilities, self._means, PANEL_ROWS)
+        n_components = len(self._means)
+        return self._joined(sums[:n_components], *sums[n_components:].reshape(3, *self.shape))
+
+    def _joined(self, others: Array, first: Array, second: Array, missing: Array) -> Array:
+        n_components = len(self._means)
+        of_all = second[:n_components] + missing[:n_components] * self._variances
+        return np.concatenate([others, first[:n_components].ravel(), of_all.ravel()])
+
+    def second_moment(self, sums: Array) -> Array:
+        return sums.reshape(self.shape)
+
+    def log_density(self, X: Array) -> Array:
+        log_weights = np.zeros(len(self._means))
+        return incomplete_diagonal.log_joint(
+            X, self._means, self._precisions, self._logs, log_weights, PANEL_ROWS
+        )
+
+    def entropy_of_missing(self, X: Array) -> Array:
+        return np.asarray(np.isnan(X) @ (0.5 * (1.0 + self._logs)).T)
+
+
+class _SphericalPass(_AxesPass):
+    """For a variance of each component."""
+
+    def second_moment(self, sums: Array) -> Array:
+        return np.asarray(sums.reshape(self.shape).sum(axis=1, keepdims=True))
+
+
+_PASSES: dict[type[Covariances], Callable[[GaussianComponents], _Pass]] = {
+    FullCovariances: _MatrixPass,
+    TiedCovariances: _MatrixPass,
+    DiagonalCovariances: _AxesPass,
+    SphericalCovariances: _SphericalPass,
+}
 
 
 class CompiledIncompleteGaussian(IncompleteGaussian):
-    """A family that does what `IncompleteGaussian` does, to rounding, and faster.
+    """A family that does what `IncompleteGaussian` does, to rounding, and faster."""
 
-    For structures of covariance matrices.
-    """
+    def __init__(self, complete: Gaussian) -> None:
+        super().__init__(complete)
+        self._pass_at = _PASSES[SHAPES[complete.structure]]
+        self._prepared: tuple[GaussianComponents, _Pass] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_prepared": None}
 
     def log_density(self, components: GaussianComponents, X: Array) -> Array:
-        means, uppers, width = _prepared(components)
-        return incomplete.densities(X, means, uppers, width)[0]
+        return self.pass_at(components).log_density(X)
 
     def entropy_of_missing(self, components: GaussianComponents, X: Array) -> Array:
-        means, uppers, width = _prepared(components)
-        return incomplete.densities(X, means, uppers, width)[1]
+        return self.pass_at(components).entropy_of_missing(X)
 
     def statistics(
         self, components: GaussianComponents, X: Array, responsibilities: Array
     ) -> GaussianStatistics:
-        means, uppers, width = _prepared(components)
-        responsibilities = np.ascontiguousarray(responsibilities)
-        sums = incomplete.moments(X, responsibilities, means, uppers, width)
-        return self.unpacked(sums, components.means)
+        prepared = self.pass_at(components)
+        sums = prepared.moments(X, np.ascontiguousarray(responsibilities))
+        return unpacked(sums, components.means, prepared.shape, prepared.second_moment)
 
-    def unpacked(self, sums: Array, origin: Array) -> GaussianStatistics:
-        """Statistics from the sums of a kernel."""
-        n_components, n_features = origin.shape
-        n_padded = n_features + n_features % 2
-
-        def second_moment(sums: Array) -> Array:
-            matrices = sums.reshape(n_components, n_padded, n_padded)
-            of_features = matrices[:, :n_features, :n_features]
-            return self.structure.joined([matrix[None] for matrix in of_features])
-
-        return unpacked(sums, origin, (n_components, n_padded), second_moment)
+    def pass_at(self, components: GaussianComponents) -> _Pass:
+        """What the blocks of a pass share; all have the same components, which are frozen."""
+        prepared = self._prepared
+        if prepared is None or prepared[0] is not components:
+            prepared = self._prepared = (components, self._pass_at(components))
+        return prepared[1]
 
 
 class CompiledIncompleteMixture(Mixture[GaussianComponents]):
@@ -62,32 +228,35 @@ class CompiledIncompleteMixture(Mixture[GaussianComponents]):
     ----------
     complete : Gaussian
     mixing : MixingWeights, optional
+        Of the noise too, if there is any.
+    box : Box, optional
+        Of noise beside the components; none by default.
     """
 
-    def __init__(self, complete: Gaussian, mixing: MixingWeights | None = None) -> None:
-        self._compiled = CompiledIncompleteGaussian(complete)
-        super().__init__(self._compiled, mixing)
-        self._plain = Mixture(IncompleteGaussian(complete), mixing)
+    def __init__(
+        self, complete: Gaussian, mixing: MixingWeights | None = None, box: Box | None = None
+    ) -> None:
+        self._compiled, self._box = CompiledIncompleteGaussian(complete), box
+        plain = IncompleteGaussian(complete)
+        if box is None:
+            super().__init__(self._compiled, mixing)
+            self._plain = Mixture(plain, mixing)
+        else:
+            super().__init__(IncompleteWithNoise(self._compiled, box), mixing)
+            self._plain = Mixture(IncompleteWithNoise(plain, box), mixing)
 
-    def expectation(
-        self, params: MixtureParameters[GaussianComponents], X: Array, weights: Array
-    ) -> Expectation[GaussianStatistics]:
-        means, uppers, width = _prepared(params.components)
-        log_weights = np.ascontiguousarray(params.log_weights)
-        sums = incomplete.expectation(X, weights, means, uppers, log_weights, width, PANEL_ROWS)
+    def expectation(self, params: Params, X: Array, weights: Array) -> Expectation[Any]:
+        prepared = self._compiled.pass_at(params.components)
+        sums = prepared.sums(X, weights, params, self._box)
         entropy, log_evidence, weight = sums[:3].tolist()
         if not math.isfinite(log_evidence):
             # An overflow, or a row that no component gives any probability: the slow way knows.
             return self._plain.expectation(params, X, weights)
-        statistics = self._compiled.unpacked(sums[3:], params.components.means)
+        statistics = unpacked_beside_noise(
+            sums[3:],
+            self.family.n_unlike,
+            params.components.means,
+            prepared.shape,
+            prepared.second_moment,
+        )
         return Expectation(statistics, entropy, log_evidence, weight)
-
-
-def _prepared(components: GaussianComponents) -> tuple[Array, Array, int]:
-    """Means, transposed Cholesky factors and the width of a panel."""
-    covariances = components.covariances
-    assert isinstance(covariances, MatrixCovariances)
-    uppers = np.ascontiguousarray(covariances.cholesky.transpose(0, 2, 1))
-    width = min(PANEL_ROWS, _TRIANGLES // uppers.size)
-    width = max(ROWS_AT_ONCE, width // ROWS_AT_ONCE * ROWS_AT_ONCE)
-    return padded(components.means, 1, 2), uppers, width

@@ -52,6 +52,28 @@ class Code:
     def add(self, left: Value, right: Value) -> Value:
         return self.builder.fadd(left, right, flags=_CONTRACT)
 
+    def divide(self, left: Value, right: Value) -> Value:
+        return self.builder.fdiv(left, right, flags=_CONTRACT)
+
+    def negative(self, vector: Value) -> Value:
+        return self.builder.fsub(ir.Constant(_VECTOR, [-0.0] * LANES), vector)
+
+    def is_missing(self, vector: Value) -> Value:
+        """Which numbers of a vector are NaN."""
+        return self.builder.fcmp_unordered("uno", vector, vector)
+
+    def select(self, condition: Value, left: Value, right: Value) -> Value:
+        """The left numbers where a condition holds, and the right ones elsewhere."""
+        return self.builder.select(condition, left, right)
+
+    @property
+    def zero(self) -> Value:
+        return _ZERO
+
+    @property
+    def one(self) -> Value:
+        return ir.Constant(_VECTOR, [1.0] * LANES)
+
     def broadcast(self, number: Value) -> Value:
         """A vector of one number."""
         undefined = ir.Constant(_VECTOR, ir.Undefined)
@@ -98,9 +120,13 @@ class Code:
         """index, index + 1, ..., so many."""
         return [self.builder.add(index, self.index(number)) for number in range(count)]
 
-    def registers(self, row: Value) -> list[Value]:
-        """The first rows of `DEPTH` registers that follow each other."""
-        return [self.builder.add(row, self.index(LANES * number)) for number in range(DEPTH)]
+    def sums(self, left: list[Value], right: list[Value]) -> list[Value]:
+        """Sums of indices."""
+        return [self.builder.add(*pair) for pair in zip(left, right, strict=True)]
+
+    def registers(self, row: Value, depth: int = DEPTH) -> list[Value]:
+        """The first rows of registers that follow each other."""
+        return [self.builder.add(row, self.index(LANES * number)) for number in range(depth)]
 
     @contextmanager
     def steps(self, stop: Value, step: int) -> Iterator[Value]:
@@ -133,6 +159,9 @@ class Sum:
     def add_product(self, left: Value, right: Value) -> None:
         self.add(self._code.multiply(left, right))
 
+    def multiply(self, vector: Value) -> None:
+        self._code.builder.store(self._code.multiply(self.value, vector), self._place)
+
 
 class Vectors:
     """A C-contiguous array of float64, read and written a vector at a time."""
@@ -157,6 +186,41 @@ class Vectors:
 
     def set_vector(self, value: Value, *indices: Value) -> None:
         self._code.builder.store(value, self._vector_place(indices), align=8)
+
+    def numbers(self, row: Value, columns: list[Value]) -> list[Value]:
+        """Numbers of a row, one by one."""
+        return [self.number(row, column) for column in columns]
+
+    def at(self, indices: list[Value]) -> list[Value]:
+        """Numbers of an array of one dimension, one by one."""
+        return [self.number(index) for index in indices]
+
+    def multiples(self, rows: list[Value]) -> list[Value]:
+        """Where rows of a matrix begin in memory."""
+        return [self._code.builder.mul(row, self._lengths[1]) for row in rows]
+
+    def gathered(self, places: list[Value]) -> Value:
+        """A vector of the numbers at these places in memory."""
+        builder, vector = self._code.builder, ir.Constant(_VECTOR, ir.Undefined)
+        for lane, place in enumerate(places):
+            number = builder.load(builder.gep(self._data, [place]))
+            vector = builder.insert_element(vector, number, ir.Constant(_LANE, lane))
+        return vector
+
+    def scatter(self, vector: Value, places: list[Value]) -> None:
+        """Store the numbers of a vector at these places in memory."""
+        builder = self._code.builder
+        for lane, place in enumerate(places):
+            number = builder.extract_element(vector, ir.Constant(_LANE, lane))
+            builder.store(number, builder.gep(self._data, [place]))
+
+    def add_scattered(self, vector: Value, places: list[Value]) -> None:
+        """Add the numbers of a vector, one after the other, to those at these places in memory."""
+        builder = self._code.builder
+        for lane, place in enumerate(places):
+            number = builder.extract_element(vector, ir.Constant(_LANE, lane))
+            pointer = builder.gep(self._data, [place])
+            builder.store(self._code.add(builder.load(pointer), number), pointer)
 
     def add_total(self, vector: Value, *indices: Value) -> None:
         """Add the sum of a vector to a number."""

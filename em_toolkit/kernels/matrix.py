@@ -13,6 +13,7 @@ from em_toolkit.kernels.panels import (
     load_responsibilities,
     load_weights,
     mirror,
+    set_constant,
     unload,
     weigh,
 )
@@ -25,12 +26,16 @@ from em_toolkit.statistics import Array, IntArray
 def set_log_joint(
     panel: Array, means: Array, factors: Array, constants: Array, log_joint: Array
 ) -> None:
-    """log p(x_i, k) = c_k − ½ |L_k⁻¹ (x_i − μ_k)|², of shape (n_components, width)."""
+    """log p(x_i, k) = c_k − ½ |L_k⁻¹ (x_i − μ_k)|², of shape (n_constants, width).
+
+    A component without a mean, such as noise, has the constant alone.
+    """
     for k in range(means.shape[0]):
         row = log_joint[k]
         set_squared_norms(factors[k % factors.shape[0]], means[k], panel, row)
         for i in range(row.shape[0]):
             row[i] = constants[k] - 0.5 * row[i]
+    set_constant(constants, means.shape[0], log_joint)
 
 
 @summing
@@ -132,18 +137,19 @@ def expectation(
         n_padded is even; the padding is zero.
     factors : ndarray of shape (n_matrices, n_padded, n_padded)
         L_k⁻¹, lower triangular; one for each component, or one for all.
-    constants : ndarray of shape (n_components,)
-        log π_k − ½ (d log 2π + log |Σ_k|).
+    constants : ndarray of shape (n_constants,)
+        log π_k − ½ (d log 2π + log |Σ_k|); and of components of constant density, which have no
+        mean, log π_k and the logarithm of that.
     width : int
         Rows in a panel, a multiple of `ROWS_AT_ONCE`.
 
     Returns
     -------
     sums : ndarray
-        Entropy, log evidence and weight; the count of each component; first moments as `means`;
+        Entropy, log evidence and weight; the count for each constant; first moments as `means`;
         second moments as `factors`.
     """
-    n_components, n_features = means.shape
+    n_components, n_features = constants.shape[0], means.shape[1]
     panel, panel_weights = np.zeros((n_features, width)), np.empty(width)
     log_joint, shares = np.empty((n_components, width)), np.empty((n_components, width))
     log_evidence, entropy, scratch = np.empty(width), np.empty(width), np.empty((2, width))
@@ -209,10 +215,9 @@ def moments(X: Array, responsibilities: Array, means: Array, n_matrices: int, wi
 
 @kernel(MATRIX, MATRIX, MATRICES, VECTOR, INTEGER)
 def log_joint(X: Array, means: Array, factors: Array, constants: Array, width: int) -> Array:
-    """log p(x_i, k), of shape (n_rows, n_components); arguments as in `expectation`."""
-    n_components, n_features = means.shape
-    panel, values = np.zeros((n_features, width)), np.empty((n_components, width))
-    out = np.empty((X.shape[0], n_components))
+    """log p(x_i, k), of shape (n_rows, n_constants); arguments as in `expectation`."""
+    panel, values = np.zeros((means.shape[1], width)), np.empty((constants.shape[0], width))
+    out = np.empty((X.shape[0], constants.shape[0]))
     for start in range(0, X.shape[0], width):
         n_rows = load(X, start, panel)
         set_log_joint(panel, means, factors, constants, values)

@@ -83,6 +83,14 @@ def load_responsibilities(responsibilities: Array, start: int, shares: Array) ->
 
 
 @summing
+def set_constant(constants: Array, start: int, values: Array) -> None:
+    """The constants from `start` on, for all rows of a panel, of shape (n_constants, width)."""
+    for k in range(start, constants.shape[0]):
+        for i in range(values.shape[1]):
+            values[k, i] = constants[k]
+
+
+@summing
 def unload(panel_values: Array, start: int, n_rows: int, out: Array) -> None:
     """Columns of a panel's values, of shape (n_values, width), as rows of `out`."""
     for i in range(n_rows):

@@ -162,6 +162,17 @@ def set_lower_products(lower: Array, panel: Array, out: Array) -> None:
 
 
 @summing
+def set_products(matrix: Array, panel: Array, i: int, out: Array) -> None:
+    """A x of `ROWS_AT_ONCE` rows from row i on; the features are even in number."""
+    n_features = panel.shape[0]
+    fours = n_features // 4 * 4
+    for j in range(0, fours, 4):
+        _set_products_4(matrix, panel, out, n_features, j, i)
+    if fours < n_features:
+        _set_products_2(matrix, panel, out, n_features, fours, i)
+
+
+@summing
 def add_moments(
     panel: Array, mean: Array, share: Array, strip: Array, first: Array, second: Array
 ) -> None:

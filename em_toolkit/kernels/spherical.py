@@ -11,6 +11,7 @@ from em_toolkit.kernels.panels import (
     end_of_run,
     load,
     load_weights,
+    set_constant,
     unload,
     weigh,
 )
@@ -27,13 +28,14 @@ def set_log_joint(
     distances: Array,
     log_joint: Array,
 ) -> None:
-    """log p(x_i, k) = c_k − |x_i − μ_k|² / 2σ_k²; it and |x_i − μ_k|², (n_components, width)."""
+    """log p(x_i, k) = c_k − |x_i − μ_k|² / 2σ_k², (n_constants, width), and |x_i − μ_k|²."""
     set_squared_distances(panel, means, distances)
-    for k in range(constants.shape[0]):
+    for k in range(means.shape[0]):
         row, distance = log_joint[k], distances[k]
         half_precision = 0.5 * precisions[k]
         for i in range(row.shape[0]):
             row[i] = constants[k] - half_precision * distance[i]
+    set_constant(constants, means.shape[0], log_joint)
 
 
 @kernel(MATRIX, VECTOR, MATRIX, VECTOR, VECTOR, INTEGER)
@@ -47,25 +49,27 @@ def expectation(
     X : ndarray of shape (n_rows, n_features)
     weights : ndarray of shape (n_rows,)
     means : ndarray of shape (n_components, n_features)
-    precisions, constants : ndarray of shape (n_components,)
-        1/σ_k², and log π_k − ½ d (log 2π + log σ_k²).
+    precisions : ndarray of shape (n_components,)
+        1/σ_k².
+    constants : ndarray of shape (n_constants,)
+        As in `matrix.expectation`.
     width : int
         Rows in a panel, a multiple of `ROWS_AT_ONCE`.
 
     Returns
     -------
     sums : ndarray
-        Entropy, log evidence and weight; the count of each component; first moments as `means`;
+        Entropy, log evidence and weight; the count for each constant; first moments as `means`;
         Σ_i r_ik |x_i − μ_k|² of each component.
     """
-    n_components, n_features = means.shape
+    n_components, n_features = constants.shape[0], means.shape[1]
     panel, panel_weights = np.zeros((n_features, width)), np.empty(width)
     log_joint, shares = np.empty((n_components, width)), np.empty((n_components, width))
-    distances = np.empty((n_components, width))
+    distances = np.empty((means.shape[0], width))
     log_evidence, entropy, scratch = np.empty(width), np.empty(width), np.empty((3, width))
 
     a, b = 3 + n_components, 3 + n_components + means.size
-    run, total = np.zeros(b + n_components), np.zeros(b + n_components)
+    run, total = np.zeros(b + means.shape[0]), np.zeros(b + means.shape[0])
     rows, count = run[:3], run[3:a]
     first, second = run[a:b].reshape(means.shape), run[b:]
     n_panels = (X.shape[0] + width - 1) // width
@@ -77,7 +81,7 @@ def expectation(
         weigh(shares, panel_weights, log_evidence, entropy, rows)
         add_totals(shares, count)
         add_first_moments(panel, means, shares, first)
-        for k in range(n_components):
+        for k in range(means.shape[0]):
             moment, share, distance = 0.0, shares[k], distances[k]
             for i in range(width):
                 moment += share[i] * distance[i]
@@ -88,7 +92,7 @@ def expectation(
 
 @kernel(MATRIX, MATRIX, VECTOR, VECTOR, INTEGER)
 def log_joint(X: Array, means: Array, precisions: Array, constants: Array, width: int) -> Array:
-    """log p(x_i, k), of shape (n_rows, n_components); arguments as in `expectation`."""
+    """log p(x_i, k), of shape (n_rows, n_constants); arguments as in `expectation`."""
     n_components = constants.shape[0]
     panel, distances = np.zeros((means.shape[1], width)), np.empty((means.shape[0], width))
     values, out = np.empty((n_components, width)), np.empty((X.shape[0], n_components))

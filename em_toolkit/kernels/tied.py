@@ -4,7 +4,7 @@ Each row is whitened once, about a centre c, and not about each mean:
 z_i = L⁻¹ (x_i − c), and the distances are those from L⁻¹ (μ_k − c).
 
 The scatter about the means o_k is what is left of that about c. With o_k measured from c, too, and
-f_k = Σ_i r_ik (x_i − o_k), for responsibilities that sum to the weight of the row,
+f_k = Σ_i r_ik (x_i − o_k), for responsibilities whose sum over these components is w_i,
 
     Σ_ik r_ik (x_i − o_k)(x_i − o_k)ᵀ
         = Σ_i w_i x_i x_iᵀ − Σ_k [o_k f_kᵀ + f_k o_kᵀ + N_k o_k o_kᵀ].
@@ -26,6 +26,7 @@ from em_toolkit.kernels.panels import (
     load,
     load_weights,
     mirror,
+    set_constant,
     unload,
     weigh,
 )
@@ -43,13 +44,14 @@ def set_log_joint(
     whitened: Array,
     log_joint: Array,
 ) -> None:
-    """log p(x_i, k) = c_k − ½ |z_i − L⁻¹ (μ_k − c)|², of shape (n_components, width)."""
+    """log p(x_i, k) = c_k − ½ |z_i − L⁻¹ (μ_k − c)|², of shape (n_constants, width)."""
     set_lower_products(factor, centred, whitened)
     set_squared_distances(whitened, whitened_means, log_joint)
-    for k in range(constants.shape[0]):
+    for k in range(whitened_means.shape[0]):
         row = log_joint[k]
         for i in range(row.shape[0]):
             row[i] = constants[k] - 0.5 * row[i]
+    set_constant(constants, whitened_means.shape[0], log_joint)
 
 
 @summing
@@ -59,6 +61,17 @@ def subtract(center: Array, panel: Array) -> None:
         column = panel[j]
         for i in range(column.shape[0]):
             column[i] -= center[j]
+
+
+@summing
+def set_sums_of_shares(shares: Array, n_components: int, out: Array) -> None:
+    """Σ_k r_ik over the first components, of shape (width,)."""
+    for i in range(out.shape[0]):
+        out[i] = 0.0
+    for k in range(n_components):
+        share = shares[k]
+        for i in range(out.shape[0]):
+            out[i] += share[i]
 
 
 @summing
@@ -108,18 +121,18 @@ def expectation(
         L⁻¹ (μ_k − c).
     factor : ndarray of shape (n_padded, n_padded)
         L⁻¹, lower triangular.
-    constants : ndarray of shape (n_components,)
-        log π_k − ½ (d log 2π + log |Σ|).
+    constants : ndarray of shape (n_constants,)
+        As in `matrix.expectation`.
     width : int
         Rows in a panel, a multiple of `ROWS_AT_ONCE`.
 
     Returns
     -------
     sums : ndarray
-        Entropy, log evidence and weight; the count of each component; first moments as `means`;
+        Entropy, log evidence and weight; the count for each constant; first moments as `means`;
         the second moment as `factor`.
     """
-    n_components, n_features = means.shape
+    n_components, n_features = constants.shape[0], means.shape[1]
     panel, panel_weights = np.zeros((n_features, width)), np.empty(width)
     whitened, strip = np.empty((n_features, width)), np.empty((4, width))
     zeros, ignored = np.zeros(n_features), np.empty(n_features)
@@ -140,10 +153,16 @@ def expectation(
         weigh(shares, panel_weights, log_evidence, entropy, rows)
         add_totals(shares, count)
         add_first_moments(panel, means, shares, first)
+        if n_components > means.shape[0]:
+            # Not what is left of the weight, of which a small rest would be a rounding.
+            set_sums_of_shares(shares, means.shape[0], panel_weights)
         add_moments(panel, zeros, panel_weights, strip, ignored, second)
         end_of_run(number, n_panels, run, total)
     scatter = total[b:].reshape(factor.shape)
-    subtract_scatter_of_means(means, total[3:a], total[a:b].reshape(means.shape), scatter)
+    n_means = means.shape[0]
+    subtract_scatter_of_means(
+        means, total[3 : 3 + n_means], total[a:b].reshape(means.shape), scatter
+    )
     mirror(scatter.reshape((1, n_features, n_features)))
     return total
 
@@ -157,8 +176,8 @@ def log_joint(
     constants: Array,
     width: int,
 ) -> Array:
-    """log p(x_i, k), of shape (n_rows, n_components); arguments as in `expectation`."""
-    n_components, n_features = whitened_means.shape
+    """log p(x_i, k), of shape (n_rows, n_constants); arguments as in `expectation`."""
+    n_components, n_features = constants.shape[0], whitened_means.shape[1]
     panel, whitened = np.zeros((n_features, width)), np.empty((n_features, width))
     values, out = np.empty((n_components, width)), np.empty((X.shape[0], n_components))
     for start in range(0, X.shape[0], width):

@@ -1,0 +1,138 @@
+"""What the rows of a panel miss, dealt out to lanes.
+
+A lane is a run of neighbouring rows that miss the same entries, if the run is long, or else one
+row: what a lane's pattern says of its missing entries is cheap to find (`conditional`), and for few
+rows it is cheaper to find it again than to look for it.
+"""
+
+from __future__ import annotations
+
+import math
+
+from em_toolkit.kernels.compiling import summing
+from em_toolkit.kernels.instructions import LANES
+from em_toolkit.statistics import Array, BoolArray, IntArray
+
+# Rows of a run from which on loops over its rows are faster than loops over lanes.
+LONG = LANES
+
+
+@summing
+def survey(X: Array, changes: BoolArray) -> int:
+    """How many entries a row of a block misses at most.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    changes : ndarray of bool of shape (n_rows,)
+        Set: whether a row misses other entries than the one before.
+    """
+    most = 0
+    for i in range(X.shape[0]):
+        row, before = X[i], X[i - 1 if i > 0 else 0]
+        count, differences = 0, 0
+        for j in range(row.shape[0]):
+            is_missing = row[j] != row[j]
+            count += is_missing
+            differences += is_missing != (before[j] != before[j])
+        changes[i] = differences > 0
+        most = max(most, count)
+    return most
+
+
+@summing
+def end_of_lane(changes: BoolArray, row: int, start: int, stop: int) -> int:
+    """Where the run of a row ends that is `row` rows from the start of a panel.
+
+    That is at the end of the panel at the latest, which is filled up with its last row.
+    """
+    n_rows = min(stop, changes.shape[0]) - start
+    end = row + 1
+    while end < n_rows and not changes[start + end]:
+        end += 1
+    return end if end < n_rows else stop - start
+
+
+@summing
+def most_lanes(changes: BoolArray, width: int) -> int:
+    """How many lanes a panel has at most."""
+    most = 0
+    for start in range(0, changes.shape[0], width):
+        count, row = 0, 0
+        while row < width:
+            end = end_of_lane(changes, row, start, start + width)
+            count += 1 if end - row >= LONG else end - row
+            row = end
+        most = max(most, count)
+    return most
+
+
+@summing
+def deal(changes: BoolArray, start: int, width: int, starts: IntArray, stops: IntArray) -> int:
+    """The lanes of a panel; returns how many there are.
+
+    Parameters
+    ----------
+    changes : ndarray of bool of shape (n_rows,)
+        Of the block (`survey`).
+    start, width : int
+        The first row of the panel, and how many it has.
+    starts, stops : ndarray of shape (n_slots,), a multiple of `LANES`
+        The rows of each lane, counted from the first of the panel.
+    """
+    n_lanes, row = 0, 0
+    while row < width:
+        end = end_of_lane(changes, row, start, start + width)
+        length = end - row if end - row >= LONG else 1
+        for first in range(row, end, length):
+            starts[n_lanes], stops[n_lanes] = first, first + length
+            n_lanes += 1
+        row = end
+    return n_lanes
+
+
+@summing
+def list_missing(
+    panel: Array,
+    none: int,
+    n_lanes: int,
+    starts: IntArray,
+    missing: IntArray,
+    n_missing: IntArray,
+    most: IntArray,
+) -> None:
+    """Which features each lane misses.
+
+    Parameters
+    ----------
+    panel : ndarray of shape (n_features, width)
+        NaN where an entry is missing.
+    starts : ndarray of shape (n_slots,)
+        As in `deal`. Behind the last lane, up to a multiple of `LANES`, are some that miss nothing.
+    none : int
+        The number of a feature that does not exist.
+    n_lanes : int
+    missing : ndarray of shape (> most missing, n_slots)
+        The missing features of a lane, ascending, and behind them `none`.
+    n_missing : ndarray of shape (n_slots,)
+    most : ndarray of shape (n_slots / LANES,)
+        The largest of these numbers in each group of lanes.
+    """
+    for group in range((n_lanes + LANES - 1) // LANES):
+        first, largest = group * LANES, 0
+        for lane in range(first, first + LANES):
+            count = 0
+            if lane < n_lanes:
+                row = starts[lane]
+                for j in range(panel.shape[0]):
+                    # Without a branch, which could not be foreseen.
+                    missing[count, lane] = j
+                    count += math.isnan(panel[j, row])
+            else:
+                starts[lane] = 0
+            n_missing[lane] = count
+            largest = max(largest, count)
+        most[group] = largest
+        for lane in range(first, first + LANES):
+            for place in range(n_missing[lane], largest):
+                missing[place, lane] = none
