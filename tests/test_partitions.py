@@ -1,7 +1,7 @@
 """Starts that begin with clusters of the rows, and those that compare short runs of EM.
 
 Agglomeration is held to R's mclust 6.0.0; k-means on scaled data to scikit-learn's on data scaled
-here; short runs to as many fits.
+here; short runs to as many fits. (`test_race.py` has the race of "auto".)
 """
 
 from __future__ import annotations
@@ -241,17 +241,28 @@ def after(X: Data, labels: Data, n_iter: int) -> Any:
         return mixture.fit(X)
 
 
+def again(fit: Any, X: Data) -> Any:
+    """The fit, after one iteration more."""
+    with pytest.warns(match="did not converge"):
+        return fit.set_params(warm_start=True, max_iter=1).fit(X)
+
+
 def best_of(fits: list[Any]) -> Any:
     return max(fits, key=lambda fit: fit.lower_bound_)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_auto_goes_on_with_the_best_of_three(seed: int) -> None:
+def test_without_a_race_auto_goes_on_with_the_best_of_three(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr("em_toolkit.initialization.race._WORK", 0)
     X = load_reaven_miller().data
     source = np.random.RandomState(seed)
     best = best_of([after(X, labels_of_kmeans(principal(X), 3, source), 3) for _ in range(3)])
     fit = GaussianMixture(3, init_params="auto", max_iter=0, random_state=seed).fit(X)
-    assert fit.lower_bound_ == pytest.approx(best.lower_bound_, abs=1e-9)
+    # Gone on with for an iteration, as the winners of a race are.
+    assert fit.lower_bound_ > best.lower_bound_
+    assert fit.lower_bound_ == pytest.approx(again(best, X).lower_bound_, abs=1e-9)
     np.testing.assert_allclose(fit.means_, best.means_, rtol=1e-6)
 
 
@@ -273,11 +284,14 @@ def test_short_em_goes_on_with_the_best_of_ten(seed: int) -> None:
         # R: Mclust(X, G, "VVV")$loglik, but for faithful in three components, where that is
         # -1127.199, and wine, where it is the best of 1,000 starts.
         pytest.param(load_faithful().data, 2, "full", -1130.264, id="faithful, 2"),
-        pytest.param(load_faithful().data, 3, "full", -1119.213, id="faithful, 3"),
+        pytest.param(load_faithful().data, 3, "full", -1114.440, id="faithful, 3"),
         pytest.param(load_iris().data, 2, "full", -214.355, id="iris, 2"),
         pytest.param(load_iris().data, 3, "full", -180.186, id="iris, 3"),
         pytest.param(load_reaven_miller().data, 3, "full", -2303.492, id="diabetes"),
-        pytest.param(load_wine().data, 3, "diag", -3294.26, id="wine"),
+        # The best of 60 starts.
+        pytest.param(load_reaven_miller().data, 3, "EVI", -2415.5, id="diabetes, EVI"),
+        pytest.param(load_wine().data, 3, "diag", -3294.26, id="wine, diag"),
+        pytest.param(load_wine().data, 3, "tied", -3170.58, id="wine, tied"),
     ],
 )
 def test_auto_finds_the_best_known(X: Data, k: int, structure: str, best: float) -> None:
@@ -381,11 +395,11 @@ def test_short_runs_can_be_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def interrupted(*arguments: Any) -> Any:
         calls.append(1)
-        if len(calls) == 6:
+        if len(calls) == 2:
             raise KeyboardInterrupt
         return posterior(*arguments)
 
     monkeypatch.setattr(Mixture, "posterior", interrupted)
     with pytest.raises(KeyboardInterrupt):
         GaussianMixture(3, init_params="auto").fit(clusters(np.random.default_rng(0), 60, 2, 3))
-    assert len(calls) == 6
+    assert len(calls) == 2

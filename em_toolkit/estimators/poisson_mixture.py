@@ -51,8 +51,7 @@ class PoissonMixture(MixtureEstimator):
         - "short_em": ten short runs of EM from random rows, of which the best is gone on with
           (Biernacki, Celeux & Govaert 2003).
         - "auto": three short runs of EM from k-means on scaled principal directions, likewise:
-          two or three times the cost of a fit from "kmeans", and the best optimum far oftener
-          (`benchmarks/results/starts.md`).
+          two or three times the cost of a fit from "kmeans", and often a better optimum.
 
         The last two compare runs on a sample of 5,000 rows, or 250 for each component, if there
         are more; ``n_passes_`` counts from where the best is gone on with.

@@ -94,6 +94,13 @@ class Covariances(Parameters, ABC):
         one = cls.alike(identity, 1).n_parameters
         return cls.alike(identity, n_components).n_parameters == n_components * one
 
+    @classmethod
+    def shares_volume(cls) -> bool:
+        """Whether all components have the same determinant, whatever their scatters are."""
+        small, large = (cls.scatter_of(size * np.eye(2), 1) for size in (1.0, 2.0))
+        covariances = cls.from_scatter(cls.joined([small, large]), np.ones(2), 2)
+        return bool(np.ptp(covariances.log_determinants) < 1e-6)
+
     # -- the structure: priors --------------------------------------------------------------
 
     @classmethod

@@ -8,7 +8,7 @@ them.
 
 Rows with missing entries are completed first, by `filled`.
 
-"short_em" and "auto" compare short runs of EM, on a sample if the rows are many, and "hierarchical"
+"short_em" and "auto" compare runs of EM, on a sample if the rows are many, and "hierarchical"
 clusters a sample; their other passes are no passes over large data, and count in no ``n_passes_``.
 """
 

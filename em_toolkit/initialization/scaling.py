@@ -40,6 +40,15 @@ def standardizing(X: Data, sample_weight: Array | None) -> Scaling:
     return Scaling(mean, np.diag(1.0 / np.where(varies, stds, 1.0))[:, varies])
 
 
+def in_one_unit(X: Data, sample_weight: Array | None) -> Scaling:
+    """All columns in the root of their mean variance, unless none varies."""
+    weights = weights_of(X, sample_weight)
+    mean = np.average(X, axis=0, weights=weights).astype(np.float64)
+    std = np.sqrt(np.average(np.square(X - mean), axis=0, weights=weights).mean())
+    varies = std > RESOLUTION * EPS * np.abs(mean).max()
+    return Scaling(mean, np.eye(mean.shape[0]) / (std if varies else 1.0))
+
+
 def singular_scaling(X: Data, sample_weight: Array | None) -> Scaling:
     """Principal directions of the standardized rows, divided by the roots of singular values.
 
