@@ -13,12 +13,23 @@ import pytest
 from oracles import STRUCTURES
 from sklearn.mixture import GaussianMixture
 
-from benchmarks import compare, coverage, earlier, latency, memory, missing, scaling, trace_cost
+from benchmarks import (
+    compare,
+    coverage,
+    earlier,
+    latency,
+    memory,
+    missing,
+    scaling,
+    starts,
+    trace_cost,
+)
 from benchmarks.peers.session import OURS, SCIKIT_LEARN, Peer, all_peers
 from benchmarks.peers.worker import Report
 from benchmarks.race import Race, Result
 from benchmarks.roofline import multiplication_rate
 from benchmarks.workload import Case, Solution, Workload, mean_log_likelihood
+from em_toolkit.initialization import INITIALIZERS
 
 CASE = Case(300, 2, 2, "full", n_iter=3, n_runs=2)
 
@@ -197,6 +208,32 @@ def test_a_ratio_above_one_is_slower_than_earlier() -> None:
     assert (case, revision, ratio, half) == (str(CASE), "abc1234", "2.000", "2.000 to 2.000")
     (line,) = earlier.lines(Race(CASE, (result(OURS), result(there, -3.1)), {}))
     assert line[4] == "1.000 NOT THE SAME"
+
+
+@pytest.mark.parametrize("further", [False, True])
+def test_starts_writes_its_tables(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, further: bool
+) -> None:
+    options = ["--further"] if further else []
+    monkeypatch.setattr(sys, "argv", ["starts", "--quick", "--out", str(tmp_path), *options])
+    assert starts.main() == 0
+    text = (tmp_path / ("starts_further.md" if further else "starts.md")).read_text()
+    assert len([line for line in text.splitlines() if line.startswith("|")]) == 2 + (
+        1 if further else len(INITIALIZERS)
+    )
+    assert "of 2 seeds" in text
+
+
+def test_a_needle_is_not_at_the_best() -> None:
+    found = [
+        starts.Run(-10.0, True, 1.0),
+        starts.Run(5.0, False, 1.0),
+        starts.Run(-12.0, True, 1.0),
+    ]
+    assert starts.best_of({"one": found[:2], "other": found[2:]})[0] == -10.0
+    assert starts.share_at(-10.0, found) == pytest.approx(1 / 3)
+    assert starts.share_at(-12.0, found) == pytest.approx(2 / 3)
+    assert starts.cost_of(found, [starts.Run(0.0, True, 0.5)] * 2) == 2.0
 
 
 def test_memory(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
