@@ -350,6 +350,14 @@ def test_the_better_half_goes_on() -> None:
     assert runners.sizes == [40] * 3 + [20] * 3 + [10] * 6 + [5] * 12
 
 
+def test_a_race_ends_when_all_that_are_left_are_one_mixture() -> None:
+    bounds = np.where(np.arange(40) < 20, 1e-4 * np.arange(40), -100.0)
+    runners: Any = Scripted(bounds, np.zeros(40, dtype=bool))
+    won = run_race(runners, np.arange(40)[:, None], 40)
+    np.testing.assert_array_equal(won, [19])
+    assert runners.sizes == [40] * 3
+
+
 @pytest.mark.parametrize("n_whole", [0, 1, 2, 20])
 def test_what_has_collapsed_wins_only_where_all_has(n_whole: int) -> None:
     bounds = np.arange(40.0)

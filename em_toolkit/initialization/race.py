@@ -125,6 +125,8 @@ def run_race(replicas: Replicas, labels: IntArray, n_components: int) -> Array:
         # What has collapsed has a likelihood without bound: it goes on only where all has.
         best = best[collapsed[best] == collapsed[best[0]]]
         responsibilities, bounds = responsibilities[best], bounds[best]
+        if bounds[0] - bounds[-1] < _SAME:
+            break
     unlike = np.append(True, bounds[:-1] - bounds[1:] > _SAME)
     natural, _ = replicas.maximize(responsibilities[unlike][:_WINNERS])
     return natural

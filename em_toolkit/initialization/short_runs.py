@@ -130,7 +130,8 @@ auto = by_short_runs(
     Where components overlap, a start may lead to the best optimum in one case of ten, or of
     thirty, so that many are needed. They run side by side (`Replicas`), from partitions around
     rows that k-means++ draws, and after 3, 6 and 12 iterations the better half goes on. Of the
-    last ones, after 24, the mixture itself chooses among the three best that differ. (Other points
+    last ones, after 24 (or before, if they have become one), the mixture itself chooses among the
+    three best that differ. (Other points
     to begin from lead to the best optimum as often. But clusters of k-means are not to be among
     them: with bounds that are high at once they oust, in a race, what would end higher.)
 
