@@ -3,8 +3,9 @@
     python -m benchmarks.coverage [--quick]
 
 Rows are drawn from a known mixture of two normal components, which a fit is started from, so that
-labels cannot switch; the intervals are those of `GaussianMixture.inference`. Standard errors beside
-the standard deviations of the estimates over the draws say whether the scale is right.
+labels cannot switch, and entries are left out at random; the intervals are those of
+`GaussianMixture.inference`. Standard errors beside the standard deviations of the estimates over
+the draws say whether the scale is right.
 """
 
 from __future__ import annotations
@@ -17,56 +18,62 @@ from sklearn.exceptions import ConvergenceWarning
 
 from benchmarks.report import folder_of, parser_of, table
 from em_toolkit import GaussianMixture
+from em_toolkit.families import (
+    SCIKIT_LEARN_STRUCTURES,
+    STRUCTURES,
+    Gaussian,
+    GaussianComponents,
+)
+from em_toolkit.models import Mixture, MixtureParameters
 from em_toolkit.statistics import Array
 
 LEVEL = 0.95
 COLUMNS = ("weights", "means", "covariances")
 WEIGHTS = np.array([0.4, 0.6])
 MATRIX = np.array([[1.0, 0.3], [0.3, 1.0]])
+OTHER = np.array([[1.5, -0.4], [-0.4, 0.5]])
+TURN = np.array([[0.8, -0.6], [0.6, 0.8]])
+# As `covariances_` has them.
 OF_STRUCTURE = {
-    "full": np.stack([MATRIX, [[1.5, -0.4], [-0.4, 0.5]]]),
+    "full": np.stack([MATRIX, OTHER]),
     "tied": MATRIX,
     "diag": np.array([[1.0, 0.5], [1.5, 0.8]]),
     "spherical": np.array([1.0, 0.6]),
+    "EVI": np.array([[1.0, 0.6], [0.5, 1.2]]),
+    "VEE": np.stack([OTHER, 0.5 * OTHER]),
+    "VVE": np.stack([TURN @ np.diag(along) @ TURN.T for along in ([1.5, 0.5], [0.4, 0.8])]),
+    "EEV": np.stack([OTHER, TURN @ OTHER @ TURN.T]),
 }
 
 
-def matrices_of(structure: str) -> Array:
-    """The two covariance matrices."""
-    values = OF_STRUCTURE[structure]
-    if structure == "diag":
-        return np.stack([np.diag(variances) for variances in values])
-    if structure == "spherical":
-        return values[:, None, None] * np.eye(2)
-    return np.broadcast_to(values, (2, 2, 2))
-
-
-def draw(
-    rng: np.random.Generator, structure: str, n_rows: int, apart: float
-) -> tuple[Array, Array]:
-    """Rows, and the means of their components."""
+def mixture_of(
+    structure: str, apart: float
+) -> tuple[Mixture[GaussianComponents], MixtureParameters[GaussianComponents]]:
+    """The two components, whose means are so far apart."""
     means = np.array([[0.0, 0.0], [apart, apart / 3.0]])
-    labels = rng.choice(2, n_rows, p=WEIGHTS)
-    factors = np.linalg.cholesky(matrices_of(structure))[labels]
-    noise = rng.standard_normal((n_rows, 2))
-    return means[labels] + np.einsum("ijl,il->ij", factors, noise), means
+    covariances = STRUCTURES[structure].from_public(OF_STRUCTURE[structure], 2, 2)
+    params = MixtureParameters(WEIGHTS, GaussianComponents(means, covariances))
+    return Mixture(Gaussian(STRUCTURES[structure])), params
 
 
 def run(
-    structure: str, n_rows: int, apart: float, n_draws: int, level: float
+    structure: str, n_rows: int, apart: float, missing: float, n_draws: int, level: float
 ) -> dict[str, tuple[float, float]]:
     """For each kind of parameter its coverage, and the mean ratio of errors to deviations.
 
     Beside them, under "none", the share of draws whose data do not determine the parameters.
     """
     rng = np.random.default_rng(0)
+    mixture, params = mixture_of(structure, apart)
+    means = params.components.means
+    truth = {"weights": WEIGHTS, "means": means, "covariances": OF_STRUCTURE[structure]}
     hits: dict[str, list[Array]] = {}
     errors: dict[str, list[Array]] = {}
     estimates: dict[str, list[Array]] = {}
     failed = 0
     for _ in range(n_draws):
-        X, means = draw(rng, structure, n_rows, apart)
-        truth = {"weights": WEIGHTS, "means": means, "covariances": OF_STRUCTURE[structure]}
+        X, _ = mixture.sample(params, n_rows, rng)
+        X[rng.random(X.shape) < missing] = np.nan
         fit = GaussianMixture(
             2,
             covariance_type=structure,
@@ -96,19 +103,32 @@ def run(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parser_of(__doc__).parse_args(arguments)
-    n_draws = 20 if options.quick else 500
+    n_draws = 5 if options.quick else 500
     warnings.simplefilter("ignore", ConvergenceWarning)
+    cases = [
+        (structure, n_rows, apart, 0.0)
+        for structure in SCIKIT_LEARN_STRUCTURES
+        for n_rows, apart in ((200, 4.0), (1000, 4.0), (1000, 2.5))
+    ]
+    cases += [
+        (structure, 1000, 4.0, missing)
+        for structure in OF_STRUCTURE
+        for missing in (0.0, 0.4)
+        if missing > 0.0 or structure not in SCIKIT_LEARN_STRUCTURES
+    ]
     rows = []
-    for structure in OF_STRUCTURE:
-        for n_rows, apart in ((200, 4.0), (1000, 4.0), (1000, 2.5)):
-            found = run(structure, n_rows, apart, n_draws, LEVEL)
-            cells = [f"{found[name][0]:.3f} ({found[name][1]:.2f})" for name in COLUMNS]
-            rows.append([structure, str(n_rows), str(apart), *cells, f"{found['none'][0]:.3f}"])
+    for structure, n_rows, apart, missing in cases:
+        found = run(structure, n_rows, apart, missing, n_draws, LEVEL)
+        cells = [f"{found[name][0]:.3f} ({found[name][1]:.2f})" for name in COLUMNS]
+        of_case = [structure, str(n_rows), str(apart), f"{missing:.0%}"]
+        rows.append([*of_case, *cells, f"{found['none'][0]:.3f}"])
     text = (
         f"Shares of {n_draws} draws whose {LEVEL:.0%} intervals hold the truth; in brackets the "
         "median standard\nerror over the standard deviation of the estimates. Two components whose "
-        "means are so far apart.\n\n"
-        + table(["covariances", "rows", "apart", *COLUMNS, "undetermined"], rows, n_left=1)
+        "means are so far apart,\nand entries missing at random.\n\n"
+        + table(
+            ["covariances", "rows", "apart", "missing", *COLUMNS, "undetermined"], rows, n_left=1
+        )
     )
     path = folder_of(options) / "coverage.md"
     path.write_text(text)

@@ -287,7 +287,7 @@ def test_coverage_writes_its_table_and_follows_the_level(
 ) -> None:
     coverage.main(["--quick", "--out", str(tmp_path)])
     text = (tmp_path / "coverage.md").read_text()
-    assert len([line for line in text.splitlines() if line.startswith("|")]) == 2 + 12
-    found = coverage.run("tied", 200, 4.0, 60, 0.95)
+    assert len([line for line in text.splitlines() if line.startswith("|")]) == 2 + 24
+    found = coverage.run("tied", 200, 4.0, 0.2, 60, 0.95)
     assert found["means"][0] > 0.9
-    assert coverage.run("tied", 200, 4.0, 60, 0.5)["means"][0] < 0.65
+    assert coverage.run("tied", 200, 4.0, 0.2, 60, 0.5)["means"][0] < 0.65

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from differences import TIGHT, hessian
 from oracles import (
     STRUCTURES,
     Data,
@@ -20,32 +21,6 @@ from sklearn.exceptions import ConvergenceWarning
 from starts import FAITHFUL
 
 from em_toolkit import GaussianMixture, NormalMeans, PoissonMixture
-
-TIGHT: dict[str, Any] = {
-    "random_state": 0,
-    "tol": 1e-14,
-    "max_iter": 5000,
-    "stopping": "distance",
-}
-
-
-def hessian(function: Callable[[Data], float], at: Data, steps: Data) -> Data:
-    """Second differences, extrapolated to fourth order."""
-
-    def second(scale: float) -> Data:
-        moves = np.diag(scale * steps)
-        values = np.empty((at.size, at.size))
-        for i, one in enumerate(moves):
-            for j, other in enumerate(moves[: i + 1]):
-                values[i, j] = values[j, i] = (
-                    function(at + one + other)
-                    - function(at + one - other)
-                    - function(at - one + other)
-                    + function(at - one - other)
-                ) / (4.0 * scale**2 * steps[i] * steps[j])
-        return values
-
-    return (4.0 * second(1.0) - second(2.0)) / 3.0
 
 
 class Plain:
@@ -379,14 +354,6 @@ def test_a_rate_of_zero_has_no_standard_error() -> None:
     X = np.column_stack([np.random.default_rng(0).poisson(3.0, 50), np.zeros(50)])
     with pytest.raises(ValueError, match="rate of component 0 in feature 1 is zero"):
         PoissonMixture(1).fit(X).inference(X)
-
-
-def test_missing_entries_are_refused() -> None:
-    X = FAITHFUL.copy()
-    fit = GaussianMixture(2, random_state=0).fit(X)
-    X[3, 1] = np.nan
-    with pytest.raises(ValueError, match=r"complete rows, got NaN.*bootstrap"):
-        fit.inference(X)
 
 
 # -- coverage -------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from em_toolkit.estimators.base import Data, rows_with_weight
 from em_toolkit.estimators.labels import check_sample_labels
-from em_toolkit.families.tangents import Estimand
+from em_toolkit.estimators.missing import rows_by_pattern
+from em_toolkit.families.tangent import Estimand
 from em_toolkit.model import Block
 from em_toolkit.models.mixture import Mixture, MixtureParameters
 from em_toolkit.models.observed_information import ObservedInformation, observed_information
@@ -46,8 +47,9 @@ class Inference:
     Attributes
     ----------
     missing_fraction : float
-        The largest fraction of information that is missing because the components are not seen:
-        the rate of convergence of EM at the maximum (compare ``trace_.rate``).
+        The largest fraction of information that is missing, because the components are not seen
+        and entries are not: the rate of convergence of EM at the maximum (compare
+        ``trace_.rate``).
     distance : float
         How far the maximum is predicted to be, in standard errors.
     """
@@ -189,13 +191,9 @@ def infer(
     feature_names: Sequence[str],
 ) -> Inference:
     """Standard errors at fitted parameters, with a warning if they are no maximum."""
-    if np.isnan(X).any():
-        raise ValueError(
-            "inference expects complete rows, got NaN entries: the information that they miss is "
-            "not counted. Take the bootstrap: fit again to rows drawn with replacement."
-        )
     if labels is None:
         labels = np.full(len(X), UNKNOWN)
+    mixture = mixture.for_rows(X)
     model = PartlyLabelled(mixture)
     blocks = (
         (Block(units[:, :-1], row_weights), model.posterior(params, units)[0].responsibilities)
@@ -225,13 +223,17 @@ class InferenceMixin:
         They come from the observed information of the objective (Louis 1982), log likelihood plus
         log prior, and the delta method, exactly and without differences. The prior counts: that of
         `reg_covar` has hardly any information, a conjugate one that of its pseudo-rows. Their cost
-        is about that of n p² multiplications for p parameters. Known for complete Gaussian rows
-        with covariances "full", "tied", "diag" or "spherical", and for Poisson counts.
+        is about that of n p² multiplications for p parameters.
+
+        They are known for Gaussian components of every `covariance_type`, and for Poisson counts.
+        NaN entries are integrated out; that the information is the observed one, and not what is
+        expected of it, makes it right for entries that are missing at random (Kenward &
+        Molenberghs 1998).
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            The rows that were fitted.
+            The rows that were fitted; NaN entries are missing.
         sample_weight : array-like of shape (n_samples,), default=None
             Their weights: how many rows each stands for.
         sample_labels : array-like of int of shape (n_samples,), default=None
@@ -247,7 +249,9 @@ class InferenceMixin:
         Raises
         ------
         ValueError
-            If the data do not determine the parameters, with the one that they determine least.
+            If the data do not determine the parameters, with the one that they determine least:
+            of components that coincide, of features that are never seen in one row, of axes
+            along which variances are equal.
 
         Warns
         -----
@@ -257,7 +261,8 @@ class InferenceMixin:
         References
         ----------
         Louis (1982), Finding the observed information matrix when using the EM algorithm, JRSS B
-        44; McLachlan & Peel (2000), Finite Mixture Models, section 2.15.
+        44; McLachlan & Peel (2000), Finite Mixture Models, section 2.15; Kenward & Molenberghs
+        (1998), Statist. Sci. 13.
 
         Examples
         --------
@@ -275,9 +280,9 @@ class InferenceMixin:
         rows, weights, (labels,) = rows_with_weight(
             np.asarray(X, dtype=np.float64), sample_weight, sample_labels
         )
-        names: Mapping[int, str] | Any = getattr(self, "feature_names_in_", None)
-        if names is None:
-            names = [str(j) for j in range(rows.shape[1])]
+        names = getattr(self, "feature_names_in_", None)
+        rows, weights, (labels,) = rows_by_pattern(rows, weights, labels, names=names)
+        names = range(rows.shape[1]) if names is None else names
         mixture = self._model_for(rows, weights)
         if self._has_noise:
             mixture = mixture.with_noise(self.noise_box_)

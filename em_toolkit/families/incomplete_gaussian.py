@@ -67,11 +67,11 @@ class IncompleteGaussian(Family[GaussianComponents, GaussianStatistics]):
 
     def log_density(self, components: GaussianComponents, X: Array) -> Array:
         log_density = np.empty((X.shape[0], components.means.shape[0]))
-        for rows, runs, completion in _completions(components, X):
+        for rows, runs, completion in completions(components, X):
             constants = runs.observed.sum(axis=1)[:, None] * _LOG_2_PI
             constants = constants + completion.log_determinants
             log_density[rows] = np.repeat(constants, runs.lengths, axis=0)
-            for k, deviations in _deviations(components, X[rows]):
+            for k, deviations in about_means(components, X[rows]):
                 whitened = completion.whiten(deviations, k)
                 log_density[rows, k] += np.einsum("ij,ij->i", whitened, whitened)
         log_density *= -0.5
@@ -79,7 +79,7 @@ class IncompleteGaussian(Family[GaussianComponents, GaussianStatistics]):
 
     def entropy_of_missing(self, components: GaussianComponents, X: Array) -> Array:
         entropy = np.empty((X.shape[0], components.means.shape[0]))
-        for rows, runs, completion in _completions(components, X):
+        for rows, runs, completion in completions(components, X):
             n_missing = (~runs.observed).sum(axis=1)[:, None]
             of_runs = n_missing * (1.0 + _LOG_2_PI) + completion.log_determinants_of_missing
             entropy[rows] = np.repeat(0.5 * of_runs, runs.lengths, axis=0)
@@ -90,7 +90,7 @@ class IncompleteGaussian(Family[GaussianComponents, GaussianStatistics]):
     ) -> GaussianStatistics:
         return sum_by_pairs(
             self._statistics(components, X[rows], responsibilities[rows], runs, completion)
-            for rows, runs, completion in _completions(components, X)
+            for rows, runs, completion in completions(components, X)
         )
 
     def _statistics(
@@ -106,7 +106,7 @@ class IncompleteGaussian(Family[GaussianComponents, GaussianStatistics]):
         # About the means, each component has rows of its own: those that it expects.
         center = np.zeros((1, means.shape[1]))
         first_moment, second_moments = np.empty(means.shape), []
-        for k, deviations in _deviations(components, X):
+        for k, deviations in about_means(components, X):
             expected = completion.fill(deviations, completion.whiten(deviations, k), k)
             shares = responsibilities[:, k, None]
             first_moment[k] = sum_of_products(shares, expected)[0]
@@ -178,8 +178,8 @@ class IncompleteGaussian(Family[GaussianComponents, GaussianStatistics]):
     ) -> Array:
         """Σ_k r_ik E[x_i | what was observed, k]: rows whose NaN entries are filled in."""
         expected = np.zeros(X.shape)
-        for rows, _, completion in _completions(components, X):
-            for k, deviations in _deviations(components, X[rows]):
+        for rows, _, completion in completions(components, X):
+            for k, deviations in about_means(components, X[rows]):
                 filled = completion.fill(deviations, completion.whiten(deviations, k), k)
                 expected[rows] += responsibilities[rows, k, None] * (components.means[k] + filled)
         return np.where(np.isnan(X), expected, X)
@@ -198,15 +198,15 @@ class IncompleteGaussian(Family[GaussianComponents, GaussianStatistics]):
             The component of each row.
         """
         drawn = np.empty(X.shape)
-        for rows, _, completion in _completions(components, X):
-            for k, deviations in _deviations(components, X[rows]):
+        for rows, _, completion in completions(components, X):
+            for k, deviations in about_means(components, X[rows]):
                 filled = completion.fill(deviations, completion.whiten(deviations, k), k)
                 of_component = components.means[k] + filled + completion.draw(noise[rows], k)
                 drawn[rows] = np.where((labels[rows] == k)[:, None], of_component, drawn[rows])
         return np.where(np.isnan(X), drawn, X)
 
 
-def _completions(
+def completions(
     components: GaussianComponents, X: Array
 ) -> Iterator[tuple[slice, Runs, Completion]]:
     """The runs of a block, a few at a time: their rows, themselves, and what they say."""
@@ -215,7 +215,7 @@ def _completions(
         yield rows, runs, components.covariances.completion(runs)
 
 
-def _deviations(components: GaussianComponents, X: Array) -> Iterator[tuple[int, Array]]:
+def about_means(components: GaussianComponents, X: Array) -> Iterator[tuple[int, Array]]:
     """x − μ_k for each component, zero where an entry is missing."""
     observed = ~np.isnan(X)
     for k, mean in enumerate(components.means):

@@ -7,10 +7,14 @@ gives the second derivative of the log evidence without differences:
           - \sum_i w_i \Big( \sum_k r_{ik} u_{ik} u_{ik}^\top - s_i s_i^\top \Big), \qquad
           s_i = \sum_k r_{ik} u_{ik}
 
-In the coordinates of `em_toolkit.families.tangents` the first sum is diagonal. The prior is part of
-the objective, so its information is added. The inverse is the asymptotic covariance of the
-estimates, to which the public parameters belong by the delta method. All is exact at a maximum;
-elsewhere the coordinates differ by the gradient.
+Where entries of x_i are missing they are latent as k is: the first sum is that of complete rows
+all the same, and u_ik is the expectation of the complete score, whose covariance, given k and
+what was observed, is missing too.
+
+In the coordinates of `em_toolkit.families.tangent` the first sum is diagonal, but for what
+structures and priors add. The prior is part of the objective, so its information is added. The
+inverse is the asymptotic covariance of the estimates, to which the public parameters belong by the
+delta method. All is exact at a maximum; elsewhere the coordinates differ by the gradient.
 """
 
 from __future__ import annotations
@@ -23,23 +27,29 @@ from typing import Any
 import numpy as np
 from scipy.linalg import eigh, null_space
 
-from em_toolkit.families.tangents import Estimand, tangent
+from em_toolkit.families.tangent import Estimand
+from em_toolkit.families.tangents import tangent
 from em_toolkit.model import Block
 from em_toolkit.models.mixture import Mixture, MixtureParameters
 from em_toolkit.statistics import Array
 
 # Of the information of complete data: what is less is rounding.
 _SINGULAR = 1e-9
+_TINY = float(np.finfo(np.float64).tiny)
+_REMEDY = (
+    "fit on with a smaller tol (and stopping='distance'), or use fewer components or a "
+    "covariance type of fewer parameters."
+)
 
 
 @dataclass(frozen=True, eq=False)
 class ObservedInformation:
-    """Information in coordinates in which a complete row has the identity, but for its weight.
+    """Information in the coordinates of `em_toolkit.families.tangent`.
 
     Parameters
     ----------
     observed, complete : ndarray of shape (n_coordinates, n_coordinates)
-        Of the data and the prior; that of complete data is diagonal but for some priors.
+        Of the data and the prior: as they are, and were they complete.
     gradient : ndarray of shape (n_coordinates,)
         Of the objective, log evidence and log prior: zero at a maximum.
     estimands : list of Estimand
@@ -53,7 +63,14 @@ class ObservedInformation:
 
     @cached_property
     def _spectrum(self) -> tuple[Array, Array]:
-        values, vectors = eigh(self.observed, self.complete)
+        try:
+            values, vectors = eigh(self.observed, self.complete)
+        except np.linalg.LinAlgError:
+            direction = eigh(self.complete)[1][:, 0]
+            raise ValueError(
+                f"The parameters are no maximum along a direction of {self._moved_by(direction)}, "
+                f"even if the data were complete: {_REMEDY}"
+            ) from None
         return values, vectors
 
     @property
@@ -74,21 +91,19 @@ class ObservedInformation:
         values, vectors = self._spectrum
         if values.size and not values[0] > _SINGULAR:
             raise ValueError(
-                f"The data do not determine {self._flattest()}: along a direction of it the "
-                f"observed information is {values[0]:.2g} of that of complete data. The parameters "
-                "are no isolated maximum: fit on with a smaller tol (and stopping='distance'), or "
-                "use fewer components."
+                f"The data do not determine {self._moved_by(vectors[:, 0])}: along a direction of "
+                f"it the observed information is {values[0]:.2g} of that of complete data. The "
+                f"parameters are no isolated maximum: {_REMEDY}"
             )
         return np.asarray(vectors / np.sqrt(values))
 
-    def _flattest(self) -> str:
-        direction = self._spectrum[1][:, 0] * np.sqrt(np.diagonal(self.complete))
-        sizes = []
+    def _moved_by(self, direction: Array) -> str:
+        """The parameter that a direction moves most, for what complete data would know of it."""
+        scale, sizes = np.sqrt(np.abs(np.diagonal(self.complete))), []
         for estimand in self.estimands:
-            scaled = estimand.jacobian / np.maximum(
-                np.sqrt((estimand.jacobian**2).sum(axis=1, keepdims=True)), 1e-300
-            )
-            moved = np.abs(scaled @ direction).reshape(estimand.values.shape)
+            slopes = estimand.jacobian / np.maximum(scale, _TINY)
+            slopes /= np.maximum(np.linalg.norm(slopes, axis=1, keepdims=True), _TINY)
+            moved = np.abs(slopes @ (scale * direction)).reshape(estimand.values.shape)
             where = np.unravel_index(int(moved.argmax()), moved.shape)
             sizes.append((moved[where], f"{estimand.name}[{', '.join(map(str, where))}]"))
         return max(sizes)[1]
@@ -129,47 +144,49 @@ def observed_information(
         )
     family = tangent(mixture.family, params.components)
     weights, of_weights = _of_weights(mixture, params)
-    n_weights, n_components = of_weights.shape[1], params.weights.shape[0]
+    (n_components, n_weights), charts = of_weights.shape, family.charts
     n = n_weights + family.free.size
-    complete, gradient, missing = np.zeros(n), np.zeros(n), np.zeros((n, n))
-    columns = [
-        np.concatenate([np.arange(n_weights), n_weights + family.columns(k)])
-        for k in range(n_components)
-    ]
-    is_free = np.ones(n_components, dtype=bool)
-    if mixture.mixing.fixed is not None:
-        is_free = ~mixture.mixing.fixed
+    missing = np.zeros((n, n))
+    counts = np.zeros(n_components)
+    gradients = [family.prior_gradient(k) for k in range(n_components)]
+    columns = [np.append(np.arange(n_weights), n_weights + chart.columns) for chart in charts]
     for (X, row_weights), r in blocks:
+        held = row_weights[:, None] * r
         total = np.zeros((len(X), n))
-        for k in range(n_components):
+        counts += held.sum(axis=0)
+        for k, (natural, spread) in enumerate(family.observe(X, held)):
+            jacobian = charts[k].jacobian
             scores = np.empty((len(X), columns[k].size))
             scores[:, :n_weights] = of_weights[k]
-            scores[:, n_weights:] = family.scores(X, k)
-            held = row_weights * r[:, k]
-            missing[np.ix_(columns[k], columns[k])] += scores.T @ (held[:, None] * scores)
+            scores[:, n_weights:] = natural @ jacobian
+            lacking = scores.T @ (held[:, k, None] * scores)
+            if spread is not None:
+                lacking[n_weights:, n_weights:] += jacobian.T @ spread @ jacobian
+            missing[np.ix_(columns[k], columns[k])] += lacking
             total[:, columns[k]] += r[:, k, None] * scores
-            complete[columns[k][n_weights:]] += held.sum()
-            complete[:n_weights] += held.sum() * is_free[k]
+            gradients[k] += held[:, k] @ natural
         missing -= total.T @ (row_weights[:, None] * total)
-        gradient += row_weights @ total
     # Pseudo-rows of a Dirichlet prior have the score of their component, and no other.
-    pseudo = np.where(is_free, np.asarray(mixture.mixing.concentration) - 1.0, 0.0)
-    complete[:n_weights] += pseudo.sum()
-    gradient[:n_weights] += pseudo @ of_weights
-    whole = np.diag(complete)
-    whole[n_weights:, n_weights:] += family.prior_information()
-    gradient[n_weights:] += family.prior_gradient()
-    free = np.concatenate([np.ones(n_weights, dtype=bool), family.free])
-    estimands = [weights]
+    fixed = mixture.mixing.fixed
+    is_free = np.ones(n_components, dtype=bool) if fixed is None else ~fixed
+    pseudo = np.where(is_free, counts + np.asarray(mixture.mixing.concentration) - 1.0, 0.0)
+    gradient, complete = np.zeros(n), np.zeros((n, n))
+    gradient[:n_weights] = pseudo @ of_weights
+    complete[:n_weights, :n_weights] = pseudo.sum() * np.eye(n_weights)
+    for k, (own, jacobian) in enumerate(charts):
+        of_component = counts[k] * np.eye(len(jacobian)) + family.prior_information(k)
+        complete[np.ix_(n_weights + own, n_weights + own)] += jacobian.T @ of_component @ jacobian
+        gradient[n_weights + own] += gradients[k] @ jacobian
+    complete[n_weights:, n_weights:] += family.curvature(gradients)
+    observed = complete - missing
+    estimands = [replace(weights, jacobian=np.pad(weights.jacobian, ((0, 0), (0, n - n_weights))))]
     for estimand in family.estimands():
-        jacobian = np.zeros((estimand.values.size, n))
-        jacobian[:, n_weights:] = estimand.jacobian
+        jacobian = np.pad(estimand.jacobian, ((0, 0), (n_weights, 0)))
         estimands.append(replace(estimand, jacobian=jacobian))
-    estimands[0] = replace(weights, jacobian=np.pad(weights.jacobian, ((0, 0), (0, n - n_weights))))
-    observed = whole - missing
+    free = np.append(np.ones(n_weights, dtype=bool), family.free)
     return ObservedInformation(
         observed[np.ix_(free, free)],
-        whole[np.ix_(free, free)],
+        complete[np.ix_(free, free)],
         gradient[free],
         [replace(item, jacobian=item.jacobian[:, free]) for item in estimands],
     )
