@@ -23,7 +23,12 @@ from oracles import Data
 from scipy.stats import multivariate_normal
 
 from em_toolkit import GaussianMixture, NormalInverseWishart, NormalMeans
-from em_toolkit.families import MCLUST_STRUCTURES, Gaussian, GaussianComponents
+from em_toolkit.families import (
+    MCLUST_STRUCTURES,
+    FullCovariances,
+    Gaussian,
+    GaussianComponents,
+)
 from em_toolkit.families.tangents import tangent
 
 NAMES = list(MCLUST_STRUCTURES)
@@ -324,3 +329,14 @@ def test_turned_away_from_the_data_is_no_maximum() -> None:
     fit.precisions_cholesky_ = np.linalg.cholesky(np.linalg.inv(matrices))
     with pytest.raises(ValueError, match=r"no maximum along a direction of covariances.*tol"):
         fit.inference(X)
+
+
+def test_what_has_no_coordinates_is_told_of_the_bootstrap() -> None:
+    class Unnamed(FullCovariances):
+        pass
+
+    components = GaussianComponents(np.zeros((1, 2)), Unnamed(np.eye(2)[None]))
+    with pytest.raises(ValueError, match=r"covariance types of .*, got Unnamed.*bootstrap"):
+        tangent(Gaussian(Unnamed), components)
+    with pytest.raises(ValueError, match=r"Gaussian and Poisson components, not of str.*bootstrap"):
+        tangent("a family", components)

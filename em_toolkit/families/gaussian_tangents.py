@@ -17,7 +17,7 @@ from em_toolkit.families.deformations import deformations
 from em_toolkit.families.gaussian import Gaussian, GaussianComponents
 from em_toolkit.families.incomplete_gaussian import about_means, completions
 from em_toolkit.families.matrix_covariances import MatrixCovariances, TiedCovariances
-from em_toolkit.families.patterns import Runs
+from em_toolkit.families.patterns import Runs, has_missing
 from em_toolkit.families.tangent import Chart, Estimand, Tangent
 from em_toolkit.statistics import Array, IntArray
 
@@ -150,14 +150,12 @@ class IndependentFeatures(GaussianTangent):
         super().__init__(family, components, (features, features))
 
     def observe(self, X: Array, held: Array) -> Iterator[tuple[Array, Array | None]]:
-        missing = np.isnan(X)
-        is_complete = not missing.any()
+        missing, is_complete = np.isnan(X), not has_missing(X)
         variances = self._components.covariances.variances
         for k, y in about_means(self._components, X):
             y /= np.sqrt(variances[k])
             scores = np.concatenate([y, np.sqrt(0.5) * (np.square(y) - ~missing)], axis=1)
-            unseen = np.tile(held[:, k] @ missing, 2)
-            yield scores, None if is_complete else np.diag(unseen)
+            yield scores, None if is_complete else np.diag(np.tile(held[:, k] @ missing, 2))
 
 
 class CorrelatedFeatures(GaussianTangent):
@@ -174,24 +172,24 @@ class CorrelatedFeatures(GaussianTangent):
 
     def observe(self, X: Array, held: Array) -> Iterator[tuple[Array, Array | None]]:
         n_components, n_features = self._components.means.shape
-        scores = np.empty((n_components, len(X), self._scale.size))
-        spreads: list[Array | None] = [None] * n_components
+        is_complete, n_natural = not has_missing(X), self._scale.size
+        scores = np.empty((n_components, len(X), n_natural))
+        spreads = np.zeros((n_components, n_natural, n_natural))
         for rows, runs, completion in completions(self._components, X):
             for k, of_rows in about_means(self._components, X[rows]):
                 inverse = self._deformations[k].inverse
                 whitened = completion.whiten(of_rows, k)
                 expected = completion.fill(of_rows, whitened, k) @ inverse.T
-                residuals = completion.residuals(k)
+                residuals, run = completion.residuals(k)
                 unseen = np.zeros((len(runs.lengths), n_features, n_features))
-                of_residuals = residuals.rows @ inverse.T
-                np.add.at(unseen, residuals.run, _outer(of_residuals))
+                np.add.at(unseen, run, _outer(residuals @ inverse.T))
                 along = np.repeat(self._along(unseen - np.eye(n_features)), runs.lengths, axis=0)
                 along += self._sizes * expected[:, self._ends[0]] * expected[:, self._ends[1]]
                 scores[k][rows] = np.concatenate([expected, along], axis=1)
-                if residuals.run.size:
-                    before, spread = spreads[k], self._spread(expected, held[rows, k], unseen, runs)
-                    spreads[k] = spread if before is None else before + spread
-        yield from zip(scores, spreads, strict=True)
+                if not is_complete:
+                    spreads[k] += self._spread(expected, held[rows, k], unseen, runs)
+        for k in range(n_components):
+            yield scores[k], None if is_complete else spreads[k]
 
     def _spread(self, expected: Array, held: Array, unseen: Array, runs: Runs) -> Array:
         """What `observe` says of it.
