@@ -79,6 +79,7 @@ def run(
             covariance_type=structure,
             weights_init=WEIGHTS,
             means_init=means,
+            precisions_init=params.components.covariances.precisions,
             tol=1e-7,
             max_iter=5000,
             stopping="distance",
