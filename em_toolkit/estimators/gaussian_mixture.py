@@ -14,8 +14,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from em_toolkit.engine import Rows
 from em_toolkit.estimators.base import Data, cast
 from em_toolkit.estimators.gaussian_density import GaussianDensity
+from em_toolkit.estimators.given import check_shape, check_weights
 from em_toolkit.estimators.missing import MissingValuesMixin
-from em_toolkit.estimators.mixture import MixtureEstimator, check_shape, check_weights
+from em_toolkit.estimators.mixture import MixtureEstimator
 from em_toolkit.estimators.noise import NoiseMixin
 from em_toolkit.families import (
     STRUCTURES,
@@ -438,7 +439,7 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         weights = np.asarray(self.weights_, dtype=np.float64)
         return MixtureParameters(weights, GaussianComponents(means, covariances))
 
-    def _parameters_to_sample(self) -> MixtureParameters[GaussianComponents]:
+    def _public_parameters(self) -> MixtureParameters[GaussianComponents]:
         # From covariances_, as scikit-learn: the eigenvectors that a draw needs are not unique
         # where eigenvalues are equal, and a rounding of the matrix would turn them.
         means = np.asarray(self.means_, dtype=np.float64)

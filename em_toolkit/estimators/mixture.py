@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
@@ -14,19 +14,19 @@ import numpy.typing as npt
 from sklearn.base import DensityMixin, _fit_context
 from sklearn.utils import check_array, check_random_state, get_tags
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from em_toolkit.engine import Rows, Workers, number_of_threads
 from em_toolkit.estimators.base import Data, EMEstimator, callback_task, rows_with_weight
 from em_toolkit.estimators.divergence import DivergenceMixin
+from em_toolkit.estimators.fitted_mixture import FittedMixture
+from em_toolkit.estimators.given import check_shape
 from em_toolkit.estimators.held import check_concentration, check_fixed
 from em_toolkit.estimators.inference import InferenceMixin
 from em_toolkit.estimators.labels import check_sample_labels
 from em_toolkit.estimators.merging import MergingMixin
 from em_toolkit.estimators.missing import (
-    order_by_pattern,
     rows_by_pattern,
-    rows_with_entries,
     with_nan,
 )
 from em_toolkit.families import Box
@@ -39,19 +39,18 @@ from em_toolkit.initialization import (
 )
 from em_toolkit.kernels import plan_for
 from em_toolkit.model import LatentVariableModel
-from em_toolkit.models.information_criteria import InformationCriteria
 from em_toolkit.models.mixing_weights import MixingWeights
-from em_toolkit.models.mixture import Mixture, MixtureParameters, Responsibilities
+from em_toolkit.models.mixture import Mixture, MixtureParameters
 from em_toolkit.models.partly_labelled import UNKNOWN, LabelledRows, PartlyLabelled
 from em_toolkit.statistics import Array, BoolArray, IntArray
 
-# What predict calls noise.
-NOISE = -1
 # Numbers in the data times components: fits of fewer hold Python's lock most of the time.
 _WORTH_THREADS = 20_000
 
 
-class MixtureEstimator(InferenceMixin, MergingMixin, DivergenceMixin, DensityMixin, EMEstimator):
+class MixtureEstimator(
+    FittedMixture, InferenceMixin, MergingMixin, DivergenceMixin, DensityMixin, EMEstimator
+):
     """A mixture with scikit-learn's methods; a subclass says of what."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -163,13 +162,19 @@ class MixtureEstimator(InferenceMixin, MergingMixin, DivergenceMixin, DensityMix
 
     # -- what follows from these ----------------------------------------------------------------
 
+    def _fitted_parameters(self) -> MixtureParameters[Any]:
+        return self._with_noise(self._parameters())
+
     def _last_parameters(self) -> MixtureParameters[Any]:
         """Where a warm start begins. Weights kept in single precision do not sum to one."""
-        params = self._with_noise(self._parameters())
+        params = self._fitted_parameters()
         return replace(params, weights=params.weights / params.weights.sum())
 
     def _parameters_to_sample(self) -> MixtureParameters[Any]:
-        """The parameters that `sample` draws from."""
+        return self._with_noise(self._public_parameters())
+
+    def _public_parameters(self) -> MixtureParameters[Any]:
+        """The parameters as they are published, for `sample`."""
         return self._parameters()
 
     def _validate_rows(self, X: Any, *, reset: bool) -> Data:
@@ -373,244 +378,3 @@ class MixtureEstimator(InferenceMixin, MergingMixin, DivergenceMixin, DensityMix
         """
         self.fit(X, y, sample_weight=sample_weight, sample_labels=sample_labels)
         return self.predict(X)
-
-    # -- using a fit ----------------------------------------------------------------------------
-
-    def _posteriors(self, X: Data) -> Iterator[tuple[slice | IntArray, Responsibilities, Array]]:
-        """The posterior and the log density of some rows after the other, and which they are."""
-        params = self._with_noise(self._parameters())
-        order = order_by_pattern(X)
-        X = X if isinstance(order, slice) else np.take(X, order, axis=0)
-        model, _ = plan_for(self._fitted_mixture(), X, self.weights_.shape[0])
-        blocks, start = Rows(X), 0
-        with Workers(min(number_of_threads(self.n_jobs), len(blocks))) as workers:
-            for result in workers.map(lambda block: model.posterior(params, block.X), blocks):
-                posterior, log_density = result
-                rows = slice(start, start + len(log_density))
-                yield rows if isinstance(order, slice) else order[rows], posterior, log_density
-                start = rows.stop
-
-    def _precision(self, X: Data) -> np.dtype[Any]:
-        """As precise as X and the fit are."""
-        return np.result_type(X, self.weights_)
-
-    def _log_density(self, X: Data) -> Data:
-        log_densities = np.empty(X.shape[0], self._precision(X))
-        for rows, _, log_density in self._posteriors(X):
-            log_densities[rows] = log_density
-        return log_densities
-
-    def _fitted_rows(self, X: Any) -> Data:
-        check_is_fitted(self)
-        return self._validate_rows(X, reset=False)
-
-    def _rows_that_count(self, X: Any, sample_weight: Any) -> tuple[Data, Array | None]:
-        """Rows of positive weight that have some entry, and their weights."""
-        rows, weights, _ = rows_with_weight(self._fitted_rows(X), sample_weight)
-        rows, weights, _ = rows_with_entries(rows, weights)
-        if len(rows) == 0:
-            raise ValueError(
-                "X: expected a row with an observed entry and positive weight, got none: all "
-                "entries are missing (NaN)."
-            )
-        return rows, weights
-
-    def predict(self, X: npt.ArrayLike) -> IntArray:
-        """The most probable component of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,)
-            -1 for noise, if the mixture has it.
-        """
-        X = self._fitted_rows(X)
-        labels = np.empty(X.shape[0], dtype=np.int64)
-        for rows, posterior, _ in self._posteriors(X):
-            labels[rows] = posterior.log_responsibilities.argmax(axis=1)
-        return self._public_labels(labels)
-
-    def predict_proba(self, X: npt.ArrayLike) -> Data:
-        """The responsibilities p(k | x_i).
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        responsibilities : ndarray of shape (n_samples, n_components)
-            With a last column more for noise, if the mixture has it.
-        """
-        return self._responsibilities(self._fitted_rows(X))
-
-    def _responsibilities(self, X: Data) -> Data:
-        n_columns = self.weights_.shape[0] + self._has_noise
-        responsibilities = np.empty((X.shape[0], n_columns), self._precision(X))
-        for rows, posterior, _ in self._posteriors(X):
-            responsibilities[rows] = posterior.responsibilities
-        return responsibilities
-
-    def score_samples(self, X: npt.ArrayLike) -> Data:
-        """The log density log p(x_i) of each row, in nats.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        log_density : ndarray of shape (n_samples,)
-        """
-        return self._log_density(self._fitted_rows(X))
-
-    def score(self, X: npt.ArrayLike, y: None = None, sample_weight: Any = None) -> float:
-        """The mean log density of the rows, in nats.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : None
-            Ignored.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the mean.
-
-        Returns
-        -------
-        score : float
-        """
-        rows, weights = self._rows_that_count(X, sample_weight)
-        return float(np.average(self._log_density(rows), weights=weights))
-
-    def sample(self, n_samples: int = 1) -> tuple[Data, IntArray]:
-        """Draw from the fitted mixture.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-            The rows, grouped by component.
-        labels : ndarray of shape (n_samples,)
-            The component of each row; -1 for noise.
-        """
-        check_is_fitted(self)
-        if n_samples < 1:
-            raise ValueError(
-                f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least "
-                "one sample."
-            )
-        rng = check_random_state(self.random_state)
-        params = self._with_noise(self._parameters_to_sample())
-        rows, labels = self._fitted_mixture().sample(params, n_samples, rng)
-        return rows, self._public_labels(labels)
-
-    def _draw(self, n_samples: int, rng: np.random.RandomState) -> Data:
-        params = self._with_noise(self._parameters_to_sample())
-        return self._fitted_mixture().sample(params, n_samples, rng)[0]
-
-    def _public_labels(self, labels: IntArray) -> IntArray:
-        """Labels of components as they are, and −1 for noise, which comes after them."""
-        labels[labels == self.weights_.shape[0]] = NOISE
-        return labels
-
-    def _n_parameters(self) -> int:
-        return self._fitted_mixture().n_parameters(self._with_noise(self._parameters()))
-
-    def bic(self, X: npt.ArrayLike, sample_weight: Any = None) -> float:
-        """Bayesian information criterion, −2 log p(X) + p log n: the lower the better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        sample_weight : array-like of shape (n_samples,), default=None
-            How many times each row counts; n is their sum, without rows of which all entries are
-            missing. Weights that say how important rows are, not how many there were, should be
-            scaled to sum to the number of rows.
-
-        Returns
-        -------
-        bic : float
-        """
-        return self._information(X, sample_weight).bic
-
-    def aic(self, X: npt.ArrayLike, sample_weight: Any = None) -> float:
-        """Akaike information criterion, −2 log p(X) + 2 p: the lower the better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        sample_weight : array-like of shape (n_samples,), default=None
-            As in `bic`.
-
-        Returns
-        -------
-        aic : float
-        """
-        return self._information(X, sample_weight).aic
-
-    def icl(self, X: npt.ArrayLike, sample_weight: Any = None) -> float:
-        r"""Integrated completed likelihood, in BIC's approximation: the lower the better.
-
-        .. math:: \mathrm{ICL} = \mathrm{BIC} - 2 \sum_i w_i \log \max_k p(k \mid x_i)
-
-        BIC, and a penalty for rows that might belong to several components (Biernacki, Celeux &
-        Govaert 2000, IEEE Trans. Pattern Anal. Mach. Intell. 22): it looks for clusters, where BIC
-        looks for a density. mclust's ``icl`` is the same with the opposite sign.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        sample_weight : array-like of shape (n_samples,), default=None
-            As in `bic`.
-
-        Returns
-        -------
-        icl : float
-        """
-        return self._information(X, sample_weight).icl
-
-    def _information(self, X: npt.ArrayLike, sample_weight: Any) -> InformationCriteria:
-        """What the criteria are made of, by one pass over the data."""
-        rows, weights = self._rows_that_count(X, sample_weight)
-        weights = np.ones(rows.shape[0]) if weights is None else weights
-        log_likelihood = log_certainty = 0.0
-        for block, posterior, log_density in self._posteriors(rows):
-            log_likelihood += float(np.sum(weights[block] * log_density))
-            highest = posterior.log_responsibilities.max(axis=1)
-            log_certainty += float(np.sum(weights[block] * highest))
-        weight = float(weights.sum())
-        return InformationCriteria(weight, log_likelihood, log_certainty, self._n_parameters())
-
-
-def check_shape(array: Data, shape: tuple[int, ...], name: str) -> None:
-    """Raise scikit-learn's error for a parameter of a wrong shape."""
-    if array.shape != shape:
-        raise ValueError(
-            f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}"
-        )
-
-
-def check_weights(weights: Any, n_components: int) -> Data:
-    """The weights of a start: as many as components, in [0, 1], summing to one."""
-    weights = check_array(weights, dtype=[np.float64, np.float32], ensure_2d=False)
-    check_shape(weights, (n_components,), "weights")
-    if (weights < 0.0).any() or (weights > 1.0).any():
-        raise ValueError(
-            "The parameter 'weights' should be in the range [0, 1], but got max value "
-            f"{weights.min():.5f}, min value {weights.max():.5f}"
-        )
-    tolerance = 1e-6 if weights.dtype == np.float32 else 1e-8
-    if abs(1.0 - float(weights.sum())) > tolerance:
-        raise ValueError(
-            "The parameter 'weights' should be normalized, but got sum(weights) = "
-            f"{weights.sum():.5f}"
-        )
-    # What is left to a sum of one is a fall of the bound when the first M-step takes it away.
-    doubles = np.asarray(weights, dtype=np.float64)
-    return np.asarray(doubles / doubles.sum())

@@ -11,7 +11,8 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_non_negative
 
 from em_toolkit.estimators.base import Data, cast
-from em_toolkit.estimators.mixture import MixtureEstimator, check_shape, check_weights
+from em_toolkit.estimators.given import check_shape, check_weights
+from em_toolkit.estimators.mixture import MixtureEstimator
 from em_toolkit.families import Poisson, PoissonRates
 from em_toolkit.models.mixture import Mixture, MixtureParameters
 

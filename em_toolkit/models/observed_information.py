@@ -31,7 +31,7 @@ from em_toolkit.families.tangent import Estimand
 from em_toolkit.families.tangents import tangent
 from em_toolkit.model import Block
 from em_toolkit.models.mixture import Mixture, MixtureParameters
-from em_toolkit.statistics import Array
+from em_toolkit.statistics import EPS, Array
 
 # Of the information of complete data: what is less is rounding.
 _SINGULAR = 1e-9
@@ -136,11 +136,12 @@ def observed_information(
         For a component of weight zero, and for families and structures of which no tangent is
         known.
     """
-    empty = np.flatnonzero(~(params.weights > 0.0))
+    # Of a weight less than a rounding of one, the others have no log odds.
+    empty = np.flatnonzero(~(params.weights > EPS))
     if empty.size:
         raise ValueError(
-            f"Component {empty[0]} has weight 0: the data say nothing of its other parameters. "
-            "Fit with fewer components."
+            f"Component {empty[0]} has weight {params.weights[empty[0]]:.3g}: the data say nothing "
+            "of its other parameters. Fit with fewer components."
         )
     family = tangent(mixture.family, params.components)
     weights, of_weights = _of_weights(mixture, params)
