@@ -113,11 +113,11 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
           a sample of 2,000 rows if there are more, which takes a second. Without chance.
         - "short_em": ten short runs of EM from random rows, of which the best is gone on with
           (Biernacki, Celeux & Govaert 2003).
-        - "auto": a race of a hundred starts, whose winner is gone on with: about twice the cost
-          of a fit from "kmeans", and the best known optimum nearly always where components are
-          few (`benchmarks/results/starts.md`). Where a race is too much work (as for ten
-          components in ten dimensions), the best of three short runs from k-means on scaled
-          principal directions.
+        - "auto": a race of a hundred starts, whose winner is gone on with: one to three times the
+          cost of a fit from "kmeans", and the best known optimum nearly always where components
+          are few and not too many for their rows (`benchmarks/results/starts.md`). Where a race is
+          too much work (as for ten components in ten dimensions), the best of three short runs
+          from k-means on scaled principal directions.
 
         The last two compare runs on a sample of 5,000 rows, or 250 for each component, if there
         are more; ``n_passes_`` counts from where the best is gone on with.
