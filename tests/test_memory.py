@@ -22,6 +22,8 @@ from oracles import Data
 from em_toolkit import GaussianMixture, PoissonMixture
 from em_toolkit.families import FullCovariances, Gaussian
 from em_toolkit.initialization import INITIALIZERS
+from em_toolkit.initialization.race import winners
+from em_toolkit.initialization.short_runs import SMALLEST_SAMPLE
 from em_toolkit.initialization.trees import LARGEST_TREE
 from em_toolkit.models import Mixture
 from em_toolkit.statistics import sum_of_products
@@ -88,6 +90,14 @@ def test_a_start(data: Data, name: str, weighted: bool) -> None:
     # A tree needs the costs of all pairs of its sample, whatever the number of rows is.
     allowed = 12 * LARGEST_TREE**2 if name == "hierarchical" else data.nbytes
     assert peak(lambda: INITIALIZERS[name](mixture, data, weights, K, source)) < allowed
+
+
+def test_a_start_that_is_a_race(data: Data) -> None:
+    """Of fewer components, for which "auto" has a hundred mixtures run side by side."""
+    mixture = Mixture(Gaussian(FullCovariances))
+    assert winners(mixture, data[:SMALLEST_SAMPLE], None, 3, np.random.RandomState(0))
+    source = np.random.RandomState(0)
+    assert peak(lambda: INITIALIZERS["auto"](mixture, data, None, 3, source)) < data.nbytes
 
 
 def test_kmeans_takes_what_scikit_learn_takes_for_it(data: Data) -> None:
