@@ -144,9 +144,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"{machine(versions)}\n\n{table(header, lines, n_left=1)}\n\n"
         "Fits of 3 to 10 iterations, with and without a fifth of their entries. Milliseconds are "
         "those of the whole\nfit by its iterations, what it does before the first one included; "
-        "the ratio is the median of some pairs, and\nits middle half. With noise, the smaller "
-        "of two boxes is first sought about complete rows, for longer than\nall iterations take; "
-        "rows with holes have one box.\n"
+        "the ratio is the median of some pairs, and\nits middle half. With noise, the smaller of "
+        "two boxes is sought about complete rows, for as long as some\niterations take; rows with "
+        "holes have one box.\n"
     )
     path = folder_of(options) / "missing.md"
     path.write_text(text)
