@@ -94,7 +94,7 @@ def interrupt_on_call(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, nu
         (Mixture, "posterior", 5),
         (Mixture, "statistics", 5),
         (Gaussian, "statistics", 6),
-        (Mixture, "maximize", 5),
+        (Mixture, "maximize", 4),
         (Monitor, "after_m_step", 4),
         (Monitor, "after_e_step", 5),
         (TraceBuilder, "append", 8),
