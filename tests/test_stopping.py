@@ -344,3 +344,12 @@ def test_the_rule_sees_no_scale(seed: int, stopping: str) -> None:
     ]
     assert abs(fits[0].n_iter_ - fits[1].n_iter_) <= 1
     assert fits[0].status_ is fits[1].status_
+
+
+def test_an_m_step_that_gains_nothing_shows_no_rate() -> None:
+    """The E-step after it may gain something: where a component is a handful of equal rows."""
+    climb = Climb(0.0, 1e-9, False, 1e-16)
+    assert math.isnan(climb.rate)
+    outlook = seen([Climb(0.2, 0.1, False, 1e-16), Climb(0.1, 0.05, False, 1e-16), climb])
+    assert outlook.rate == pytest.approx(0.5)
+    assert not math.isnan(outlook.distance)

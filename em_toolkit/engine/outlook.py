@@ -65,7 +65,9 @@ class Climb(NamedTuple):
             return math.nan if self.is_lost else max(0.0, 1.0 - self.by_m_step / total)
         # How far the rate is from one is what matters.
         known = abs(self.by_m_step - self.by_e_step) > _SAFETY * self.rounding
-        return max(0.0, self.by_e_step / self.by_m_step) if known else math.nan
+        if not known or self.by_m_step == 0.0:
+            return math.nan
+        return max(0.0, self.by_e_step / self.by_m_step)
 
     def distance_at(self, rate: float) -> float:
         """What is left to gain if the rate stays what it is, from 0 to 1.
