@@ -25,7 +25,7 @@ INTEGER, NUMBER = types.int64, types.float64
 
 
 # Without the counts of references to arrays: a function that makes no arrays needs none, and each
-# slice would change two, by instructions that wait for the memory: a third of a pass of few
+# slice would change two, by instructions that wait for the memory: an eighth of a pass of two
 # features.
 _UNCOUNTED = {"_nrt": False} if hasattr(DefaultOptions, "_nrt") else {}
 
