@@ -1,4 +1,4 @@
-"""exp, log and softmax of the compiled loops, against 40 digits and against scipy."""
+"""exp, log and posterior of the compiled loops, against 40 digits and against scipy."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import njit
 from oracles import Data
 from scipy.special import entr, logsumexp
 from scipy.special import softmax as scipy_softmax
 
-from em_toolkit.kernels.compiling import in_order
-from em_toolkit.kernels.vectorized import exponential, logarithm, softmax
+from em_toolkit.kernels.instructions import LANES, Code, Value, Vectors, emitted
+from em_toolkit.kernels.vectorized import add_posterior, exponential, logarithm
 
 EPS = np.finfo(np.float64).eps
 RNG = np.random.default_rng(0)
@@ -32,28 +33,29 @@ def errors(found: Data, values: Data, function: Callable[[Decimal], Decimal]) ->
         )
 
 
-@in_order
-def exponentials(values: Data, out: Data) -> None:
-    for i in range(values.shape[0]):
-        out[i] = exponential(values[i])
+def elementwise(function: Callable[[Code, Value], Value]) -> Callable[[Data], Data]:
+    """What a function of vectors makes of numbers; 1 fills up the last vector."""
+
+    @emitted
+    def apply(code: Code, values: Vectors, out: Vectors) -> None:
+        with code.rows(values) as i:
+            out.set_vector(function(code, values.vector(code.index(0), i)), code.index(0), i)
+
+    @njit(fastmath={"contract", "nsz", "reassoc"})  # type: ignore[untyped-decorator]
+    def apply_to_all(values: Data, out: Data) -> None:
+        apply(values, out)
+
+    def applied(values: Data) -> Data:
+        filled = np.ones((1, -(-values.size // LANES) * LANES))
+        filled[0, : values.size] = values
+        out = np.empty_like(filled)
+        apply_to_all(filled, out)
+        return out[0, : values.size]
+
+    return applied
 
 
-@in_order
-def logarithms(values: Data, out: Data) -> None:
-    for i in range(values.shape[0]):
-        out[i] = logarithm(values[i])
-
-
-def exponentials_of(values: Data) -> Data:
-    out = np.empty_like(values)
-    exponentials(values, out)
-    return out
-
-
-def logarithms_of(values: Data) -> Data:
-    out = np.empty_like(values)
-    logarithms(values, out)
-    return out
+exponentials_of, logarithms_of = elementwise(exponential), elementwise(logarithm)
 
 
 def with_neighbours(values: Data) -> Data:
@@ -122,15 +124,33 @@ def test_logarithms_near_one_keep_their_digits(name: str) -> None:
     assert (np.abs(errors(found, values, Decimal.ln)) <= 4e-16 * found).all()
 
 
-# -- softmax --------------------------------------------------------------------------------------
+# -- the posterior ---------------------------------------------------------------------------------
+
+
+@njit  # type: ignore[untyped-decorator]
+def posterior(log_joint: Data, weights: Data, shares: Data, sums: Data) -> None:
+    add_posterior(log_joint, weights, shares, sums)
+
+
+def sums_of(log_joint: Data, weights: Data) -> tuple[Data, Data]:
+    """Responsibilities times weights, and the sums, of any number of rows; they are columns."""
+    n_rows = log_joint.shape[1]
+    # Rows that only fill up the last vector weigh nothing.
+    beyond = (0, -n_rows % LANES)
+    padded = np.ascontiguousarray(np.pad(log_joint, [(0, 0), beyond]))
+    shares, sums = np.full(padded.shape, np.nan), np.zeros(3)
+    posterior(padded, np.pad(weights, beyond), shares, sums)
+    np.testing.assert_array_equal(shares[:, n_rows:], 0.0)
+    return shares[:, :n_rows], sums
 
 
 def softmax_of(log_joint: Data) -> tuple[Data, Data, Data]:
-    """Responsibilities, log evidence and entropy; a row of the data is a column."""
-    n_rows = log_joint.shape[1]
-    responsibilities = np.full(log_joint.shape, np.nan)
-    log_evidence, entropy = np.full(n_rows, np.nan), np.full(n_rows, np.nan)
-    softmax(log_joint.copy(), responsibilities, log_evidence, entropy, np.empty((3, n_rows)))
+    """Responsibilities, log evidence and entropy of each row, which is a column."""
+    responsibilities, _ = sums_of(log_joint, np.ones(log_joint.shape[1]))
+    # The sums of one row are its own.
+    sums = [sums_of(column[:, None], np.ones(1))[1] for column in log_joint.T]
+    entropy, log_evidence, weight = np.array(sums).T
+    np.testing.assert_array_equal(weight, 1.0)
     return responsibilities, log_evidence, entropy
 
 
@@ -152,6 +172,25 @@ def test_softmax(n_components: int, n_rows: int, spread: float) -> None:
     rng = np.random.default_rng(n_components)
     log_joint = -50.0 + spread * rng.standard_normal((n_components, n_rows))
     assert_scipy_agrees(log_joint)
+
+
+def test_weights_of_rows() -> None:
+    """Shares and sums are those of rows that are repeated so often; some not at all."""
+    rng = np.random.default_rng(0)
+    log_joint, weights = rng.normal(-5.0, 3.0, (4, 53)), rng.integers(0, 4, 53).astype(float)
+    shares, sums = sums_of(log_joint, weights)
+    responsibilities, log_evidence, entropy = softmax_of(log_joint)
+    np.testing.assert_allclose(shares, weights * responsibilities, rtol=4.0 * EPS)
+    expected = [weights @ entropy, weights @ log_evidence, weights.sum()]
+    np.testing.assert_allclose(sums, expected, rtol=1e-14)
+
+
+def test_sums_are_added_to() -> None:
+    log_joint = np.random.default_rng(0).normal(-5.0, 3.0, (3, LANES))
+    weights, sums = np.ones(LANES), np.array([1e3, 2e3, 3e3])
+    posterior(log_joint, weights, np.empty((3, LANES)), sums)
+    expected = sums_of(log_joint, weights)[1] + [1e3, 2e3, 3e3]
+    np.testing.assert_allclose(sums, expected, rtol=1e-14)
 
 
 def test_softmax_of_a_component_of_weight_zero() -> None:

@@ -7,10 +7,8 @@ from functools import wraps
 from threading import Event, Lock
 from typing import Any, TypeVar
 
-from llvmlite import ir
 from numba import njit, types
 from numba.core.options import DefaultOptions
-from numba.extending import intrinsic
 
 _COMPILING = Lock()
 
@@ -44,34 +42,13 @@ def _compiler(fastmath: set[str], **more: bool) -> Callable[[F], Any]:
     return compiled
 
 
-# Infinities and NaN keep their meaning in both, and products may be fused with sums. Here sums are
-# taken in the order in which they are written.
-in_order = _compiler({"contract"}, **_UNCOUNTED)
-# Here in any order: that is what lets a loop over rows add in lanes.
+# Infinities and NaN keep their meaning, and products may be fused with sums. Sums may be taken in
+# any order: that is what lets a loop over rows add in lanes. (What `instructions` writes keeps its
+# order, wherever it is used.)
 _ANY_ORDER = {"contract", "nsz", "reassoc"}
 summing = _compiler(_ANY_ORDER, **_UNCOUNTED)
 # For what makes the arrays that the others work on, such as what is called from Python.
 allocating = _compiler(_ANY_ORDER)
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def float_of_bits(context: Any, bits: Any) -> Any:
-    """The float64 of these 64 bits."""
-
-    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], ir.DoubleType())
-
-    return types.float64(types.int64), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def bits_of_float(context: Any, value: Any) -> Any:
-    """The 64 bits of a float64."""
-
-    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], ir.IntType(64))
-
-    return types.int64(types.float64), generate
 
 
 def kernel(*arguments: Any) -> Callable[[F], F]:

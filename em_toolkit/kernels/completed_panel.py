@@ -22,8 +22,9 @@ from em_toolkit.kernels.conditional import (
 )
 from em_toolkit.kernels.instructions import LANES, ROWS_AT_ONCE
 from em_toolkit.kernels.lanes import deal, list_missing, most_lanes, survey
-from em_toolkit.kernels.products import set_products, set_squared_norms
-from em_toolkit.kernels.vectorized import logarithm
+from em_toolkit.kernels.panels import new_panel
+from em_toolkit.kernels.products import set_log_densities, set_products
+from em_toolkit.kernels.vectorized import subtract_logarithms
 from em_toolkit.statistics import Array, BoolArray, IntArray
 
 _LOG_2_PI = math.log(2.0 * math.pi)
@@ -88,9 +89,11 @@ def space_for(X: Array, means: Array, precisions: Array, log_sides: Array, wides
         for j in range(X.shape[1]):
             diagonals[matrix, j] = precisions[matrix, j, j]
     return Space(
-        np.zeros((n_padded, width)),
-        np.zeros((n_components, n_padded + 1, width)),
-        np.zeros((n_padded + 1, width)),
+        new_panel(n_padded, width),
+        new_panel(n_components * (n_padded + 1), width).reshape(
+            (n_components, n_padded + 1, width)
+        ),
+        new_panel(n_padded + 1, width),
         changes,
         np.zeros(n_slots, np.int64),
         np.zeros(n_slots, np.int64),
@@ -100,9 +103,9 @@ def space_for(X: Array, means: Array, precisions: Array, log_sides: Array, wides
         np.empty((n_matrices, n_slots // LANES, most, most, LANES)),
         np.empty((3, n_slots)),
         np.zeros((n_matrices, n_slots), np.int64),
-        np.empty((n_matrices, width)),
+        new_panel(n_matrices, width),
         np.empty(width),
-        np.zeros((log_sides.shape[0], width)),
+        new_panel(log_sides.shape[0], width),
         diagonals,
         np.log(diagonals),
         np.empty((3, most, LANES)),
@@ -167,8 +170,8 @@ def set_patterns(
                 group,
                 space.most[group],
             )
-        for lane in range(n_groups * LANES):
-            log_squares[lane] -= logarithm(shrinkages[lane])
+        for group in range(n_groups):
+            subtract_logarithms(shrinkages, log_squares, group * LANES)
         for lane in range(n_lanes):
             log_determinant, most = log_squares[lane], space.most[lane // LANES]
             is_bad = not inflations[lane] <= most + largest_inflation**2
@@ -376,9 +379,9 @@ def set_log_joint(
         matrix, values = k % n_matrices, log_joint[k]
         factor, expected, volumes = factors[matrix], space.expected[k], space.log_volumes[matrix]
         complete(space, n_lanes, n_features, means[k], factor, precisions[matrix], matrix, expected)
-        set_squared_norms(factor, space.center, expected[:n_padded], values)
+        set_log_densities(factor, space.center, expected[:n_padded], constants, k, values)
         for i in range(values.shape[0]):
-            values[i] = constants[k] + volumes[i] - 0.5 * values[i]
+            values[i] += volumes[i]
     for unlike in range(log_sides.shape[0]):
         sides, values = space.log_sides[unlike], log_joint[means.shape[0] + unlike]
         for i in range(values.shape[0]):

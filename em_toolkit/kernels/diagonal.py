@@ -12,11 +12,11 @@ from em_toolkit.kernels.panels import (
     load,
     load_responsibilities,
     load_weights,
+    new_panel,
     set_constant,
     unload,
-    weigh,
 )
-from em_toolkit.kernels.vectorized import softmax
+from em_toolkit.kernels.vectorized import add_posterior
 from em_toolkit.statistics import Array
 
 
@@ -56,9 +56,8 @@ def expectation(
         moments as `means`.
     """
     n_components, n_features = constants.shape[0], means.shape[1]
-    panel, panel_weights = np.zeros((n_features, width)), np.empty(width)
-    log_joint, shares = np.empty((n_components, width)), np.empty((n_components, width))
-    log_evidence, entropy, scratch = np.empty(width), np.empty(width), np.empty((3, width))
+    panel, panel_weights = new_panel(n_features, width), new_panel(1, width)[0]
+    log_joint, shares = new_panel(n_components, width), new_panel(n_components, width)
 
     a, b = 3 + n_components, 3 + n_components + means.size
     run, total = np.zeros(b + means.size), np.zeros(b + means.size)
@@ -69,8 +68,7 @@ def expectation(
         load(X, number * width, panel)
         load_weights(weights, number * width, panel_weights)
         set_log_joint(panel, means, precisions, constants, log_joint)
-        softmax(log_joint, shares, log_evidence, entropy, scratch)
-        weigh(shares, panel_weights, log_evidence, entropy, rows)
+        add_posterior(log_joint, panel_weights, shares, rows)
         add_totals(shares, count)
         add_moments(panel, means, shares, first, second)
         end_of_run(number, n_panels, run, total)
@@ -95,7 +93,7 @@ def moments(X: Array, responsibilities: Array, means: Array, width: int) -> Arra
         Counts, first moments and second moments, as in `expectation`.
     """
     n_components, n_features = responsibilities.shape[1], means.shape[1]
-    panel, shares = np.zeros((n_features, width)), np.empty((n_components, width))
+    panel, shares = new_panel(n_features, width), new_panel(n_components, width)
     a = n_components + means.size
     run, total = np.zeros(a + means.size), np.zeros(a + means.size)
     count, first = run[:n_components], run[n_components:a].reshape(means.shape)
@@ -113,7 +111,7 @@ def moments(X: Array, responsibilities: Array, means: Array, width: int) -> Arra
 @kernel(MATRIX, MATRIX, MATRIX, VECTOR, INTEGER)
 def log_joint(X: Array, means: Array, precisions: Array, constants: Array, width: int) -> Array:
     """log p(x_i, k), of shape (n_rows, n_constants); arguments as in `expectation`."""
-    panel, values = np.zeros((means.shape[1], width)), np.empty((constants.shape[0], width))
+    panel, values = new_panel(means.shape[1], width), new_panel(constants.shape[0], width)
     out = np.empty((X.shape[0], constants.shape[0]))
     for start in range(0, X.shape[0], width):
         n_rows = load(X, start, panel)

@@ -21,10 +21,10 @@ from em_toolkit.kernels.panels import (
     load_responsibilities,
     load_weights,
     mirror,
+    new_panel,
     unload,
-    weigh,
 )
-from em_toolkit.kernels.vectorized import softmax
+from em_toolkit.kernels.vectorized import add_posterior
 from em_toolkit.statistics import Array, IntArray
 
 
@@ -147,10 +147,10 @@ def expectation(
     n_components, n_padded, n_features = constants.shape[0], means.shape[1], X.shape[1]
     space = space_for(X, means, precisions, log_sides, widest)
     width = space.panel.shape[1]
-    panel_weights = np.empty(width)
-    log_joint, shares = np.empty((n_components, width)), np.empty((n_components, width))
-    log_evidence, entropy, scratch = np.empty(width), np.empty(width), np.empty((2, width))
-    strips, indices = np.empty((n_padded + 5) * width), np.empty(width, np.int64)
+    panel_weights = new_panel(1, width)[0]
+    log_joint, shares = new_panel(n_components, width), new_panel(n_components, width)
+    strips = new_panel(n_padded + 5, width).reshape(-1)
+    indices = np.empty(width, np.int64)
     totals = np.empty(width)
 
     a, b = 3 + n_components, 3 + n_components + means.size
@@ -175,8 +175,7 @@ def expectation(
             largest_inflation,
             log_joint,
         )
-        softmax(log_joint, shares, log_evidence, entropy, scratch)
-        weigh(shares, panel_weights, log_evidence, entropy, rows)
+        add_posterior(log_joint, panel_weights, shares, rows)
         rows[0] += entropy_of_missing(space, shares)
         add_totals(shares, count)
         add_moments(space, n_lanes, shares, strips, indices, totals, first, second, of_missing)
@@ -213,8 +212,9 @@ def moments(
     log_sides = np.empty((0, n_features))
     space = space_for(X, means, precisions, log_sides, widest)
     width = space.panel.shape[1]
-    log_joint, shares = np.empty((n_components, width)), np.empty((n_components, width))
-    strips, indices = np.empty((n_padded + 5) * width), np.empty(width, np.int64)
+    log_joint, shares = new_panel(n_components, width), new_panel(n_components, width)
+    strips = new_panel(n_padded + 5, width).reshape(-1)
+    indices = np.empty(width, np.int64)
     totals, constants = np.empty(width), np.zeros(n_components)
 
     a = n_components + means.size
@@ -263,7 +263,7 @@ def log_joint_and_entropy(
     log_sides = np.empty((0, n_features))
     space = space_for(X, means, precisions, log_sides, widest)
     width = space.panel.shape[1]
-    values, out = np.empty((n_components, width)), np.empty((2, X.shape[0], n_components))
+    values, out = new_panel(n_components, width), np.empty((2, X.shape[0], n_components))
     for start in range(0, X.shape[0], width):
         n_rows = load(X, start, space.panel)
         set_log_joint(

@@ -19,10 +19,10 @@ from em_toolkit.kernels.panels import (
     load,
     load_responsibilities,
     load_weights,
+    new_panel,
     unload,
-    weigh,
 )
-from em_toolkit.kernels.vectorized import softmax
+from em_toolkit.kernels.vectorized import add_posterior
 from em_toolkit.statistics import Array
 
 
@@ -168,9 +168,8 @@ def expectation(
         that miss the feature.
     """
     n_components, n_features = means.shape
-    panel, panel_weights = np.zeros((n_features, width)), np.empty(width)
-    log_joint, shares = np.empty((n_components, width)), np.empty((n_components, width))
-    log_evidence, entropy, scratch = np.empty(width), np.empty(width), np.empty((2, width))
+    panel, panel_weights = new_panel(n_features, width), new_panel(1, width)[0]
+    log_joint, shares = new_panel(n_components, width), new_panel(n_components, width)
 
     a, size = 3 + n_components, means.size
     run, total = np.zeros(a + 3 * size), np.zeros(a + 3 * size)
@@ -182,8 +181,7 @@ def expectation(
         load(X, number * width, panel)
         load_weights(weights, number * width, panel_weights)
         set_log_joint(panel, means, precisions, logs, log_weights, log_joint)
-        softmax(log_joint, shares, log_evidence, entropy, scratch)
-        weigh(shares, panel_weights, log_evidence, entropy, rows)
+        add_posterior(log_joint, panel_weights, shares, rows)
         add_totals(shares, count)
         add_moments(panel, means, shares, first, second, missing)
         end_of_run(number, n_panels, run, total)
@@ -207,7 +205,7 @@ def moments(X: Array, responsibilities: Array, means: Array, width: int) -> Arra
         As in `expectation`, from the counts on.
     """
     n_components, n_features = means.shape
-    panel, shares = np.zeros((n_features, width)), np.empty((n_components, width))
+    panel, shares = new_panel(n_features, width), new_panel(n_components, width)
     a, size = n_components, means.size
     run, total = np.zeros(a + 3 * size), np.zeros(a + 3 * size)
     count, first = run[:a], run[a : a + size].reshape(means.shape)
@@ -228,7 +226,7 @@ def log_joint(
     X: Array, means: Array, precisions: Array, logs: Array, log_weights: Array, width: int
 ) -> Array:
     """log p(x_o, k), of shape (n_rows, n_components); arguments as in `expectation`."""
-    panel, values = np.zeros((means.shape[1], width)), np.empty((means.shape[0], width))
+    panel, values = new_panel(means.shape[1], width), new_panel(means.shape[0], width)
     out = np.empty((X.shape[0], means.shape[0]))
     for start in range(0, X.shape[0], width):
         n_rows = load(X, start, panel)

@@ -8,7 +8,7 @@ Vectors are as wide as the registers of the processor at hand.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from inspect import signature
 from typing import Any
@@ -29,7 +29,12 @@ ROWS_AT_ONCE = LANES * DEPTH
 
 _DOUBLE, _INDEX, _LANE = ir.DoubleType(), ir.IntType(64), ir.IntType(32)
 _VECTOR = ir.VectorType(_DOUBLE, LANES)
+_INTEGERS = ir.VectorType(_INDEX, LANES)
 _ZERO = ir.Constant(_VECTOR, [0.0] * LANES)
+# Bits of a float64 behind its exponent.
+_MANTISSA = 52
+# Added to a number of a size below 2⁵¹, it leaves the nearest integer in the last bits.
+_ROUNDER = 1.5 * 2.0**_MANTISSA
 # A product may be fused with a sum.
 _CONTRACT = ("contract",)
 
@@ -72,7 +77,48 @@ class Code:
 
     @property
     def one(self) -> Value:
-        return ir.Constant(_VECTOR, [1.0] * LANES)
+        return self.constant(1.0)
+
+    def constant(self, number: float) -> Value:
+        """A vector of one number that is known beforehand."""
+        return ir.Constant(_VECTOR, [number] * LANES)
+
+    def is_above(self, left: Value, right: Value) -> Value:
+        """Which numbers are above others; none that is NaN, or beside one."""
+        return self.builder.fcmp_ordered(">", left, right)
+
+    def polynomial(self, coefficients: Sequence[float], vector: Value) -> Value:
+        """Σ_n c_n xⁿ, by Horner's rule."""
+        total = self.constant(coefficients[-1])
+        for coefficient in reversed(coefficients[:-1]):
+            total = self.add(self.multiply(total, vector), self.constant(coefficient))
+        return total
+
+    def nearest_integer(self, vector: Value) -> tuple[Value, Value]:
+        """Of numbers of a size below 2³¹: the nearest integers, as numbers and as integers."""
+        shifted = self.add(vector, self.constant(_ROUNDER))
+        bits = self.builder.bitcast(shifted, _INTEGERS)
+        # The bits of the integer come last; those before them are of no use to anyone.
+        return self.subtract(shifted, self.constant(_ROUNDER)), bits
+
+    def times_power_of_two(self, vector: Value, exponent: Value) -> Value:
+        """x 2ⁿ, where that neither over- nor underflows; only the last bits of n count."""
+        bits = self.builder.bitcast(vector, _INTEGERS)
+        bits = self.builder.add(bits, self.builder.shl(exponent, self._integers(_MANTISSA)))
+        return self.builder.bitcast(bits, _VECTOR)
+
+    def split(self, vector: Value, bits_of_least: int) -> tuple[Value, Value]:
+        """m and n of positive x = m 2ⁿ, with m between a number of these bits and its double."""
+        builder, mantissa = self.builder, self._integers(_MANTISSA)
+        bits = builder.bitcast(vector, _INTEGERS)
+        exponent = builder.ashr(builder.sub(bits, self._integers(bits_of_least)), mantissa)
+        m = builder.bitcast(builder.sub(bits, builder.shl(exponent, mantissa)), _VECTOR)
+        # By way of 32 bits, for which every processor has the conversion.
+        short = builder.trunc(exponent, ir.VectorType(_LANE, LANES))
+        return m, builder.sitofp(short, _VECTOR)
+
+    def _integers(self, number: int) -> Value:
+        return ir.Constant(_INTEGERS, [number] * LANES)
 
     def broadcast(self, number: Value) -> Value:
         """A vector of one number."""
@@ -116,6 +162,10 @@ class Code:
     def index(self, number: int) -> Value:
         return ir.Constant(_INDEX, number)
 
+    def multiple_below(self, index: Value, divisor: int) -> Value:
+        """The largest multiple of a power of two that is no larger than an index."""
+        return self.builder.and_(index, self.index(-divisor))
+
     def after(self, index: Value, count: int) -> list[Value]:
         """index, index + 1, ..., so many."""
         return [self.builder.add(index, self.index(number)) for number in range(count)]
@@ -141,26 +191,36 @@ class Code:
         return self.steps(panel.length(1), LANES)
 
 
-class Sum:
-    """A vector to which a loop adds; the compiler finds it a register."""
+class Variable:
+    """A vector that a loop replaces; the compiler finds it a register."""
 
-    def __init__(self, code: Code) -> None:
+    def __init__(self, code: Code, start: Value) -> None:
         self._code = code
         self._place = cgutils.alloca_once(code.builder, _VECTOR)
-        code.builder.store(_ZERO, self._place)
+        self.set(start)
 
     @property
     def value(self) -> Value:
         return self._code.builder.load(self._place)
 
+    def set(self, vector: Value) -> None:
+        self._code.builder.store(vector, self._place)
+
+
+class Sum(Variable):
+    """A vector to which a loop adds."""
+
+    def __init__(self, code: Code) -> None:
+        super().__init__(code, _ZERO)
+
     def add(self, vector: Value) -> None:
-        self._code.builder.store(self._code.add(self.value, vector), self._place)
+        self.set(self._code.add(self.value, vector))
 
     def add_product(self, left: Value, right: Value) -> None:
         self.add(self._code.multiply(left, right))
 
     def multiply(self, vector: Value) -> None:
-        self._code.builder.store(self._code.multiply(self.value, vector), self._place)
+        self.set(self._code.multiply(self.value, vector))
 
 
 class Vectors:

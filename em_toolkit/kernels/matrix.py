@@ -13,12 +13,12 @@ from em_toolkit.kernels.panels import (
     load_responsibilities,
     load_weights,
     mirror,
+    new_panel,
     set_constant,
     unload,
-    weigh,
 )
-from em_toolkit.kernels.products import add_moments, set_squared_norms
-from em_toolkit.kernels.vectorized import softmax
+from em_toolkit.kernels.products import add_moments, set_log_densities
+from em_toolkit.kernels.vectorized import add_posterior
 from em_toolkit.statistics import Array, IntArray
 
 
@@ -31,10 +31,8 @@ def set_log_joint(
     A component without a mean, such as noise, has the constant alone.
     """
     for k in range(means.shape[0]):
-        row = log_joint[k]
-        set_squared_norms(factors[k % factors.shape[0]], means[k], panel, row)
-        for i in range(row.shape[0]):
-            row[i] = constants[k] - 0.5 * row[i]
+        factor = factors[k % factors.shape[0]]
+        set_log_densities(factor, means[k], panel, constants, k, log_joint[k])
     set_constant(constants, means.shape[0], log_joint)
 
 
@@ -150,10 +148,9 @@ def expectation(
         second moments as `factors`.
     """
     n_components, n_features = constants.shape[0], means.shape[1]
-    panel, panel_weights = np.zeros((n_features, width)), np.empty(width)
-    log_joint, shares = np.empty((n_components, width)), np.empty((n_components, width))
-    log_evidence, entropy, scratch = np.empty(width), np.empty(width), np.empty((2, width))
-    strips = np.empty((n_features + 5) * width)
+    panel, panel_weights = new_panel(n_features, width), new_panel(1, width)[0]
+    log_joint, shares = new_panel(n_components, width), new_panel(n_components, width)
+    strips = new_panel(n_features + 5, width).reshape(-1)
     indices = np.empty(width, np.int64)
 
     a, b = 3 + n_components, 3 + n_components + means.size
@@ -165,8 +162,7 @@ def expectation(
         load(X, number * width, panel)
         load_weights(weights, number * width, panel_weights)
         set_log_joint(panel, means, factors, constants, log_joint)
-        softmax(log_joint, shares, log_evidence, entropy, scratch)
-        weigh(shares, panel_weights, log_evidence, entropy, rows)
+        add_posterior(log_joint, panel_weights, shares, rows)
         add_totals(shares, count)
         add_moments_of_each(panel, means, shares, strips, indices, first, second)
         end_of_run(number, n_panels, run, total)
@@ -194,8 +190,8 @@ def moments(X: Array, responsibilities: Array, means: Array, n_matrices: int, wi
         Counts, first moments and second moments, as in `expectation`.
     """
     n_components, n_features = means.shape
-    panel, shares = np.zeros((n_features, width)), np.empty((n_components, width))
-    strips = np.empty((n_features + 5) * width)
+    panel, shares = new_panel(n_features, width), new_panel(n_components, width)
+    strips = new_panel(n_features + 5, width).reshape(-1)
     indices = np.empty(width, np.int64)
 
     a = n_components + means.size
@@ -216,7 +212,7 @@ def moments(X: Array, responsibilities: Array, means: Array, n_matrices: int, wi
 @kernel(MATRIX, MATRIX, MATRICES, VECTOR, INTEGER)
 def log_joint(X: Array, means: Array, factors: Array, constants: Array, width: int) -> Array:
     """log p(x_i, k), of shape (n_rows, n_constants); arguments as in `expectation`."""
-    panel, values = np.zeros((means.shape[1], width)), np.empty((constants.shape[0], width))
+    panel, values = new_panel(means.shape[1], width), new_panel(constants.shape[0], width)
     out = np.empty((X.shape[0], constants.shape[0]))
     for start in range(0, X.shape[0], width):
         n_rows = load(X, start, panel)

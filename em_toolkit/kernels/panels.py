@@ -6,13 +6,23 @@ the features are.
 
 from __future__ import annotations
 
-from em_toolkit.kernels.compiling import summing
+import numpy as np
+
+from em_toolkit.kernels.compiling import allocating, summing
 from em_toolkit.kernels.instructions import LANES, Code, Value, Vectors, emitted
 from em_toolkit.statistics import Array
 
 # Panels whose sums are taken one after the other. Thousands of equal rows round in one direction,
 # so that no sum may be long: a run of panels first, then the runs.
 RUN = 16
+
+
+@allocating
+def new_panel(n_values: int, width: int) -> Array:
+    """A panel of zeros; each row begins where a register fits into one line of the cache."""
+    room = np.zeros(n_values * width + LANES)
+    start = -(room.ctypes.data // room.itemsize) % LANES
+    return room[start : start + n_values * width].reshape((n_values, width))
 
 
 @emitted
@@ -60,8 +70,12 @@ def load(X: Array, start: int, panel: Array) -> int:
 @summing
 def load_weights(weights: Array, start: int, panel_weights: Array) -> None:
     """The weights of the rows of a panel; zero for what only fills it up."""
-    for i in range(panel_weights.shape[0]):
-        panel_weights[i] = weights[start + i] if start + i < weights.shape[0] else 0.0
+    # A sum of indices might be negative for all that the compiler knows, and count from the end.
+    given = weights[start : start + panel_weights.shape[0]]
+    for i in range(given.shape[0]):
+        panel_weights[i] = given[i]
+    for i in range(given.shape[0], panel_weights.shape[0]):
+        panel_weights[i] = 0.0
 
 
 @summing
@@ -96,33 +110,6 @@ def unload(panel_values: Array, start: int, n_rows: int, out: Array) -> None:
     for i in range(n_rows):
         for k in range(out.shape[1]):
             out[start + i, k] = panel_values[k, i]
-
-
-@summing
-def weigh(
-    responsibilities: Array, weights: Array, log_evidence: Array, entropy: Array, sums: Array
-) -> None:
-    """Multiply responsibilities by the weights of the rows, and add up what belongs to rows.
-
-    Parameters
-    ----------
-    responsibilities : ndarray of shape (n_components, width)
-    weights, log_evidence, entropy : ndarray of shape (width,)
-    sums : ndarray of shape (3,)
-        Entropy, log evidence and weight; added to.
-    """
-    total_entropy, total_evidence, total_weight = 0.0, 0.0, 0.0
-    for i in range(weights.shape[0]):
-        total_entropy += weights[i] * entropy[i]
-        total_evidence += weights[i] * log_evidence[i]
-        total_weight += weights[i]
-    sums[0] += total_entropy
-    sums[1] += total_evidence
-    sums[2] += total_weight
-    for k in range(responsibilities.shape[0]):
-        share = responsibilities[k]
-        for i in range(weights.shape[0]):
-            share[i] *= weights[i]
 
 
 @summing

@@ -13,19 +13,23 @@ from em_toolkit.kernels.instructions import ROWS_AT_ONCE, Code, Sum, Value, Vect
 from em_toolkit.statistics import Array
 
 
-def _add_norms(tile: int) -> Any:
-    @emitted
-    def emit(
-        code: Code,
-        lower: Vectors,
-        mean: Vectors,
-        panel: Vectors,
-        norms: Vectors,
-        j: Value,
-        i: Value,
-    ) -> None:
-        """n_i += Σ_t (Σ_m L[j+t, m] (x_mi − μ_m))², t < tile, for some rows i of the data."""
-        features, rows = code.after(j, tile), code.registers(i)
+@emitted
+def _set_log_densities(
+    code: Code,
+    lower: Vectors,
+    mean: Vectors,
+    panel: Vectors,
+    constants: Vectors,
+    k: Value,
+    out: Vectors,
+    i: Value,
+) -> None:
+    """c_k − ½ Σ_j (Σ_m L[j, m] (x_mi − μ_m))² for some rows i of the data."""
+    rows = code.registers(i)
+    norms = [Sum(code) for _ in rows]
+
+    def add_squares(j: Value, tile: int) -> None:
+        features = code.after(j, tile)
         sums = [[Sum(code) for _ in rows] for _ in features]
 
         def add_feature(m: Value, first: int) -> None:
@@ -40,14 +44,18 @@ def _add_norms(tile: int) -> Any:
             add_feature(m, 0)
         for t, feature in enumerate(features):
             add_feature(feature, t)
-        for depth, row in enumerate(rows):
-            norm = norms.vector(row)
-            for t in range(tile):
-                whitened = sums[t][depth].value
-                norm = code.add(norm, code.multiply(whitened, whitened))
-            norms.set_vector(norm, row)
+        for t in range(tile):
+            for norm, total in zip(norms, sums[t], strict=True):
+                norm.add_product(total.value, total.value)
 
-    return emit
+    fours = code.multiple_below(panel.length(0), 4)
+    with code.steps(fours, 4) as j:
+        add_squares(j, 4)
+    with code.is_below(fours, panel.length(0)):
+        add_squares(fours, 2)
+    constant, half = constants.broadcast(k), code.constant(0.5)
+    for norm, row in zip(norms, rows, strict=True):
+        out.set_vector(code.subtract(constant, code.multiply(half, norm.value)), row)
 
 
 def _set_products(tile: int) -> Any:
@@ -71,7 +79,7 @@ def _set_products(tile: int) -> Any:
     return emit
 
 
-def _weigh(tile: int) -> Any:
+def _begin_moments(tile: int) -> Any:
     @emitted
     def emit(
         code: Code,
@@ -80,26 +88,38 @@ def _weigh(tile: int) -> Any:
         share: Vectors,
         strip: Vectors,
         first_moment: Vectors,
+        moment: Vectors,
         j: Value,
     ) -> None:
-        """u_ti = r_i (x_(j+t)i − μ_(j+t)), t < tile, and f_(j+t) += Σ_i u_ti."""
+        """u_si = r_i δ_si, f_(j+s) += Σ_i u_si and S[j+s, j+t] += Σ_i u_si δ_ti, t ≤ s < tile.
+
+        δ_si = x_(j+s)i − μ_(j+s).
+        """
         features = code.after(j, tile)
         centers = [mean.broadcast(feature) for feature in features]
-        sums = [Sum(code) for _ in features]
+        triangle = [(s, t) for s in range(tile) for t in range(s + 1)]
+        firsts, seconds = [Sum(code) for _ in features], {place: Sum(code) for place in triangle}
         with code.rows(panel) as i:
             weight = share.vector(i)
-            for t, feature in enumerate(features):
-                deviation = code.subtract(panel.vector(feature, i), centers[t])
-                weighted = code.multiply(weight, deviation)
-                strip.set_vector(weighted, code.index(t), i)
-                sums[t].add(weighted)
-        for feature, total in zip(features, sums, strict=True):
-            first_moment.add_total(total.value, feature)
+            deviations = [
+                code.subtract(panel.vector(feature, i), center)
+                for feature, center in zip(features, centers, strict=True)
+            ]
+            weighted = [code.multiply(weight, deviation) for deviation in deviations]
+            for s in range(tile):
+                strip.set_vector(weighted[s], code.index(s), i)
+                firsts[s].add(weighted[s])
+            for s, t in triangle:
+                seconds[s, t].add_product(weighted[s], deviations[t])
+        for s, feature in enumerate(features):
+            first_moment.add_total(firsts[s].value, feature)
+        for s, t in triangle:
+            moment.add_total(seconds[s, t].value, features[s], features[t])
 
     return emit
 
 
-def _add_products(n_left: int, n_right: int, *, triangular: bool = False) -> Any:
+def _add_products(n_left: int, n_right: int) -> Any:
     @emitted
     def emit(
         code: Code,
@@ -110,10 +130,10 @@ def _add_products(n_left: int, n_right: int, *, triangular: bool = False) -> Any
         j: Value,
         m: Value,
     ) -> None:
-        """S[j+s, m+t] += Σ_i u_si (x_(m+t)i − μ_(m+t)); triangular: for t ≤ s alone."""
+        """S[j+s, m+t] += Σ_i u_si (x_(m+t)i − μ_(m+t)), s < n_left and t < n_right."""
         left_features, right_features = code.after(j, n_left), code.after(m, n_right)
         centers = [mean.broadcast(feature) for feature in right_features]
-        tile = [(s, t) for s in range(n_left) for t in range(s + 1 if triangular else n_right)]
+        tile = [(s, t) for s in range(n_left) for t in range(n_right)]
         sums = {place: Sum(code) for place in tile}
         with code.rows(panel) as i:
             left = [strip.vector(code.index(s), i) for s in range(n_left)]
@@ -129,25 +149,18 @@ def _add_products(n_left: int, n_right: int, *, triangular: bool = False) -> Any
     return emit
 
 
-_add_norms_4, _add_norms_2 = _add_norms(4), _add_norms(2)
 _set_products_4, _set_products_2 = _set_products(4), _set_products(2)
-_weigh_4, _weigh_2 = _weigh(4), _weigh(2)
+_begin_moments_4, _begin_moments_2 = _begin_moments(4), _begin_moments(2)
 _add_products_4_4, _add_products_2_4 = _add_products(4, 4), _add_products(2, 4)
-_add_triangle_4 = _add_products(4, 4, triangular=True)
-_add_triangle_2 = _add_products(2, 2, triangular=True)
 
 
 @summing
-def set_squared_norms(lower: Array, mean: Array, panel: Array, norms: Array) -> None:
-    """|L (x_i − μ)|² for lower triangular L, of shape (width,)."""
-    fours = panel.shape[0] // 4 * 4
-    for i in range(norms.shape[0]):
-        norms[i] = 0.0
-    for i in range(0, norms.shape[0], ROWS_AT_ONCE):
-        for j in range(0, fours, 4):
-            _add_norms_4(lower, mean, panel, norms, j, i)
-        if fours < panel.shape[0]:
-            _add_norms_2(lower, mean, panel, norms, fours, i)
+def set_log_densities(
+    lower: Array, mean: Array, panel: Array, constants: Array, k: int, out: Array
+) -> None:
+    """c_k − ½ |L (x_i − μ)|² for lower triangular L, of shape (width,)."""
+    for i in range(0, out.shape[0], ROWS_AT_ONCE):
+        _set_log_densities(lower, mean, panel, constants, k, out, i)
 
 
 @summing
@@ -191,12 +204,10 @@ def add_moments(
     """
     fours = panel.shape[0] // 4 * 4
     for j in range(0, fours, 4):
-        _weigh_4(panel, mean, share, strip, first, j)
+        _begin_moments_4(panel, mean, share, strip, first, second, j)
         for m in range(0, j, 4):
             _add_products_4_4(strip, panel, mean, second, j, m)
-        _add_triangle_4(strip, panel, mean, second, j, j)
     if fours < panel.shape[0]:
-        _weigh_2(panel, mean, share, strip, first, fours)
+        _begin_moments_2(panel, mean, share, strip, first, second, fours)
         for m in range(0, fours, 4):
             _add_products_2_4(strip, panel, mean, second, fours, m)
-        _add_triangle_2(strip, panel, mean, second, fours, fours)

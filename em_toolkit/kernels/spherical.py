@@ -11,11 +11,11 @@ from em_toolkit.kernels.panels import (
     end_of_run,
     load,
     load_weights,
+    new_panel,
     set_constant,
     unload,
-    weigh,
 )
-from em_toolkit.kernels.vectorized import softmax
+from em_toolkit.kernels.vectorized import add_posterior
 from em_toolkit.statistics import Array
 
 
@@ -63,10 +63,9 @@ def expectation(
         Σ_i r_ik |x_i − μ_k|² of each component.
     """
     n_components, n_features = constants.shape[0], means.shape[1]
-    panel, panel_weights = np.zeros((n_features, width)), np.empty(width)
-    log_joint, shares = np.empty((n_components, width)), np.empty((n_components, width))
-    distances = np.empty((means.shape[0], width))
-    log_evidence, entropy, scratch = np.empty(width), np.empty(width), np.empty((3, width))
+    panel, panel_weights = new_panel(n_features, width), new_panel(1, width)[0]
+    log_joint, shares = new_panel(n_components, width), new_panel(n_components, width)
+    distances = new_panel(means.shape[0], width)
 
     a, b = 3 + n_components, 3 + n_components + means.size
     run, total = np.zeros(b + means.shape[0]), np.zeros(b + means.shape[0])
@@ -77,8 +76,7 @@ def expectation(
         load(X, number * width, panel)
         load_weights(weights, number * width, panel_weights)
         set_log_joint(panel, means, precisions, constants, distances, log_joint)
-        softmax(log_joint, shares, log_evidence, entropy, scratch)
-        weigh(shares, panel_weights, log_evidence, entropy, rows)
+        add_posterior(log_joint, panel_weights, shares, rows)
         add_totals(shares, count)
         add_first_moments(panel, means, shares, first)
         for k in range(means.shape[0]):
@@ -94,8 +92,8 @@ def expectation(
 def log_joint(X: Array, means: Array, precisions: Array, constants: Array, width: int) -> Array:
     """log p(x_i, k), of shape (n_rows, n_constants); arguments as in `expectation`."""
     n_components = constants.shape[0]
-    panel, distances = np.zeros((means.shape[1], width)), np.empty((means.shape[0], width))
-    values, out = np.empty((n_components, width)), np.empty((X.shape[0], n_components))
+    panel, distances = new_panel(means.shape[1], width), new_panel(means.shape[0], width)
+    values, out = new_panel(n_components, width), np.empty((X.shape[0], n_components))
     for start in range(0, X.shape[0], width):
         n_rows = load(X, start, panel)
         set_log_joint(panel, means, precisions, constants, distances, values)

@@ -26,12 +26,12 @@ from em_toolkit.kernels.panels import (
     load,
     load_weights,
     mirror,
+    new_panel,
     set_constant,
     unload,
-    weigh,
 )
 from em_toolkit.kernels.products import add_moments, set_lower_products
-from em_toolkit.kernels.vectorized import softmax
+from em_toolkit.kernels.vectorized import add_posterior
 from em_toolkit.statistics import Array
 
 
@@ -133,11 +133,10 @@ def expectation(
         the second moment as `factor`.
     """
     n_components, n_features = constants.shape[0], means.shape[1]
-    panel, panel_weights = np.zeros((n_features, width)), np.empty(width)
-    whitened, strip = np.empty((n_features, width)), np.empty((4, width))
+    panel, panel_weights = new_panel(n_features, width), new_panel(1, width)[0]
+    whitened, strip = new_panel(n_features, width), new_panel(4, width)
     zeros, ignored = np.zeros(n_features), np.empty(n_features)
-    log_joint, shares = np.empty((n_components, width)), np.empty((n_components, width))
-    log_evidence, entropy, scratch = np.empty(width), np.empty(width), np.empty((3, width))
+    log_joint, shares = new_panel(n_components, width), new_panel(n_components, width)
 
     a, b = 3 + n_components, 3 + n_components + means.size
     run, total = np.zeros(b + factor.size), np.zeros(b + factor.size)
@@ -149,8 +148,7 @@ def expectation(
         load_weights(weights, number * width, panel_weights)
         subtract(center, panel)
         set_log_joint(panel, whitened_means, factor, constants, whitened, log_joint)
-        softmax(log_joint, shares, log_evidence, entropy, scratch)
-        weigh(shares, panel_weights, log_evidence, entropy, rows)
+        add_posterior(log_joint, panel_weights, shares, rows)
         add_totals(shares, count)
         add_first_moments(panel, means, shares, first)
         if n_components > means.shape[0]:
@@ -178,8 +176,8 @@ def log_joint(
 ) -> Array:
     """log p(x_i, k), of shape (n_rows, n_constants); arguments as in `expectation`."""
     n_components, n_features = constants.shape[0], whitened_means.shape[1]
-    panel, whitened = np.zeros((n_features, width)), np.empty((n_features, width))
-    values, out = np.empty((n_components, width)), np.empty((X.shape[0], n_components))
+    panel, whitened = new_panel(n_features, width), new_panel(n_features, width)
+    values, out = new_panel(n_components, width), np.empty((X.shape[0], n_components))
     for start in range(0, X.shape[0], width):
         n_rows = load(X, start, panel)
         subtract(center, panel)
