@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
-from functools import reduce
+from functools import cache, reduce
 from operator import add
 from threading import Lock
 from typing import Any, Generic, Self, TypeVar
@@ -64,19 +64,26 @@ class Statistics:
 
     def _combine(self, operation: Callable[[Any, Any], Any], other: Self) -> Self:
         values: dict[str, Any] = {}
-        for item in fields(self):
-            mine, theirs = getattr(self, item.name), getattr(other, item.name)
-            if item.metadata.get("origin", False):
+        kind: Any = type(self)
+        for name, is_origin in _layout(kind):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if is_origin:
                 if mine is not theirs and not np.array_equal(mine, theirs):
                     raise ValueError(
                         f"{type(self).__name__}: expected statistics about one origin, got two "
                         "unlike ones. Moments about different origins do not add: take both "
                         "about the same one."
                     )
-                values[item.name] = mine
+                values[name] = mine
             else:
-                values[item.name] = operation(mine, theirs)
-        return type(self)(**values)
+                values[name] = operation(mine, theirs)
+        return kind(**values)
+
+
+@cache
+def _layout(kind: type[Statistics]) -> tuple[tuple[str, bool], ...]:
+    """The names of the fields, and which are origins."""
+    return tuple((item.name, item.metadata.get("origin", False)) for item in fields(kind))
 
 
 S = TypeVar("S", bound=Statistics)

@@ -19,6 +19,7 @@ from em_toolkit.families import (
     FullCovariances,
     Gaussian,
     GaussianComponents,
+    GaussianStatistics,
     Poisson,
     PoissonRates,
     SphericalCovariances,
@@ -242,11 +243,16 @@ class ScikitLearnRegularization(Gaussian):
         return replace(best, covariances=replace(best.covariances, values=values))
 
 
+class UnshiftedStatistics(GaussianStatistics):
+    def scatter_about(self, means, structure):
+        return self.second_moment
+
+
 class ForgottenShift(Gaussian):
     """A scatter about the old mean instead of the new one."""
 
-    def _scatter_about(self, means, stats):
-        return stats.second_moment
+    def statistics(self, components, X, responsibilities):
+        return UnshiftedStatistics(**vars(super().statistics(components, X, responsibilities)))
 
 
 class WrongSign(Gaussian):

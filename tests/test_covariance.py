@@ -156,6 +156,19 @@ def test_second_moment(structure: str) -> None:
         np.testing.assert_array_equal(moment, moment.transpose(0, 2, 1))
 
 
+def test_scatter_about_any_means(structure: str) -> None:
+    """Also about those that were asked for before others, and about the origin itself."""
+    rng = np.random.default_rng(6)
+    X, origin, *others = rng.standard_normal((40, D)), *rng.standard_normal((3, K, D))
+    responsibilities = rng.uniform(0.0, 2.0, (40, K))
+    family = Gaussian(CLASSES[structure])
+    components = GaussianComponents(origin, CLASSES[structure].alike(np.eye(D), K))
+    stats = family.statistics(components, X, responsibilities)
+    for means in (others[0], others[1], others[0], origin, others[1]):
+        expected = family.structure.second_moment(X, means, responsibilities)
+        close(stats.scatter_about(means, family.structure), expected)
+
+
 def test_identity_scatter(structure: str) -> None:
     identities = np.stack([np.eye(D)] * K)
     close(CLASSES[structure].identity_scatter(K, D), reduced(structure, identities))

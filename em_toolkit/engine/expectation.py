@@ -41,7 +41,6 @@ class Rows:
     ) -> None:
         self.X = np.asarray(X)
         n_rows = self.X.shape[0]
-        self._of_weight_one = weights is None
         self.weights = np.broadcast_to(1.0, n_rows) if weights is None else np.asarray(weights)
         if self.weights.shape != (n_rows,) or not (self.weights >= 0.0).all():
             raise ValueError(
@@ -49,21 +48,21 @@ class Rows:
                 f"of shape {self.weights.shape} and minimum {self.weights.min():.5g}."
             )
         self.block_size = block_size
+        # Weights of one take no memory for each row, and no time in each pass.
+        self._ones = np.ones(min(block_size, n_rows)) if weights is None else None
 
     def __len__(self) -> int:
         """The number of blocks."""
         return -(-self.X.shape[0] // self.block_size)
 
     def __iter__(self) -> Iterator[Block]:
-        # Weights of one take no memory for each row, and no time in each pass.
-        ones = np.ones(min(self.block_size, self.X.shape[0])) if self._of_weight_one else None
         for start in range(0, self.X.shape[0], self.block_size):
             rows = slice(start, start + self.block_size)
             X = np.ascontiguousarray(self.X[rows], dtype=np.float64)
-            if ones is None:
+            if self._ones is None:
                 yield Block(X, np.ascontiguousarray(self.weights[rows], dtype=np.float64))
             else:
-                yield Block(X, ones[: len(X)])
+                yield Block(X, self._ones[: len(X)])
 
 
 def expect(

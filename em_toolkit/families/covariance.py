@@ -233,7 +233,10 @@ class Covariances(Parameters, ABC):
 
     def or_previous(self, known: BoolArray, settled: BoolArray, previous: Self) -> Self:
         """These for components that hold data and whose mean has settled, else the previous."""
-        mask = (known & settled).reshape((-1,) + (1,) * (self.values.ndim - 1))
+        chosen = known & settled
+        if chosen.all():
+            return self
+        mask = chosen.reshape((-1,) + (1,) * (self.values.ndim - 1))
         return replace(self, values=np.where(mask, self.values, previous.values))
 
     @abstractmethod
@@ -279,9 +282,9 @@ class Covariances(Parameters, ABC):
                 "Scale the data."
             )
         floor = np.maximum((RESOLUTION * EPS * means) ** 2, SMALLEST_VARIANCE)
-        flat = np.argwhere(~(self.variances > floor))
-        if flat.size:
-            component, feature = (int(index) for index in flat[0])
+        is_flat = ~(self.variances > floor)
+        if is_flat.any():
+            component, feature = np.argwhere(is_flat)[0].tolist()
             raise CollapseError(
                 f"component {component} has variance {self.variances[component, feature]:.3g} in "
                 f"feature {feature}, about a mean of {means[component, feature]:.6g}: all the "

@@ -67,6 +67,24 @@ class GaussianStatistics(ComponentStatistics):
     second_moment: Array
     origin: Array = origin()
 
+    def scatter_about(self, means: Array, structure: type[Covariances]) -> Array:
+        """Σ_i r_ik (x_i − μ_k)(x_i − μ_k)ᵀ, in the shape of the structure's scatter.
+
+        That of the last means is kept: an M-step asks for it, and the energy at what it found.
+        """
+        last: tuple[Array, Array] | None = self.__dict__.get("_last_scatter")
+        if last is None or last[0] is not means:
+            last = means, self._scatter_about(means, structure)
+            self.__dict__["_last_scatter"] = last
+        return last[1]
+
+    def _scatter_about(self, means: Array, structure: type[Covariances]) -> Array:
+        shift = means - self.origin
+        if not shift.any():
+            return self.second_moment
+        moved = self.first_moment - 0.5 * self.count[:, None] * shift
+        return self.second_moment - 2.0 * structure.outer(moved, shift)
+
 
 class Gaussian(Family[GaussianComponents, GaussianStatistics]):
     r"""Normal components.
@@ -155,7 +173,9 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         self, means: Array, components: GaussianComponents, stats: GaussianStatistics
     ) -> Covariances:
         prior = self.prior
-        scatter = self._scatter_about(means, stats) + prior.scatter_at(means, self.structure)
+        scatter = stats.scatter_about(means, self.structure) + prior.scatter_at(
+            means, self.structure
+        )
         count = stats.count + prior.pseudo_count
         covariances = self.structure.from_scatter(
             scatter, count, means.shape[1], components.covariances
@@ -167,19 +187,12 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         settled = self.fixed.unless_fixed(kept_digits.all(axis=1) | ~known)
         return covariances.or_previous(known, settled, components.covariances)
 
-    def _scatter_about(self, means: Array, stats: GaussianStatistics) -> Array:
-        shift = means - stats.origin
-        if not shift.any():
-            return stats.second_moment
-        moved = stats.first_moment - 0.5 * stats.count[:, None] * shift
-        return stats.second_moment - 2.0 * self.structure.outer(moved, shift)
-
     def expected_log_density(
         self, components: GaussianComponents, stats: GaussianStatistics
     ) -> float:
         covariances = components.covariances
         constants = components.means.shape[1] * _LOG_2_PI + covariances.log_determinants
-        quadratic = covariances.inner_product(self._scatter_about(components.means, stats))
+        quadratic = covariances.inner_product(stats.scatter_about(components.means, self.structure))
         return -0.5 * (float(stats.count @ constants) + quadratic)
 
     def log_prior(self, components: GaussianComponents, alive: BoolArray) -> float:

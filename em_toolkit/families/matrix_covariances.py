@@ -16,8 +16,6 @@ from em_toolkit.families.patterns import Runs
 from em_toolkit.parameters import CollapseError, size
 from em_toolkit.statistics import EPS, Array, BoolArray, RandomSource, sum_of_products
 
-_ROWS_OF_A_PRODUCT = 32
-
 
 class MatrixCovariances(Covariances, ABC):
     """Symmetric matrices: values of shape (n_matrices, n_features, n_features)."""
@@ -26,10 +24,13 @@ class MatrixCovariances(Covariances, ABC):
     def n_features(self) -> int:
         return self.values.shape[-1]
 
+    def _for_components(self, of_matrices: Array) -> Array:
+        """What belongs to the matrices, for each component."""
+        return np.broadcast_to(of_matrices, (self.n_components, *of_matrices.shape[1:]))
+
     @cached_property
     def variances(self) -> Array:
-        diagonals = np.diagonal(self.values, axis1=1, axis2=2)
-        return np.broadcast_to(diagonals, (self.n_components, self.n_features))
+        return self._for_components(np.diagonal(self.values, axis1=1, axis2=2))
 
     @cached_property
     def cholesky(self) -> Array:
@@ -42,19 +43,23 @@ class MatrixCovariances(Covariances, ABC):
         return np.stack([_inverse_of_lower(lower) for lower in self.cholesky])
 
     @cached_property
+    def inverses(self) -> Array:
+        """Σ_k⁻¹, of shape (n_matrices, n_features, n_features)."""
+        return self.inverse_cholesky.transpose(0, 2, 1) @ self.inverse_cholesky
+
+    @cached_property
     def _diagonals_of_inverses(self) -> Array:
         """Of shape (n_matrices, n_features)."""
-        return np.asarray(np.square(self.inverse_cholesky).sum(axis=1))
+        return np.diagonal(self.inverses, axis1=1, axis2=2)
 
     @property
     def inverse_diagonals(self) -> Array:
-        shape = (self.n_components, self.n_features)
-        return np.broadcast_to(self._diagonals_of_inverses, shape)
+        return self._for_components(self._diagonals_of_inverses)
 
     @cached_property
     def log_determinants(self) -> Array:
         diagonals = np.diagonal(self.cholesky, axis1=1, axis2=2)
-        return np.broadcast_to(2.0 * np.log(diagonals).sum(axis=1), (self.n_components,))
+        return self._for_components(2.0 * np.log(diagonals).sum(axis=1))
 
     def whiten(self, deviations: Array, component: int) -> Array:
         # By the inverse of the triangular factor: measured against 50 digits up to a condition of
@@ -71,13 +76,9 @@ class MatrixCovariances(Covariances, ABC):
         return np.asarray(rng.multivariate_normal(np.zeros(self.n_features), matrix, n_rows))
 
     def inner_product(self, scatter: Array) -> float:
-        product = 0.0
-        # Rows of a triangle end at the diagonal: what lies beyond need not be multiplied.
-        for start in range(0, self.n_features, _ROWS_OF_A_PRODUCT):
-            end = min(start + _ROWS_OF_A_PRODUCT, self.n_features)
-            rows = self.inverse_cholesky[:, start:end, :end]
-            product += float(np.sum((rows @ scatter[:, :end, :end]) * rows))
-        return product
+        # No worse than tr L⁻¹ A L⁻ᵀ: the products that either adds up are within
+        # d Σ_j A_jj (Σ⁻¹)_jj, by Cauchy-Schwarz.
+        return float(np.vdot(self.inverses, scatter))
 
     def diagonal_product(self, scatter: Array) -> float:
         diagonals = np.diagonal(scatter, axis1=1, axis2=2)
@@ -89,10 +90,9 @@ class MatrixCovariances(Covariances, ABC):
         except np.linalg.LinAlgError:
             factors = np.stack([_cholesky_until_failure(matrix) for matrix in self.values])
         pivots = np.square(np.diagonal(factors, axis1=1, axis2=2))
-        diagonals = np.diagonal(self.values, axis1=1, axis2=2)
-        lost = np.argwhere(~(pivots > RESOLUTION * self.n_features * EPS * diagonals))
-        if lost.size:
-            component, feature = (int(index) for index in lost[0])
+        is_lost = ~(pivots > RESOLUTION * self.n_features * EPS * self.variances)
+        if is_lost.any():
+            component, feature = np.argwhere(is_lost)[0].tolist()
             raise CollapseError(
                 f"the covariance of component {component} is singular to rounding: within it, "
                 f"feature {feature} is a linear combination of those before it."
@@ -166,6 +166,9 @@ class MatrixByComponent(MatrixCovariances, ABC):
     def n_components(self) -> int:
         return self.values.shape[0]
 
+    def _for_components(self, of_matrices: Array) -> Array:
+        return of_matrices
+
     @classmethod
     def outer(cls, left: Array, right: Array) -> Array:
         product = left[:, :, None] * right[:, None, :]
@@ -212,7 +215,7 @@ class MatrixByComponent(MatrixCovariances, ABC):
 
     @property
     def precisions(self) -> Array:
-        return self.inverse_cholesky.transpose(0, 2, 1) @ self.inverse_cholesky
+        return self.inverses
 
 
 @dataclass(frozen=True, eq=False)
@@ -303,4 +306,4 @@ class TiedCovariances(MatrixCovariances):
 
     @property
     def precisions(self) -> Array:
-        return self.inverse_cholesky[0].T @ self.inverse_cholesky[0]
+        return self.inverses[0]
