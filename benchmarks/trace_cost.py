@@ -27,10 +27,10 @@ from em_toolkit.engine.monitor import Monitor
 from em_toolkit.model import Expectation
 
 CASES = [
-    Case(5_000, 4, 3, "full", n_iter=50, n_runs=41),
-    Case(200_000, 2, 5, "full", n_iter=5, n_runs=21),
-    Case(200_000, 10, 10, "full", n_iter=5, n_runs=31),
-    Case(20_000, 128, 8, "full", n_iter=5, n_runs=31),
+    Case(5_000, 4, 3, "full", n_iter=50, n_runs=301),
+    Case(200_000, 2, 5, "full", n_iter=5, n_runs=1001),
+    Case(200_000, 10, 10, "full", n_iter=5, n_runs=301),
+    Case(20_000, 128, 8, "full", n_iter=5, n_runs=61),
 ]
 
 

@@ -493,9 +493,9 @@ class ShrunkenTwice(Gaussian):
 class ForgottenMeans(Gaussian):
     """A density without the term of the means."""
 
-    def log_prior(self, components: Any, alive: Any) -> float:
+    def log_prior(self, components: Any, weights: Any) -> float:
         bare = replace(self.prior, shrinkage=0.0)  # type: ignore
-        return bare.log_density(components.means, components.covariances, alive)
+        return bare.log_density(components.means, components.covariances, weights)
 
 
 @pytest.mark.parametrize("broken", [OneRowTooMany, ShrunkenTwice, ForgottenMeans])
@@ -510,7 +510,7 @@ def test_a_wrong_prior_is_caught(structure: str, broken: type[Gaussian]) -> None
 
 def test_a_prior_left_out_of_the_bound_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     class LeftOut(Gaussian):
-        def log_prior(self, components: Any, alive: Any) -> float:
+        def log_prior(self, components: Any, weights: Any) -> float:
             return 0.0
 
     best = GaussianMixture(2, random_state=0, **EXACT).fit(FAITHFUL)

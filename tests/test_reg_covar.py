@@ -230,7 +230,7 @@ def conditioning(fit: GaussianMixture) -> float:
 class PriorLeftOut(Gaussian):
     """Its M-step uses the prior, its bound does not."""
 
-    def log_prior(self, components: Any, alive: Any) -> float:
+    def log_prior(self, components: Any, weights: Any) -> float:
         return 0.0
 
 
@@ -256,8 +256,8 @@ def test_a_prior_left_out_of_the_bound_is_caught(
 class HalfThePrior(Gaussian):
     """Its bound has half of the prior that its M-step uses."""
 
-    def log_prior(self, components: Any, alive: Any) -> float:
-        return 0.5 * super().log_prior(components, alive)
+    def log_prior(self, components: Any, weights: Any) -> float:
+        return 0.5 * super().log_prior(components, weights)
 
 
 def test_a_prior_of_wrong_strength_is_caught(

@@ -88,8 +88,8 @@ class Family(ABC, Generic[C, T]):
         """
         return None
 
-    def log_prior(self, components: C, alive: BoolArray) -> float:
-        """log p(θ) up to a constant, of the components that are alive (their weight is not 0)."""
+    def log_prior(self, components: C, weights: Array) -> float:
+        """log p(θ) up to a constant, of the components whose weight is not 0."""
         return 0.0
 
     def hold(self, components: C, at: C) -> C:

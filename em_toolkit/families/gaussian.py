@@ -15,7 +15,6 @@ from em_toolkit.priors import ComponentPrior, ScatterPrior
 from em_toolkit.statistics import (
     EPS,
     Array,
-    BoolArray,
     IntArray,
     RandomSource,
     origin,
@@ -79,9 +78,9 @@ class GaussianStatistics(ComponentStatistics):
         return last[1]
 
     def _scatter_about(self, means: Array, structure: type[Covariances]) -> Array:
-        shift = means - self.origin
-        if not shift.any():
+        if means is self.origin:
             return self.second_moment
+        shift = means - self.origin
         moved = self.first_moment - 0.5 * self.count[:, None] * shift
         return self.second_moment - 2.0 * structure.outer(moved, shift)
 
@@ -173,8 +172,8 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         self, means: Array, components: GaussianComponents, stats: GaussianStatistics
     ) -> Covariances:
         prior = self.prior
-        scatter = stats.scatter_about(means, self.structure) + prior.scatter_at(
-            means, self.structure
+        scatter = prior.add_scatter(
+            stats.scatter_about(means, self.structure), means, self.structure
         )
         count = stats.count + prior.pseudo_count
         covariances = self.structure.from_scatter(
@@ -195,8 +194,8 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         quadratic = covariances.inner_product(stats.scatter_about(components.means, self.structure))
         return -0.5 * (float(stats.count @ constants) + quadratic)
 
-    def log_prior(self, components: GaussianComponents, alive: BoolArray) -> float:
-        return self.prior.log_density(components.means, components.covariances, alive)
+    def log_prior(self, components: GaussianComponents, weights: Array) -> float:
+        return self.prior.log_density(components.means, components.covariances, weights)
 
     def rounding_error(self, components: GaussianComponents, stats: GaussianStatistics) -> float:
         """What cancellation and ill-conditioning cost.
@@ -212,7 +211,7 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         inverse_diagonals = covariances.inverse_diagonals
         shift = means - stats.origin
         jump = 2.0 * float(stats.count @ np.sum(np.square(shift) * inverse_diagonals, axis=1))
-        scatter = stats.second_moment + self.prior.scatter_at(means, self.structure)
+        scatter = self.prior.add_scatter(stats.second_moment, means, self.structure)
         products = means.shape[1] * (covariances.diagonal_product(scatter) + jump)
         spacing = np.sum(np.square(EPS * means) * inverse_diagonals, axis=1)
         sizes = float((stats.count + self.prior.pseudo_count) @ constants) + products

@@ -14,7 +14,6 @@ from em_toolkit.families.patterns import Runs
 from em_toolkit.statistics import (
     EPS,
     Array,
-    BoolArray,
     IntArray,
     RandomSource,
     sum_by_pairs,
@@ -135,8 +134,8 @@ class IncompleteGaussian(Family[GaussianComponents, GaussianStatistics]):
     ) -> float:
         return self.complete.expected_log_density(components, stats)
 
-    def log_prior(self, components: GaussianComponents, alive: BoolArray) -> float:
-        return self.complete.log_prior(components, alive)
+    def log_prior(self, components: GaussianComponents, weights: Array) -> float:
+        return self.complete.log_prior(components, weights)
 
     def hold(self, components: GaussianComponents, at: GaussianComponents) -> GaussianComponents:
         return self.complete.hold(components, at)

@@ -11,7 +11,7 @@ from scipy.special import ndtr
 from em_toolkit.families.base import ComponentStatistics, Family, total_responsibilities
 from em_toolkit.families.box import Box
 from em_toolkit.parameters import Parameters
-from em_toolkit.statistics import EPS, Array, BoolArray, IntArray, RandomSource
+from em_toolkit.statistics import EPS, Array, IntArray, RandomSource
 
 C = TypeVar("C", bound=Parameters)
 T = TypeVar("T", bound=ComponentStatistics)
@@ -87,8 +87,8 @@ class WithNoise(Family[C, NoisyStatistics[T]], Generic[C, T]):
             return None
         return np.column_stack([signal, np.isnan(X) @ np.log(self.box.sides)])
 
-    def log_prior(self, components: C, alive: BoolArray) -> float:
-        return self.family.log_prior(components, alive[:-1])
+    def log_prior(self, components: C, weights: Array) -> float:
+        return self.family.log_prior(components, weights[:-1])
 
     def hold(self, components: C, at: C) -> C:
         return self.family.hold(components, at)

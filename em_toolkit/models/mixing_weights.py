@@ -66,7 +66,7 @@ class MixingWeights:
 
     def log_prior(self, weights: Array) -> float:
         """log p(π) in nats, up to a constant."""
-        if np.ndim(self.concentration) == 0 and self.concentration == 1.0:
+        if isinstance(self.concentration, int | float) and self.concentration == 1.0:
             return 0.0
         return float(xlogy(np.asarray(self.concentration) - 1.0, weights).sum())
 

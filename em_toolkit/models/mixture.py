@@ -167,7 +167,7 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
         return log_weights + self.family.expected_log_density(params.components, stats)
 
     def log_prior(self, params: MixtureParameters[C]) -> float:
-        prior_of_components = self.family.log_prior(params.components, params.weights > 0.0)
+        prior_of_components = self.family.log_prior(params.components, params.weights)
         return self.mixing.log_prior(params.weights) + prior_of_components
 
     def hold(self, params: MixtureParameters[C], at: MixtureParameters[C]) -> MixtureParameters[C]:

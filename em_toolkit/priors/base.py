@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from em_toolkit.statistics import Array, BoolArray
+from em_toolkit.statistics import Array
 
 if TYPE_CHECKING:
     from em_toolkit.families.covariance import Covariances
@@ -61,15 +61,15 @@ class ComponentPrior(ABC):
         """Ψ for each component, in the shape of the structure's scatter."""
 
     @abstractmethod
-    def log_density(self, means: Array, covariances: Covariances, alive: BoolArray) -> float:
+    def log_density(self, means: Array, covariances: Covariances, weights: Array) -> float:
         """log p(μ, Σ) in nats, up to a constant.
 
         Parameters
         ----------
         means : ndarray of shape (n_components, n_features)
         covariances : Covariances
-        alive : ndarray of bool of shape (n_components,)
-            The components whose weight is not 0.
+        weights : ndarray of shape (n_components,)
+            Of the components; one whose weight is 0 may have no prior.
         """
 
     def mean_shifts(self, stats: GaussianStatistics, covariances: Covariances) -> Array:
@@ -90,6 +90,10 @@ class ComponentPrior(ABC):
             Minus the second derivative, the same for all components.
         """
         return np.zeros(means.shape), np.zeros((means.shape[1], means.shape[1]))
+
+    def add_scatter(self, scatter: Array, means: Array, structure: type[Covariances]) -> Array:
+        """A scatter about these means, of the structure's shape, and what the prior adds to it."""
+        return scatter + self.scatter_at(means, structure)
 
     def scatter_at(self, means: Array, structure: type[Covariances]) -> Array:
         """Ψ + κ (μ_k − m)(μ_k − m)ᵀ, in the shape of the structure's scatter."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from em_toolkit.priors.base import ComponentPrior
 from em_toolkit.priors.checking import center_of, matrix_of
 from em_toolkit.priors.moments import Moments
-from em_toolkit.statistics import Array, BoolArray
+from em_toolkit.statistics import Array
 
 if TYPE_CHECKING:
     from em_toolkit.families.covariance import Covariances
@@ -52,7 +52,7 @@ class ConjugatePrior(ComponentPrior):
             self._scatters[key] = structure.scatter_of(self.scale, n_components)
         return self._scatters[key]
 
-    def log_density(self, means: Array, covariances: Covariances, alive: BoolArray) -> float:
+    def log_density(self, means: Array, covariances: Covariances, weights: Array) -> float:
         quadratic = covariances.inner_product(self.scatter_at(means, type(covariances)))
         log_determinants = float(covariances.log_determinants.sum())
         return -0.5 * (self.pseudo_count * log_determinants + quadratic)

@@ -13,7 +13,7 @@ from em_toolkit.priors.base import ComponentPrior
 from em_toolkit.priors.checking import center_of, is_positive_definite, matrix_of
 from em_toolkit.priors.moments import Moments
 from em_toolkit.priors.scatter import ScatterPrior
-from em_toolkit.statistics import Array, BoolArray
+from em_toolkit.statistics import Array
 
 if TYPE_CHECKING:
     from em_toolkit.families.covariance import Covariances
@@ -61,11 +61,11 @@ class MeansPrior(ComponentPrior):
     def scatter(self, structure: type[Covariances], n_components: int, n_features: int) -> Array:
         return self.of_covariances.scatter(structure, n_components, n_features)
 
-    def log_density(self, means: Array, covariances: Covariances, alive: BoolArray) -> float:
+    def log_density(self, means: Array, covariances: Covariances, weights: Array) -> float:
         deviations = (means - self.mean).T
         solved = cho_solve(cho_factor(self.covariance), deviations)
         of_means = -0.5 * float(np.sum(deviations * solved))
-        return of_means + self.of_covariances.log_density(means, covariances, alive)
+        return of_means + self.of_covariances.log_density(means, covariances, weights)
 
     def pull_on_means(self, means: Array) -> tuple[Array, Array]:
         precision = cho_solve(cho_factor(self.covariance), np.eye(self.mean.shape[0]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from em_toolkit.priors.base import ComponentPrior
-from em_toolkit.statistics import Array, BoolArray
+from em_toolkit.statistics import Array
 
 if TYPE_CHECKING:
     from em_toolkit.families.covariance import Covariances
@@ -49,11 +49,17 @@ class ScatterPrior(ComponentPrior):
     def scatter(self, structure: type[Covariances], n_components: int, n_features: int) -> Array:
         return self.pseudo_scatter * structure.identity_scatter(n_components, n_features)
 
-    def log_density(self, means: Array, covariances: Covariances, alive: BoolArray) -> float:
+    def add_scatter(self, scatter: Array, means: Array, structure: type[Covariances]) -> Array:
+        # Most fits have no prior, and need not add zeros.
+        if self.pseudo_scatter == 0.0:
+            return scatter
+        return super().add_scatter(scatter, means, structure)
+
+    def log_density(self, means: Array, covariances: Covariances, weights: Array) -> float:
         """log p(Σ_1, ..., Σ_K) in nats, up to a constant.
 
         A component of weight 0 has no prior: its covariance is no parameter of the density.
         """
         if self.pseudo_scatter == 0.0:
             return 0.0
-        return -0.5 * self.pseudo_scatter * covariances.sum_of_inverse_traces(alive)
+        return -0.5 * self.pseudo_scatter * covariances.sum_of_inverse_traces(weights > 0.0)
