@@ -13,9 +13,9 @@ from em_toolkit.engine.trace import Trace, TraceBuilder
 from em_toolkit.model import Expectation, LatentVariableModel
 from em_toolkit.statistics import EPS
 
-# Rounding errors as the models state them, times this. On a thousand hostile fits the largest error
-# was 3.9 times the statement (python -m benchmarks.hostile). What the monitor cannot see is an M-step
-# with a fixed point of its own: em_toolkit.testing.check_model is there for that.
+# Rounding errors as the models state them, times this. On a thousand hostile fits the largest
+# error was 3.9 times the statement (python -m benchmarks.hostile). What the monitor cannot see is
+# an M-step with a fixed point of its own: em_toolkit.testing.check_model is there for that.
 SAFETY = 16.0
 
 _CAUSES = {

@@ -40,7 +40,10 @@ class MatrixCovariances(Covariances, ABC):
     @cached_property
     def inverse_cholesky(self) -> Array:
         """L_k⁻¹, lower, of shape (n_matrices, n_features, n_features)."""
-        return np.stack([_inverse_of_lower(lower) for lower in self.cholesky])
+        inverses = np.empty_like(self.cholesky)
+        for inverse, lower in zip(inverses, self.cholesky, strict=True):
+            inverse[:] = _inverse_of_lower(lower)
+        return inverses
 
     @cached_property
     def inverses(self) -> Array:

@@ -25,6 +25,7 @@ from em_toolkit.families import (
 from em_toolkit.families.matrix_covariances import MatrixCovariances
 from em_toolkit.kernels import diagonal, matrix, spherical, tied
 from em_toolkit.kernels.choice import SHAPES, products_when_tied
+from em_toolkit.kernels.latest import Latest
 from em_toolkit.model import Expectation
 from em_toolkit.models.mixing_weights import MixingWeights
 from em_toolkit.models.mixture import Mixture, MixtureParameters
@@ -102,14 +103,11 @@ class CompiledGaussianMixture(Mixture[GaussianComponents]):
         super().__init__(compiled if box is None else WithNoise(compiled, box), mixing)
         self._plain = Mixture(family if box is None else WithNoise(family, box), mixing)
         self._log_volume = 0.0 if box is None else box.log_volume
-        self._pass_at = _PASSES[SHAPES[family.structure]]
-        self._prepared: tuple[Params, Pass] | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_prepared": None}
+        self._make_pass = _PASSES[SHAPES[family.structure]]
+        self._pass_at = Latest(self._prepare)
 
     def expectation(self, params: Params, X: Array, weights: Array) -> Expectation[Any]:
-        prepared = self._prepare(params)
+        prepared = self._pass_at(params)
         sums = prepared.sums(X, weights)
         entropy, log_evidence, weight = sums[:3].tolist()
         if not math.isfinite(log_evidence):
@@ -125,15 +123,10 @@ class CompiledGaussianMixture(Mixture[GaussianComponents]):
         return Expectation(statistics, entropy, log_evidence, weight)
 
     def log_joint(self, params: Params, X: Array) -> Array:
-        return self._prepare(params).log_joint(X)
+        return self._pass_at(params).log_joint(X)
 
     def _prepare(self, params: Params) -> Pass:
-        # The blocks of a pass all have the same parameters, which are frozen.
-        prepared = self._prepared
-        if prepared is None or prepared[0] is not params:
-            constants = constants_of(params, self._log_volume)
-            prepared = self._prepared = (params, self._pass_at(params, constants))
-        return prepared[1]
+        return self._make_pass(params, constants_of(params, self._log_volume))
 
 
 def _matrix_pass(params: Params, constants: Array) -> Pass:
@@ -170,7 +163,7 @@ def _tied_pass(params: Params, constants: Array) -> Pass:
     if not is_shorter or not sizes.max() <= _FARTHEST_FROM_CENTER:
         return _matrix_pass(params, constants)
 
-    centered, factor = padded(means, 1, 2), padded(inverse, 2, 2)
+    origin, factor = padded(components.means, 1, 2), padded(inverse, 2, 2)
     arguments = (
         padded(center, 2),
         padded(means @ inverse.T, 1, 2),
@@ -183,8 +176,8 @@ def _tied_pass(params: Params, constants: Array) -> Pass:
         return sums.reshape(1, *factor.shape)[:, :n_features, :n_features]
 
     return Pass(
-        centered.shape,
-        lambda X, weights: tied.expectation(X, weights, centered, *arguments),
+        origin.shape,
+        lambda X, weights: tied.expectation(X, weights, origin, *arguments),
         lambda X: tied.log_joint(X, *arguments),
         second_moment,
     )
@@ -308,6 +301,8 @@ def padded(array: Array, *multiples: int) -> Array:
     """The array, with zeros behind its last axes up to multiples of these lengths."""
     kept = array.ndim - len(multiples)
     lengths = [n + -n % m for n, m in zip(array.shape[kept:], multiples, strict=True)]
+    if tuple(lengths) == array.shape[kept:]:
+        return np.ascontiguousarray(array)
     longer = np.zeros((*array.shape[:kept], *lengths))
     longer[tuple(slice(n) for n in array.shape)] = array
     return longer

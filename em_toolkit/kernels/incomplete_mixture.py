@@ -33,6 +33,7 @@ from em_toolkit.kernels.gaussian_mixture import (
     unpacked,
     unpacked_beside_noise,
 )
+from em_toolkit.kernels.latest import Latest
 from em_toolkit.model import Expectation
 from em_toolkit.models.mixing_weights import MixingWeights
 from em_toolkit.models.mixture import Mixture
@@ -194,11 +195,10 @@ class CompiledIncompleteGaussian(IncompleteGaussian):
 
     def __init__(self, complete: Gaussian) -> None:
         super().__init__(complete)
-        self._pass_at = _PASSES[SHAPES[complete.structure]]
-        self._prepared: tuple[GaussianComponents, _Pass] | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_prepared": None}
+        # What the blocks of a pass share.
+        self.pass_at: Latest[GaussianComponents, _Pass] = Latest(
+            _PASSES[SHAPES[complete.structure]]
+        )
 
     def log_density(self, components: GaussianComponents, X: Array) -> Array:
         return self.pass_at(components).log_density(X)
@@ -212,13 +212,6 @@ class CompiledIncompleteGaussian(IncompleteGaussian):
         prepared = self.pass_at(components)
         sums = prepared.moments(X, np.ascontiguousarray(responsibilities))
         return unpacked(sums, components.means, prepared.shape, prepared.second_moment)
-
-    def pass_at(self, components: GaussianComponents) -> _Pass:
-        """What the blocks of a pass share; all have the same components, which are frozen."""
-        prepared = self._prepared
-        if prepared is None or prepared[0] is not components:
-            prepared = self._prepared = (components, self._pass_at(components))
-        return prepared[1]
 
 
 class CompiledIncompleteMixture(Mixture[GaussianComponents]):

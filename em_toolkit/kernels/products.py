@@ -61,17 +61,25 @@ def _set_log_densities(
 def _set_products(tile: int) -> Any:
     @emitted
     def emit(
-        code: Code, matrix: Vectors, panel: Vectors, out: Vectors, stop: Value, j: Value, i: Value
+        code: Code,
+        matrix: Vectors,
+        center: Vectors,
+        panel: Vectors,
+        out: Vectors,
+        stop: Value,
+        j: Value,
+        i: Value,
     ) -> None:
-        """y_(j+t)i = Σ_m A[j+t, m] x_mi, t < tile and m < stop, for some rows i of the data."""
+        """y_(j+t)i = Σ_m A[j+t, m] (x_mi − c_m), t < tile and m < stop, for some rows i."""
         features, rows = code.after(j, tile), code.registers(i)
         sums = [[Sum(code) for _ in rows] for _ in features]
         with code.steps(stop, 1) as m:
-            columns = [panel.vector(m, row) for row in rows]
+            origin = center.broadcast(m)
+            deviations = [code.subtract(panel.vector(m, row), origin) for row in rows]
             for t, feature in enumerate(features):
                 coefficient = matrix.broadcast(feature, m)
-                for total, column in zip(sums[t], columns, strict=True):
-                    total.add_product(coefficient, column)
+                for total, deviation in zip(sums[t], deviations, strict=True):
+                    total.add_product(coefficient, deviation)
         for t, feature in enumerate(features):
             for total, row in zip(sums[t], rows, strict=True):
                 out.set_vector(total.value, feature, row)
@@ -164,25 +172,25 @@ def set_log_densities(
 
 
 @summing
-def set_lower_products(lower: Array, panel: Array, out: Array) -> None:
-    """L x_i for lower triangular L, as a panel; the features are even in number."""
+def set_lower_products(lower: Array, center: Array, panel: Array, out: Array) -> None:
+    """L (x_i − c) for lower triangular L, as a panel; the features are even in number."""
     fours = panel.shape[0] // 4 * 4
     for i in range(0, panel.shape[1], ROWS_AT_ONCE):
         for j in range(0, fours, 4):
-            _set_products_4(lower, panel, out, j + 4, j, i)
+            _set_products_4(lower, center, panel, out, j + 4, j, i)
         if fours < panel.shape[0]:
-            _set_products_2(lower, panel, out, fours + 2, fours, i)
+            _set_products_2(lower, center, panel, out, fours + 2, fours, i)
 
 
 @summing
-def set_products(matrix: Array, panel: Array, i: int, out: Array) -> None:
-    """A x of `ROWS_AT_ONCE` rows from row i on; the features are even in number."""
+def set_products(matrix: Array, center: Array, panel: Array, i: int, out: Array) -> None:
+    """A (x − c) of `ROWS_AT_ONCE` rows from row i on; the features are even in number."""
     n_features = panel.shape[0]
     fours = n_features // 4 * 4
     for j in range(0, fours, 4):
-        _set_products_4(matrix, panel, out, n_features, j, i)
+        _set_products_4(matrix, center, panel, out, n_features, j, i)
     if fours < n_features:
-        _set_products_2(matrix, panel, out, n_features, fours, i)
+        _set_products_2(matrix, center, panel, out, n_features, fours, i)
 
 
 @summing

@@ -37,30 +37,22 @@ from em_toolkit.statistics import Array
 
 @summing
 def set_log_joint(
-    centred: Array,
+    panel: Array,
+    center: Array,
     whitened_means: Array,
     factor: Array,
     constants: Array,
     whitened: Array,
     log_joint: Array,
 ) -> None:
-    """log p(x_i, k) = c_k − ½ |z_i − L⁻¹ (μ_k − c)|², of shape (n_constants, width)."""
-    set_lower_products(factor, centred, whitened)
+    """log p(x_i, k) = c_k − ½ |L⁻¹ (x_i − c) − L⁻¹ (μ_k − c)|², of shape (n_constants, width)."""
+    set_lower_products(factor, center, panel, whitened)
     set_squared_distances(whitened, whitened_means, log_joint)
     for k in range(whitened_means.shape[0]):
         row = log_joint[k]
         for i in range(row.shape[0]):
             row[i] = constants[k] - 0.5 * row[i]
     set_constant(constants, whitened_means.shape[0], log_joint)
-
-
-@summing
-def subtract(center: Array, panel: Array) -> None:
-    """Take the centre from the columns of a panel."""
-    for j in range(panel.shape[0]):
-        column = panel[j]
-        for i in range(column.shape[0]):
-            column[i] -= center[j]
 
 
 @summing
@@ -75,13 +67,16 @@ def set_sums_of_shares(shares: Array, n_components: int, out: Array) -> None:
 
 
 @summing
-def subtract_scatter_of_means(means: Array, count: Array, first: Array, scatter: Array) -> None:
+def subtract_scatter_of_means(
+    means: Array, center: Array, count: Array, first: Array, scatter: Array
+) -> None:
     """Take the lower triangle of Σ_k [o_k f_kᵀ + f_k o_kᵀ + N_k o_k o_kᵀ] from the scatter.
 
     Parameters
     ----------
     means : ndarray of shape (n_components, n_features)
-        o_k − c.
+        Of which o_k is what they are from the centre.
+    center : ndarray of shape (n_features,)
     count : ndarray of shape (n_components,)
         N_k.
     first : ndarray of shape (n_components, n_features)
@@ -91,9 +86,10 @@ def subtract_scatter_of_means(means: Array, count: Array, first: Array, scatter:
     for k in range(count.shape[0]):
         mean, moment = means[k], first[k]
         for j in range(mean.shape[0]):
-            row, left, right = scatter[j], mean[j], moment[j] + count[k] * mean[j]
+            row, left = scatter[j], mean[j] - center[j]
+            right = moment[j] + count[k] * left
             for i in range(j + 1):
-                row[i] -= left * moment[i] + right * mean[i]
+                row[i] -= left * moment[i] + right * (mean[i] - center[i])
 
 
 @kernel(MATRIX, VECTOR, MATRIX, VECTOR, MATRIX, MATRIX, VECTOR, INTEGER)
@@ -114,7 +110,7 @@ def expectation(
     X : ndarray of shape (n_rows, n_features)
     weights : ndarray of shape (n_rows,)
     means : ndarray of shape (n_components, n_padded)
-        μ_k − c; n_padded is even, and what pads an array is zero.
+        n_padded is even, and what pads an array is zero.
     center : ndarray of shape (n_padded,)
         c.
     whitened_means : ndarray of shape (n_components, n_padded)
@@ -135,7 +131,7 @@ def expectation(
     n_components, n_features = constants.shape[0], means.shape[1]
     panel, panel_weights = new_panel(n_features, width), new_panel(1, width)[0]
     whitened, strip = new_panel(n_features, width), new_panel(4, width)
-    zeros, ignored = np.zeros(n_features), np.empty(n_features)
+    ignored = np.empty(n_features)
     log_joint, shares = new_panel(n_components, width), new_panel(n_components, width)
 
     a, b = 3 + n_components, 3 + n_components + means.size
@@ -146,20 +142,19 @@ def expectation(
     for number in range(n_panels):
         load(X, number * width, panel)
         load_weights(weights, number * width, panel_weights)
-        subtract(center, panel)
-        set_log_joint(panel, whitened_means, factor, constants, whitened, log_joint)
+        set_log_joint(panel, center, whitened_means, factor, constants, whitened, log_joint)
         add_posterior(log_joint, panel_weights, shares, rows)
         add_totals(shares, count)
         add_first_moments(panel, means, shares, first)
         if n_components > means.shape[0]:
             # Not what is left of the weight, of which a small rest would be a rounding.
             set_sums_of_shares(shares, means.shape[0], panel_weights)
-        add_moments(panel, zeros, panel_weights, strip, ignored, second)
+        add_moments(panel, center, panel_weights, strip, ignored, second)
         end_of_run(number, n_panels, run, total)
     scatter = total[b:].reshape(factor.shape)
     n_means = means.shape[0]
     subtract_scatter_of_means(
-        means, total[3 : 3 + n_means], total[a:b].reshape(means.shape), scatter
+        means, center, total[3 : 3 + n_means], total[a:b].reshape(means.shape), scatter
     )
     mirror(scatter.reshape((1, n_features, n_features)))
     return total
@@ -180,7 +175,6 @@ def log_joint(
     values, out = new_panel(n_components, width), np.empty((X.shape[0], n_components))
     for start in range(0, X.shape[0], width):
         n_rows = load(X, start, panel)
-        subtract(center, panel)
-        set_log_joint(panel, whitened_means, factor, constants, whitened, values)
+        set_log_joint(panel, center, whitened_means, factor, constants, whitened, values)
         unload(values, start, n_rows, out)
     return out
