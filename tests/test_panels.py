@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from em_toolkit.kernels.instructions import LANES
-from em_toolkit.kernels.panels import load
+from em_toolkit.kernels.panels import load, load_weights, new_panel
 
 WIDTH = 6 * LANES
 
@@ -43,10 +43,28 @@ def test_any_place(n_features: int, n_rows: int, data: st.DataObject) -> None:
     check_load(n_rows, n_features, data.draw(st.integers(0, n_rows - 1)))
 
 
+def test_a_new_panel_is_zero_and_stored_by_whole_registers() -> None:
+    for n_values in range(1, 20):
+        panel = new_panel(n_values, WIDTH)
+        np.testing.assert_array_equal(panel, np.zeros((n_values, WIDTH)))
+        assert panel.flags.c_contiguous
+        assert panel.ctypes.data % (8 * LANES) == 0
+        panel[:] = np.nan  # What the next one is made of.
+
+
+@pytest.mark.parametrize("n_rows", [1, WIDTH - 1, WIDTH, WIDTH + 1, 3 * WIDTH])
+def test_weights_are_zero_beyond_the_last_row(n_rows: int) -> None:
+    weights, panel = np.arange(1.0, n_rows + 1.0), np.full(WIDTH, np.nan)
+    for start in range(0, n_rows, WIDTH):
+        load_weights(weights, start, panel)
+        given = weights[start : start + WIDTH]
+        np.testing.assert_array_equal(panel, np.pad(given, (0, WIDTH - given.size)))
+
+
 AT_THE_END_OF_MEMORY = """
 import ctypes, mmap
 import numpy as np
-from em_toolkit.kernels.panels import load
+from em_toolkit.kernels.panels import load, load_weights, new_panel
 
 pages = mmap.mmap(-1, 2 * mmap.PAGESIZE)
 begin = ctypes.addressof(ctypes.c_char.from_buffer(pages))

@@ -335,7 +335,7 @@ def complete(
             # Products of a few rows at a time, for those of which there are lanes.
             begin = max(done, space.starts[first] // ROWS_AT_ONCE * ROWS_AT_ONCE)
             for i in range(begin, space.stops[last - 1], ROWS_AT_ONCE):
-                set_products(precision, space.center, deviations, i, space.products[:n_padded])
+                set_products(precision, deviations, i, space.products[:n_padded])
                 done = i + ROWS_AT_ONCE
             set_expectations(
                 space.products,

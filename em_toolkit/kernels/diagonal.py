@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from em_toolkit.kernels.compiling import INTEGER, MATRIX, VECTOR, kernel, summing
-from em_toolkit.kernels.distances import add_moments, set_weighted_squared_distances
+from em_toolkit.kernels.distances import add_moments, set_weighted_log_densities
 from em_toolkit.kernels.panels import (
     add_totals,
     end_of_run,
@@ -25,11 +25,7 @@ def set_log_joint(
     panel: Array, means: Array, precisions: Array, constants: Array, log_joint: Array
 ) -> None:
     """log p(x_i, k) = c_k − ½ Σ_j (x_ij − μ_kj)² / σ_kj², of shape (n_constants, width)."""
-    set_weighted_squared_distances(panel, means, precisions, log_joint)
-    for k in range(means.shape[0]):
-        row = log_joint[k]
-        for i in range(row.shape[0]):
-            row[i] = constants[k] - 0.5 * row[i]
+    set_weighted_log_densities(panel, means, precisions, constants, log_joint)
     set_constant(constants, means.shape[0], log_joint)
 
 

@@ -12,31 +12,94 @@ from em_toolkit.kernels.instructions import ROWS_AT_ONCE, Code, Sum, Value, Vect
 from em_toolkit.statistics import Array
 
 
-def _set_weighted_distances(tile: int) -> Any:
+def _squared_distances(
+    code: Code, panel: Vectors, means: Vectors, components: list[Value], rows: list[Value]
+) -> list[list[Sum]]:
+    """Σ_j (x_ji − μ_kj)² of some components k and rows i of the data."""
+    sums = [[Sum(code) for _ in rows] for _ in components]
+    with code.steps(panel.length(0), 1) as j:
+        columns = [panel.vector(j, row) for row in rows]
+        for component, totals in zip(components, sums, strict=True):
+            center = means.broadcast(component, j)
+            for total, column in zip(totals, columns, strict=True):
+                deviation = code.subtract(column, center)
+                total.add_product(deviation, deviation)
+    return sums
+
+
+def _weighted_squared_distances(
+    code: Code,
+    panel: Vectors,
+    means: Vectors,
+    precisions: Vectors,
+    components: list[Value],
+    rows: list[Value],
+) -> list[list[Sum]]:
+    """Σ_j p_kj (x_ji − μ_kj)² of some components k and rows i of the data."""
+    sums = [[Sum(code) for _ in rows] for _ in components]
+    with code.steps(panel.length(0), 1) as j:
+        columns = [panel.vector(j, row) for row in rows]
+        for component, totals in zip(components, sums, strict=True):
+            center = means.broadcast(component, j)
+            precision = precisions.broadcast(component, j)
+            for total, column in zip(totals, columns, strict=True):
+                deviation = code.subtract(column, center)
+                total.add_product(precision, code.multiply(deviation, deviation))
+    return sums
+
+
+def _set_log_densities_of(
+    code: Code,
+    constants: Vectors,
+    distances: list[list[Sum]],
+    components: list[Value],
+    rows: list[Value],
+    out: Vectors,
+) -> None:
+    """c_k − ½ d_ki from the distances."""
+    half = code.constant(0.5)
+    for component, totals in zip(components, distances, strict=True):
+        constant = constants.broadcast(component)
+        for total, row in zip(totals, rows, strict=True):
+            value = code.subtract(constant, code.multiply(half, total.value))
+            out.set_vector(value, component, row)
+
+
+def _set_weighted_log_densities(tile: int) -> Any:
     @emitted
     def emit(
         code: Code,
         panel: Vectors,
         means: Vectors,
         precisions: Vectors,
+        constants: Vectors,
         out: Vectors,
         k: Value,
         i: Value,
     ) -> None:
-        """Σ_j p_(k+t)j (x_ji − μ_(k+t)j)², t < tile, for some rows i of the data."""
+        """c_(k+t) − ½ Σ_j p_(k+t)j (x_ji − μ_(k+t)j)², t < tile, for some rows i of the data."""
         components, rows = code.after(k, tile), code.registers(i)
-        sums = [[Sum(code) for _ in rows] for _ in components]
-        with code.steps(panel.length(0), 1) as j:
-            columns = [panel.vector(j, row) for row in rows]
-            for component, totals in zip(components, sums, strict=True):
-                center = means.broadcast(component, j)
-                precision = precisions.broadcast(component, j)
-                for total, column in zip(totals, columns, strict=True):
-                    deviation = code.subtract(column, center)
-                    total.add_product(precision, code.multiply(deviation, deviation))
-        for component, totals in zip(components, sums, strict=True):
-            for total, row in zip(totals, rows, strict=True):
-                out.set_vector(total.value, component, row)
+        sums = _weighted_squared_distances(code, panel, means, precisions, components, rows)
+        _set_log_densities_of(code, constants, sums, components, rows, out)
+
+    return emit
+
+
+def _set_log_densities(tile: int) -> Any:
+    @emitted
+    def emit(
+        code: Code,
+        panel: Vectors,
+        means: Vectors,
+        constants: Vectors,
+        out: Vectors,
+        k: Value,
+        i: Value,
+    ) -> None:
+        """c_(k+t) − ½ Σ_j (x_ji − μ_(k+t)j)², t < tile, for some rows i of the data."""
+        components, rows = code.after(k, tile), code.registers(i)
+        sums = _squared_distances(code, panel, means, components, rows)
+        _set_log_densities_of(code, constants, sums, components, rows, out)
 
     return emit
 
@@ -46,14 +109,7 @@ def _set_distances(tile: int) -> Any:
     def emit(code: Code, panel: Vectors, means: Vectors, out: Vectors, k: Value, i: Value) -> None:
         """Σ_j (x_ji − μ_(k+t)j)², t < tile, for some rows i of the data."""
         components, rows = code.after(k, tile), code.registers(i)
-        sums = [[Sum(code) for _ in rows] for _ in components]
-        with code.steps(panel.length(0), 1) as j:
-            columns = [panel.vector(j, row) for row in rows]
-            for component, totals in zip(components, sums, strict=True):
-                center = means.broadcast(component, j)
-                for total, column in zip(totals, columns, strict=True):
-                    deviation = code.subtract(column, center)
-                    total.add_product(deviation, deviation)
+        sums = _squared_distances(code, panel, means, components, rows)
         for component, totals in zip(components, sums, strict=True):
             for total, row in zip(totals, rows, strict=True):
                 out.set_vector(total.value, component, row)
@@ -118,8 +174,9 @@ def _add_first_moments(n_components: int, n_features: int) -> Any:
     return emit
 
 
-_set_weighted_distances_4 = _set_weighted_distances(4)
-_set_weighted_distances_1 = _set_weighted_distances(1)
+_set_weighted_log_densities_4 = _set_weighted_log_densities(4)
+_set_weighted_log_densities_1 = _set_weighted_log_densities(1)
+_set_log_densities_4, _set_log_densities_1 = _set_log_densities(4), _set_log_densities(1)
 _set_distances_4, _set_distances_1 = _set_distances(4), _set_distances(1)
 _add_moments_4, _add_moments_1 = _add_moments(4), _add_moments(1)
 _add_first_moments_2_4, _add_first_moments_2_1 = _add_first_moments(2, 4), _add_first_moments(2, 1)
@@ -127,17 +184,29 @@ _add_first_moments_1_4, _add_first_moments_1_1 = _add_first_moments(1, 4), _add_
 
 
 @summing
-def set_weighted_squared_distances(
-    panel: Array, means: Array, precisions: Array, out: Array
+def set_weighted_log_densities(
+    panel: Array, means: Array, precisions: Array, constants: Array, out: Array
 ) -> None:
-    """Σ_j (x_ij − μ_kj)² / σ_kj², of shape (n_components, width)."""
+    """c_k − ½ Σ_j (x_ij − μ_kj)² / σ_kj² of the components that have a mean, by row of `out`."""
     n_components = means.shape[0]
     fours = n_components // 4 * 4
     for i in range(0, panel.shape[1], ROWS_AT_ONCE):
         for k in range(0, fours, 4):
-            _set_weighted_distances_4(panel, means, precisions, out, k, i)
+            _set_weighted_log_densities_4(panel, means, precisions, constants, out, k, i)
         for k in range(fours, n_components):
-            _set_weighted_distances_1(panel, means, precisions, out, k, i)
+            _set_weighted_log_densities_1(panel, means, precisions, constants, out, k, i)
+
+
+@summing
+def set_log_densities(panel: Array, means: Array, constants: Array, out: Array) -> None:
+    """c_k − ½ Σ_j (x_ij − μ_kj)² of the components that have a mean, by row of `out`."""
+    n_components = means.shape[0]
+    fours = n_components // 4 * 4
+    for i in range(0, panel.shape[1], ROWS_AT_ONCE):
+        for k in range(0, fours, 4):
+            _set_log_densities_4(panel, means, constants, out, k, i)
+        for k in range(fours, n_components):
+            _set_log_densities_1(panel, means, constants, out, k, i)
 
 
 @summing

@@ -13,6 +13,34 @@ from em_toolkit.kernels.instructions import ROWS_AT_ONCE, Code, Sum, Value, Vect
 from em_toolkit.statistics import Array
 
 
+def _lower_products(
+    code: Code,
+    lower: Vectors,
+    origin: Vectors,
+    panel: Vectors,
+    j: Value,
+    tile: int,
+    rows: list[Value],
+) -> list[list[Sum]]:
+    """Σ_m L[j+t, m] (x_mi − o_m), m ≤ j + t and t < tile, of some rows i of the data."""
+    features = code.after(j, tile)
+    sums = [[Sum(code) for _ in rows] for _ in features]
+
+    def add_feature(m: Value, first: int) -> None:
+        place = origin.broadcast(m)
+        deviations = [code.subtract(panel.vector(m, row), place) for row in rows]
+        for t in range(first, tile):
+            coefficient = lower.broadcast(features[t], m)
+            for total, deviation in zip(sums[t], deviations, strict=True):
+                total.add_product(coefficient, deviation)
+
+    with code.steps(j, 1) as m:
+        add_feature(m, 0)
+    for t, feature in enumerate(features):
+        add_feature(feature, t)
+    return sums
+
+
 @emitted
 def _set_log_densities(
     code: Code,
@@ -29,23 +57,8 @@ def _set_log_densities(
     norms = [Sum(code) for _ in rows]
 
     def add_squares(j: Value, tile: int) -> None:
-        features = code.after(j, tile)
-        sums = [[Sum(code) for _ in rows] for _ in features]
-
-        def add_feature(m: Value, first: int) -> None:
-            center = mean.broadcast(m)
-            deviations = [code.subtract(panel.vector(m, row), center) for row in rows]
-            for t in range(first, tile):
-                coefficient = lower.broadcast(features[t], m)
-                for total, deviation in zip(sums[t], deviations, strict=True):
-                    total.add_product(coefficient, deviation)
-
-        with code.steps(j, 1) as m:
-            add_feature(m, 0)
-        for t, feature in enumerate(features):
-            add_feature(feature, t)
-        for t in range(tile):
-            for norm, total in zip(norms, sums[t], strict=True):
+        for sums in _lower_products(code, lower, mean, panel, j, tile, rows):
+            for norm, total in zip(norms, sums, strict=True):
                 norm.add_product(total.value, total.value)
 
     fours = code.multiple_below(panel.length(0), 4)
@@ -58,28 +71,39 @@ def _set_log_densities(
         out.set_vector(code.subtract(constant, code.multiply(half, norm.value)), row)
 
 
-def _set_products(tile: int) -> Any:
+def _set_lower_products(tile: int) -> Any:
     @emitted
     def emit(
         code: Code,
-        matrix: Vectors,
+        lower: Vectors,
         center: Vectors,
         panel: Vectors,
         out: Vectors,
-        stop: Value,
         j: Value,
         i: Value,
     ) -> None:
-        """y_(j+t)i = Σ_m A[j+t, m] (x_mi − c_m), t < tile and m < stop, for some rows i."""
+        """y_(j+t)i = Σ_m L[j+t, m] (x_mi − c_m), t < tile, for some rows i of the data."""
+        rows = code.registers(i)
+        products = _lower_products(code, lower, center, panel, j, tile, rows)
+        for feature, sums in zip(code.after(j, tile), products, strict=True):
+            for total, row in zip(sums, rows, strict=True):
+                out.set_vector(total.value, feature, row)
+
+    return emit
+
+
+def _set_products(tile: int) -> Any:
+    @emitted
+    def emit(code: Code, matrix: Vectors, panel: Vectors, out: Vectors, j: Value, i: Value) -> None:
+        """y_(j+t)i = Σ_m A[j+t, m] x_mi, t < tile, for some rows i of the data."""
         features, rows = code.after(j, tile), code.registers(i)
         sums = [[Sum(code) for _ in rows] for _ in features]
-        with code.steps(stop, 1) as m:
-            origin = center.broadcast(m)
-            deviations = [code.subtract(panel.vector(m, row), origin) for row in rows]
+        with code.steps(panel.length(0), 1) as m:
+            columns = [panel.vector(m, row) for row in rows]
             for t, feature in enumerate(features):
                 coefficient = matrix.broadcast(feature, m)
-                for total, deviation in zip(sums[t], deviations, strict=True):
-                    total.add_product(coefficient, deviation)
+                for total, column in zip(sums[t], columns, strict=True):
+                    total.add_product(coefficient, column)
         for t, feature in enumerate(features):
             for total, row in zip(sums[t], rows, strict=True):
                 out.set_vector(total.value, feature, row)
@@ -157,6 +181,7 @@ def _add_products(n_left: int, n_right: int) -> Any:
     return emit
 
 
+_set_lower_products_4, _set_lower_products_2 = _set_lower_products(4), _set_lower_products(2)
 _set_products_4, _set_products_2 = _set_products(4), _set_products(2)
 _begin_moments_4, _begin_moments_2 = _begin_moments(4), _begin_moments(2)
 _add_products_4_4, _add_products_2_4 = _add_products(4, 4), _add_products(2, 4)
@@ -177,20 +202,20 @@ def set_lower_products(lower: Array, center: Array, panel: Array, out: Array) ->
     fours = panel.shape[0] // 4 * 4
     for i in range(0, panel.shape[1], ROWS_AT_ONCE):
         for j in range(0, fours, 4):
-            _set_products_4(lower, center, panel, out, j + 4, j, i)
+            _set_lower_products_4(lower, center, panel, out, j, i)
         if fours < panel.shape[0]:
-            _set_products_2(lower, center, panel, out, fours + 2, fours, i)
+            _set_lower_products_2(lower, center, panel, out, fours, i)
 
 
 @summing
-def set_products(matrix: Array, center: Array, panel: Array, i: int, out: Array) -> None:
-    """A (x − c) of `ROWS_AT_ONCE` rows from row i on; the features are even in number."""
+def set_products(matrix: Array, panel: Array, i: int, out: Array) -> None:
+    """A x of `ROWS_AT_ONCE` rows from row i on; the features are even in number."""
     n_features = panel.shape[0]
     fours = n_features // 4 * 4
     for j in range(0, fours, 4):
-        _set_products_4(matrix, center, panel, out, n_features, j, i)
+        _set_products_4(matrix, panel, out, j, i)
     if fours < n_features:
-        _set_products_2(matrix, center, panel, out, n_features, fours, i)
+        _set_products_2(matrix, panel, out, fours, i)
 
 
 @summing

@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 
 from em_toolkit.kernels.compiling import INTEGER, MATRIX, VECTOR, kernel, summing
-from em_toolkit.kernels.distances import add_first_moments, set_squared_distances
+from em_toolkit.kernels.distances import add_first_moments, set_log_densities
 from em_toolkit.kernels.panels import (
     add_totals,
     end_of_run,
@@ -47,11 +47,7 @@ def set_log_joint(
 ) -> None:
     """log p(x_i, k) = c_k − ½ |L⁻¹ (x_i − c) − L⁻¹ (μ_k − c)|², of shape (n_constants, width)."""
     set_lower_products(factor, center, panel, whitened)
-    set_squared_distances(whitened, whitened_means, log_joint)
-    for k in range(whitened_means.shape[0]):
-        row = log_joint[k]
-        for i in range(row.shape[0]):
-            row[i] = constants[k] - 0.5 * row[i]
+    set_log_densities(whitened, whitened_means, constants, log_joint)
     set_constant(constants, whitened_means.shape[0], log_joint)
 
 
