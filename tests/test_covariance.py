@@ -169,6 +169,30 @@ def test_scatter_about_any_means(structure: str) -> None:
         close(stats.scatter_about(means, family.structure), expected)
 
 
+@pytest.mark.parametrize("condition", [1e2, 1e6, 1e10, 1e13])
+@pytest.mark.parametrize("is_own", [True, False])
+def test_traces_are_as_exact_as_the_monitor_is_told(condition: float, is_own: bool) -> None:
+    """However ill-conditioned: against the factor in exact arithmetic, given its digits."""
+    rng = np.random.default_rng(8)
+    for _ in range(20):
+        axes = np.linalg.qr(rng.standard_normal((D, D)))[0]
+        root = axes * np.sqrt(rng.permutation(np.geomspace(1.0, condition, D)))
+        matrix = root @ root.T
+        covariances = FullCovariances(0.5 * (matrix + matrix.T)[None])
+        rows = root @ (np.eye(D) if is_own else rng.standard_normal((D, 30)))
+        scatter = rows @ rows.T
+        factor = [[Fraction(x) for x in row] for row in covariances.inverse_cholesky[0].tolist()]
+        exact = sum(
+            factor[i][j] * Fraction(scatter[j, m]) * factor[i][m]
+            for i in range(D)
+            for j in range(D)
+            for m in range(D)
+        )
+        found = covariances.inner_product(scatter[None])
+        stated = np.finfo(float).eps * D * covariances.diagonal_product(scatter[None])
+        assert abs(Fraction(found) - exact) <= stated
+
+
 def test_identity_scatter(structure: str) -> None:
     identities = np.stack([np.eye(D)] * K)
     close(CLASSES[structure].identity_scatter(K, D), reduced(structure, identities))
