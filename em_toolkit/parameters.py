@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from scipy.special import expit, logit, softmax
 
-from em_toolkit.statistics import Array
+from em_toolkit.statistics import Array, BoolArray, fields_of
 
 
 class CollapseError(ValueError):
@@ -22,21 +22,54 @@ class CollapseError(ValueError):
 
 @dataclass(frozen=True)
 class Constraint:
-    """A one-to-one map between a constrained array and one that may take any value."""
+    """A one-to-one map between a constrained array and one that may take any value.
+
+    Parameters
+    ----------
+    to_free : callable
+        From values to their free coordinates, an array of any shape.
+    from_free : callable
+        From free coordinates, a vector, and values for which they stand to new values.
+    """
 
     to_free: Callable[[Array], Array]
-    from_free: Callable[[Array], Array]
+    from_free: Callable[[Array, Array], Array]
 
 
-def _softmax(ratios: Array) -> Array:
-    extended = np.append(ratios, 0.0)
-    return np.asarray(softmax(extended))
+def _elementwise(
+    to_free: Callable[[Array], Array], from_free: Callable[[Array], Array]
+) -> Constraint:
+    """Return the constraint of an array whose elements are constrained one by one."""
+    return Constraint(to_free, lambda free, values: np.reshape(from_free(free), values.shape))
 
 
-_REAL = Constraint(lambda values: values, lambda free: free)
-_POSITIVE = Constraint(np.log, np.exp)
-_PROBABILITY = Constraint(logit, expit)
-_SIMPLEX = Constraint(lambda values: np.log(values[:-1] / values[-1]), _softmax)
+def _others(values: Array) -> BoolArray:
+    """Return a mask of all elements but the last one of each vector that is not zero.
+
+    Log ratios refer to that one. Were it zero, all of them would be infinite.
+    """
+    n_elements = values.shape[-1]
+    last = n_elements - 1 - np.argmax(values[..., ::-1] > 0.0, axis=-1)
+    return np.arange(n_elements) != last[..., None]
+
+
+def _log_ratios(values: Array) -> Array:
+    others = _others(values)
+    with np.errstate(divide="ignore"):
+        logs = np.log(values)
+    return np.asarray((logs - logs[~others].reshape(*values.shape[:-1], 1))[others])
+
+
+def _from_log_ratios(free: Array, values: Array) -> Array:
+    ratios = np.zeros(values.shape)
+    ratios[_others(values)] = free
+    return np.asarray(softmax(ratios, axis=-1))
+
+
+_REAL = _elementwise(lambda values: values, lambda free: free)
+_POSITIVE = _elementwise(np.log, np.exp)
+_PROBABILITY = _elementwise(logit, expit)
+_SIMPLEX = Constraint(_log_ratios, _from_log_ratios)
 
 
 def real() -> Any:
@@ -55,7 +88,12 @@ def probability() -> Any:
 
 
 def simplex() -> Any:
-    """Declare a vector that is positive and sums to one; its free coordinates are log ratios."""
+    """Declare an array of vectors, along its last axis, that are positive and sum to one.
+
+    The free coordinates are log ratios to the last element of each vector that is not zero. An
+    element that is zero has the coordinate −inf, and stays zero; the others are as free as they
+    would be without it.
+    """
     return field(metadata={"constraint": _SIMPLEX})
 
 
@@ -70,7 +108,7 @@ class Parameters:
 
     A subclass is a frozen dataclass of floats, arrays and other `Parameters`. Arrays are copied
     and made read-only, so that what is derived from them (Cholesky factors and the like) can be
-    kept as a cached property. A field says how it is constrained, by `positive`, `probability` or
+    kept as a cached property; a copy or a pickle takes the fields alone. A field says how it is constrained, by `positive`, `probability` or
     `simplex`; that gives the parameters free coordinates, in which they may be perturbed and
     extrapolated.
 
@@ -96,6 +134,9 @@ class Parameters:
                 frozen = np.array(value, dtype=np.float64)
                 frozen.setflags(write=False)
                 object.__setattr__(self, item.name, frozen)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return fields_of(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -139,7 +180,7 @@ def _to_free(value: Any, metadata: Mapping[str, Any]) -> Array:
     if metadata.get("size", False):
         return np.empty(0)
     constraint: Constraint = metadata.get("constraint", _REAL)
-    return constraint.to_free(np.ravel(np.asarray(value, dtype=np.float64)))
+    return np.ravel(constraint.to_free(np.asarray(value, dtype=np.float64)))
 
 
 def _from_free(free: Array, template: Any, metadata: Mapping[str, Any]) -> Any:
@@ -148,5 +189,5 @@ def _from_free(free: Array, template: Any, metadata: Mapping[str, Any]) -> Any:
     if metadata.get("size", False):
         return template
     constraint: Constraint = metadata.get("constraint", _REAL)
-    values = constraint.from_free(free)
-    return np.reshape(values, template.shape) if np.ndim(template) else float(values[0])
+    values = constraint.from_free(free, np.asarray(template, dtype=np.float64))
+    return values if np.ndim(template) else float(values)

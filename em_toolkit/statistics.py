@@ -33,11 +33,17 @@ def origin() -> Any:
     return field(metadata={"origin": True})
 
 
+def fields_of(record: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass by name: all of it but what it keeps of computations."""
+    return {item.name: getattr(record, item.name) for item in fields(record)}
+
+
 @dataclass(frozen=True, eq=False)
 class Statistics:
     """Base of all statistics: fields that add, and origins that must agree.
 
-    A subclass is a frozen dataclass whose fields are floats, arrays or other `Statistics`.
+    A subclass is a frozen dataclass whose fields are floats, arrays or other `Statistics`. A copy
+    or a pickle takes the fields alone, not what was computed of them and kept.
 
     Examples
     --------
@@ -53,6 +59,9 @@ class Statistics:
     >>> (a + 3 * a).count
     8.0
     """
+
+    def __getstate__(self) -> dict[str, Any]:
+        return fields_of(self)
 
     def __add__(self, other: Self) -> Self:
         return self._combine(lambda mine, theirs: mine + theirs, other)

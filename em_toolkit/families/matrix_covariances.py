@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from scipy.linalg import lapack, rq
@@ -35,7 +36,28 @@ class MatrixCovariances(Covariances, ABC):
     @cached_property
     def cholesky(self) -> Array:
         """Lower L_k with L_k L_kᵀ = Σ_k, of shape (n_matrices, n_features, n_features)."""
-        return np.asarray(np.linalg.cholesky(self.values), dtype=np.float64)
+        known = self.__dict__.get("_known_cholesky")
+        lower = np.linalg.cholesky(self.values) if known is None else known
+        return np.asarray(lower, dtype=np.float64)
+
+    def with_cholesky(self, lower: Array) -> Self:
+        """Return these covariances with factors that are already known.
+
+        To factor the product again would lose as many digits as Σ is ill-conditioned: the factors
+        are no cache, and go with every copy.
+
+        Parameters
+        ----------
+        lower : ndarray of shape (n_matrices, n_features, n_features)
+            L_k, with the values as their products L_k L_kᵀ.
+        """
+        covariances = copy(self)
+        covariances.__dict__["_known_cholesky"] = lower
+        return covariances
+
+    def __getstate__(self) -> dict[str, Any]:
+        known = self.__dict__.get("_known_cholesky")
+        return super().__getstate__() | ({} if known is None else {"_known_cholesky": known})
 
     @cached_property
     def inverse_cholesky(self) -> Array:
@@ -125,10 +147,7 @@ class MatrixCovariances(Covariances, ABC):
             lower = _inverse_of_lower(np.ascontiguousarray(upper.T))
             lowers.append(lower * np.sign(np.diagonal(lower)))
         stacked = np.stack(lowers)
-        covariances = cls(stacked @ stacked.transpose(0, 2, 1), *others)
-        # Kept: to factor the product again would lose as many digits as Σ is ill-conditioned.
-        covariances.__dict__["cholesky"] = stacked
-        return covariances
+        return cls(stacked @ stacked.transpose(0, 2, 1), *others).with_cholesky(stacked)
 
     def to_vector(self) -> Array:
         lower = self.cholesky.copy()

@@ -48,6 +48,5 @@ class VEECovariances(SharingCovariances, MatrixByComponent):
             # Even the sum of the scatters is singular, and so is each.
             return cls(unshared)
         covariances = cls(np.exp(x)[:, None, None] * shape)
-        # Kept: exactly those of one shape.
-        covariances.__dict__["cholesky"] = np.exp(0.5 * x)[:, None, None] * lower
-        return covariances
+        # Exactly those of one shape.
+        return covariances.with_cholesky(np.exp(0.5 * x)[:, None, None] * lower)

@@ -333,7 +333,5 @@ def _lower_factors(roots: Array) -> Array:
 def _from_lower_factors(
     structure: type[FullCovariances] | type[TiedCovariances], lower: Array, *others: int
 ) -> Covariances:
-    covariances = structure(lower @ lower.transpose(0, 2, 1), *others)
-    # Kept: the factors are more accurate than those that the product would give.
-    covariances.__dict__["cholesky"] = lower
-    return covariances
+    # The factors are more accurate than those that the product would give.
+    return structure(lower @ lower.transpose(0, 2, 1), *others).with_cholesky(lower)
