@@ -108,9 +108,9 @@ class Parameters:
 
     A subclass is a frozen dataclass of floats, arrays and other `Parameters`. Arrays are copied
     and made read-only, so that what is derived from them (Cholesky factors and the like) can be
-    kept as a cached property; a copy or a pickle takes the fields alone. A field says how it is constrained, by `positive`, `probability` or
-    `simplex`; that gives the parameters free coordinates, in which they may be perturbed and
-    extrapolated.
+    kept as a cached property; a copy or a pickle takes the fields alone. A field says how it is
+    constrained, by `positive`, `probability` or `simplex`; that gives the parameters free
+    coordinates, in which they may be perturbed and extrapolated.
 
     Examples
     --------

@@ -3,7 +3,7 @@
 from em_toolkit.engine.em import Fit, Listener
 from em_toolkit.engine.expectation import Blocks, Rows, expect
 from em_toolkit.engine.monitor import ELBODecreaseError, ELBODecreaseWarning, Monitor
-from em_toolkit.engine.restarts import Restart, best_of
+from em_toolkit.engine.restarts import Restart, best_of, preliminary
 from em_toolkit.engine.status import Status
 from em_toolkit.engine.trace import Trace
 from em_toolkit.engine.workers import Workers, number_of_threads
@@ -23,4 +23,5 @@ __all__ = [
     "best_of",
     "expect",
     "number_of_threads",
+    "preliminary",
 ]

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from em_toolkit.engine.em import Fit
+from em_toolkit.engine.em import Fit, em
+from em_toolkit.engine.expectation import Blocks
 from em_toolkit.engine.status import Status
 from em_toolkit.engine.workers import SERIAL, Workers
+from em_toolkit.model import LatentVariableModel
 from em_toolkit.parameters import CollapseError, Parameters
 
 P = TypeVar("P", bound=Parameters)
@@ -44,7 +46,8 @@ def best_of(
 ) -> tuple[Fit[P], list[Restart]]:
     """Run EM from every start and keep the best result.
 
-    A fit that ended in a collapse ranks below all that did not, whatever its bound: near a
+    An interrupt from the keyboard ends the series, with the best until then; it is raised if there
+    is none. A fit that ended in a collapse ranks below all that did not, whatever its bound: near a
     singularity of the likelihood the bound grows without limit and means nothing.
 
     Parameters
@@ -97,6 +100,54 @@ def best_of(
     if best is None:
         raise failures[0]
     return best, account
+
+
+def preliminary(
+    model: LatentVariableModel[P, Any, Any],
+    starts: Iterable[Callable[[], P]],
+    blocks: Blocks,
+    *,
+    max_iter: int,
+    tol: float = 0.0,
+) -> P:
+    """Return the best parameters that a few iterations of EM find, as a step within a larger fit.
+
+    Whatever runs EM on the way to a fit runs it here. An interrupt from the keyboard, which `em`
+    takes for the end of a fit, is raised: it is the larger fit that is to end. A fall of the bound
+    is let pass: it will show in the fit that begins with these parameters, which knows what its
+    user wants to be done about it.
+
+    Parameters
+    ----------
+    model : LatentVariableModel
+    starts : iterable of callables
+        Each gives the parameters of a start.
+    blocks : iterable of Block
+        The data.
+    max_iter : int
+        The number of M-steps from each start, at most.
+    tol : float
+        The gain of an iteration that ends a run, in nats per unit of weight.
+
+    Returns
+    -------
+    params : Parameters
+
+    Raises
+    ------
+    CollapseError
+        If every start failed.
+    KeyboardInterrupt
+        If one arrived.
+    """
+
+    def run(start: P) -> Fit[P]:
+        return em(model, start, blocks, max_iter=max_iter, tol=tol, bound_check="off")
+
+    best, account = best_of(starts, run)
+    if account[-1].status is Status.INTERRUPTED:
+        raise KeyboardInterrupt
+    return best.params
 
 
 def _made(starts: Iterable[Callable[[], P]]) -> Iterator[P | CollapseError]:

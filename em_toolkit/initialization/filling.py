@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from em_toolkit.engine.em import em
-from em_toolkit.engine.expectation import Rows
+from em_toolkit.engine import Rows, preliminary
 from em_toolkit.families import Covariances, Gaussian, GaussianComponents, IncompleteGaussian
 from em_toolkit.families.patterns import has_missing
 from em_toolkit.initialization.rows import Data, blocks_with_place, weights_of
@@ -52,7 +51,9 @@ def filled(
     )
     start = MixtureParameters(np.ones(1), components)
     rows = Rows(standardized, weights)
-    fitted = em(Mixture(family), start, rows, max_iter=_ITERATIONS).params.components
+    fitted = preliminary(
+        Mixture(family), [lambda: start], rows, max_iter=_ITERATIONS, tol=1e-3
+    ).components
     complete = X.copy()
     for block, place in blocks_with_place(rows):
         noise = random_state.standard_normal(block.X.shape)

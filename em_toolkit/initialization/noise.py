@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy.special import gammaln
 from sklearn.neighbors import NearestNeighbors
 
-from em_toolkit.engine.em import em
-from em_toolkit.engine.expectation import Rows
+from em_toolkit.engine import Rows, preliminary
 from em_toolkit.families.box import Box
 from em_toolkit.initialization.centroids import sample_size
 from em_toolkit.initialization.rows import Data, Initializer, weights_of
@@ -76,9 +76,9 @@ def beside_noise(initialize: Initializer, box: Box) -> Initializer:
         weights = weights_of(X, sample_weight)
         share = np.clip(weights[sparse].sum() / weights.sum(), _LEAST, _MOST)
         X, sample_weight = X[~sparse], None if sample_weight is None else weights[~sparse]
-        params = initialize(mixture, X, sample_weight, n_components, random_state)
+        begin = partial(initialize, mixture, X, sample_weight, n_components, random_state)
         # Components that are points, as some starts have them, would leave all rows to the noise.
-        params = em(mixture, params, Rows(X, sample_weight), max_iter=1, bound_check="off").params
+        params = preliminary(mixture, [begin], Rows(X, sample_weight), max_iter=1)
         return MixtureParameters(
             np.append((1.0 - share) * params.weights, share), params.components
         )

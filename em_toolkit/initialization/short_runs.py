@@ -8,10 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from em_toolkit.engine import Fit, Status
-from em_toolkit.engine.em import em
-from em_toolkit.engine.expectation import Rows
-from em_toolkit.engine.restarts import best_of
+from em_toolkit.engine import Rows, preliminary
 from em_toolkit.initialization import centroids, points
 from em_toolkit.initialization.race import winners
 from em_toolkit.initialization.rows import Data, Initializer, from_responsibilities, start_by
@@ -61,18 +58,7 @@ def by_short_runs(beginnings: Beginnings, n_iter: int, doc: str) -> Initializer:
             X = X[stratified_rows(X.shape[0], sample_weight, size, random_state)]
             sample_weight = np.full(size, total / size)
         starts = beginnings(mixture, X, sample_weight, n_components, random_state)
-        blocks = Rows(X, sample_weight)
-
-        def run(start: MixtureParameters[Any]) -> Fit[MixtureParameters[Any]]:
-            # A fall of the bound, which is a bug, will show in the fit that begins here, and that
-            # knows what to do about it.
-            return em(mixture, start, blocks, max_iter=n_iter, tol=0.0, bound_check="off")
-
-        best, account = best_of(starts, run)
-        if account[-1].status is Status.INTERRUPTED:
-            # The engine took it for the end of a fit, which has not begun yet.
-            raise KeyboardInterrupt
-        return best.params
+        return preliminary(mixture, starts, Rows(X, sample_weight), max_iter=n_iter)
 
     initialize.__doc__ = doc
     return initialize
