@@ -27,7 +27,7 @@ from em_toolkit.families import STRUCTURES as CLASSES
 from em_toolkit.families import FullCovariances, GaussianComponents, Poisson
 from em_toolkit.model import LatentVariableModel
 from em_toolkit.models import Mixture, MixtureParameters
-from em_toolkit.parameters import Parameters, probability
+from em_toolkit.parameters import CollapseError, Parameters, probability
 from em_toolkit.statistics import Statistics
 from em_toolkit.testing import check_model
 
@@ -523,6 +523,99 @@ def test_a_map_that_moves_away_is_not_followed_backwards(name: str) -> None:
 def test_at_rest_nothing_is_proposed(name: str) -> None:
     path = follow(ACCELERATIONS[name](), np.array([1.0, 2.0]), lambda x: x, 12)
     np.testing.assert_array_equal(path, np.tile([1.0, 2.0], (13, 1)))
+
+
+@by_name
+@pytest.mark.parametrize("size", [0.0, 5e-324, 1e-300, 1e-160, 1e160, 1e300, np.inf, np.nan])
+@pytest.mark.parametrize("kind", ["noise", "runaway", "jumps", "one way"])
+def test_whatever_it_sees_an_accelerator_does_not_raise(name: str, size: float, kind: str) -> None:
+    """Steps of any size, that follow no law, or grow without end."""
+    rng = np.random.default_rng(0)
+    steps = {
+        "noise": lambda n: rng.standard_normal(3),
+        "runaway": lambda n: np.full(3, np.power(10.0, n)),
+        "jumps": lambda n: np.array([0.0, 1.0, (-1e150) ** (n % 3)]),
+        "one way": lambda n: np.array([1.0, 0.0, 0.0]),
+    }
+    accelerator, theta = ACCELERATIONS[name](), np.zeros(3)
+    with np.errstate(all="ignore"):
+        for n in range(600):
+            image = theta + size * steps[kind](n)
+            accelerator.propose(Point(theta), Point(image))
+            theta = image
+
+
+@by_name
+@pytest.mark.parametrize("error", [ZeroDivisionError, np.linalg.LinAlgError, OverflowError])
+@pytest.mark.parametrize("where", ["observe", "extrapolate", "propose"])
+def test_an_error_of_arithmetic_in_an_accelerator_is_plain_em(
+    name: str, error: type[Exception], where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: Any) -> Any:
+        raise error("as numbers are")
+
+    monkeypatch.setattr(ACCELERATIONS[name], where, fails)
+    start, options = faithful_start(), {"tol": 1e-8, "max_iter": 500}
+    fit = run(gaussian_mixture(), start, Rows(FAITHFUL), name, **options)
+    plain = run(gaussian_mixture(), start, Rows(FAITHFUL), None, **options)
+    np.testing.assert_array_equal(fit.trace.bounds, plain.trace.bounds)
+    assert fit.n_passes == plain.n_passes
+
+
+@by_name
+@pytest.mark.parametrize("error", [ZeroDivisionError, np.linalg.LinAlgError, CollapseError])
+@pytest.mark.parametrize("step", ["posterior", "log_prior", "hold"])
+def test_an_error_of_arithmetic_at_a_proposal_is_a_rejection(
+    name: str, error: type[Exception], step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model may be asked for what its numbers cannot do: at a proposal alone."""
+    kind, original = ACCELERATIONS[name], getattr(Mixture, step)
+    n_proposed, is_next = 0, False
+
+    class Noted(kind):  # type: ignore[misc, valid-type]
+        def propose(self, params: Any, maximizer: Any) -> Any:
+            nonlocal n_proposed, is_next
+            proposal = super().propose(params, maximizer)
+            is_next = proposal is not None
+            n_proposed += is_next
+            return proposal
+
+    def fails_there(self: Any, *arguments: Any) -> Any:
+        nonlocal is_next
+        if is_next:
+            is_next = False
+            raise error("as numbers are")
+        return original(self, *arguments)
+
+    monkeypatch.setitem(ACCELERATIONS, name, Noted)
+    monkeypatch.setattr(Mixture, step, fails_there)
+    start, options = faithful_start(), {"tol": 1e-8, "max_iter": 500}
+    fit = run(gaussian_mixture(), start, Rows(FAITHFUL), name, **options)
+    plain = run(gaussian_mixture(), start, Rows(FAITHFUL), None, **options)
+    assert n_proposed > 0
+    np.testing.assert_array_equal(fit.trace.bounds, plain.trace.bounds)
+
+
+@by_name
+@pytest.mark.parametrize("scale", [1e-6, 1e-12, 1e-30])
+@pytest.mark.parametrize("covariance_type", ["diag", "VEE", "full"])
+def test_fits_to_the_last_bit_succeed_wherever_plain_em_does(
+    name: str, scale: float, covariance_type: str
+) -> None:
+    """With ``tol=0`` the last steps are rounding, of which there is nothing to learn."""
+    X = scale * load_iris().data
+    for seed in range(3):
+        options: dict[str, Any] = {
+            "covariance_type": covariance_type,
+            "reg_covar": 0.0,
+            "tol": 0.0,
+            "max_iter": 300,
+            "init_params": "random",
+            "random_state": seed,
+        }
+        plain = GaussianMixture(3, **options).fit(X)
+        fast = GaussianMixture(3, acceleration=name, **options).fit(X)
+        assert fast.n_passes_ <= 1.3 * plain.n_passes_
 
 
 # -- interruption, ledger and display -------------------------------------------------------------

@@ -27,7 +27,11 @@ from em_toolkit.statistics import Array, BoolArray
 
 
 class Accelerator(Protocol):
-    """Whoever sees the steps of EM, and says where to go instead."""
+    """An observer of the steps of EM that says where to go instead.
+
+    It may propose nothing, or a point that turns out to be useless; the loop takes an error of
+    arithmetic in it for no proposal.
+    """
 
     def propose(self, params: Any, maximizer: Any) -> Any | None:
         """Where to take the next E-step; None for where the M-step led.
@@ -58,6 +62,8 @@ class PlainEM:
 # for each eight iterations, and another for every two proposals that were kept: where nothing can
 # be gained, an eighth of the passes is lost in the long run, and a fifth of those of a short fit.
 _FIRST, _PER_ITERATION, _PER_LEAP = 4, 1 / 8, 1 / 2
+# Of a proposal, in steps of plain EM: what lies farther away is lost in rounding.
+_FARTHEST = 1e8
 
 
 class Extrapolation(ABC):
@@ -99,22 +105,32 @@ class Extrapolation(ABC):
         self._leapt = False
         # Edges have infinite coordinates, and a step too far overflows: both are looked for.
         with np.errstate(all="ignore"):
-            theta, image = params.to_vector(), maximizer.to_vector()
-            finite = np.isfinite(theta) & np.isfinite(image)
-            if self._finite is None or not np.array_equal(finite, self._finite):
-                self._finite = finite
+            try:
+                proposal = self._beyond(params, maximizer)
+            except (ArithmeticError, ValueError):
+                # What was observed is of no use: a matrix of it is singular, or has overflowed.
                 self.forget()
-            self.observe(theta[finite], image[finite])
-            point = self.extrapolate() if self._credit >= 0.0 else None
-            if point is None:
                 return None
-            target = image.copy()
-            target[finite] = point
-            proposal = maximizer.from_vector(target)
-            if not _is_sound(proposal, target, finite):
-                self.shorten()
-                return None
-        self._leapt = True
+        self._leapt = proposal is not None
+        return proposal
+
+    def _beyond(self, params: Any, maximizer: Any) -> Any | None:
+        """Observe an iteration, and return parameters beyond it if it is time for some."""
+        theta, image = params.to_vector(), maximizer.to_vector()
+        finite = np.isfinite(theta) & np.isfinite(image)
+        if self._finite is None or not np.array_equal(finite, self._finite):
+            self._finite = finite
+            self.forget()
+        self.observe(theta[finite], image[finite])
+        point = self.extrapolate() if self._credit >= 0.0 else None
+        if point is None:
+            return None
+        target = image.copy()
+        target[finite] = point
+        proposal = maximizer.from_vector(target)
+        if not _is_sound(proposal, target, finite):
+            self.shorten()
+            return None
         return proposal
 
     def reject(self) -> None:
@@ -161,7 +177,7 @@ class Squarem(Extrapolation):
         ratio = float(np.linalg.norm(step) / np.linalg.norm(bend))
         self._length = min(max(1.0, ratio), self._longest)
         if self._length == self._longest:
-            self._longest *= 4.0
+            self._longest = min(4.0 * self._longest, _FARTHEST)
         if self._length == 1.0:
             return None
         return theta + 2.0 * self._length * step + self._length**2 * bend
@@ -228,9 +244,10 @@ class QuasiNewton(Extrapolation):
             return None
         flattest = float(np.linalg.eigvals(information).real.min())
         shift = max(0.0, 1.0 / self._longest - flattest)
-        self._length = 1.0 / (flattest + shift)
+        # Where there is a shift, flattest + shift is 1/longest; as a sum it may round to zero.
+        self._length = self._longest if shift > 0.0 else 1.0 / flattest
         if shift > 0.0:
-            self._longest *= 2.0
+            self._longest = min(2.0 * self._longest, _FARTHEST)
         if self._length <= 1.0:
             return None
         shifted = information + shift * np.eye(information.shape[0])

@@ -126,6 +126,8 @@ def em(
 
     Raises
     ------
+    ValueError
+        If the prior of `start` has no density there.
     CollapseError
         If no density belongs to `start`, or it gives a row no probability. (A later collapse
         ends the fit with the last good parameters.)
@@ -143,6 +145,12 @@ def em(
     monitor, e_step = Monitor(model, bound_check), _EStep(model, blocks, workers)
     guide, rule = accelerator(acceleration), stopping_rule(stopping, tol, previous_bound)
     start.check()
+    log_prior = model.log_prior(start)
+    if not np.isfinite(log_prior):
+        raise ValueError(
+            f"the start has the log prior {log_prior}: it lies where the prior has no density, and "
+            "no bound is defined there. Start elsewhere, or change the prior."
+        )
     params, expectation = start, e_step(start)
     monitor.after_e_step(0, params, expectation)
     status = Status.MAX_ITER if max_iter > 0 else Status.START
@@ -155,10 +163,7 @@ def em(
             maximizer = model.maximize(params, expectation.statistics)
             maximizer.check()
             monitor.after_m_step(iteration, maximizer, expectation)
-            proposal = guide.propose(params, maximizer)
-            if proposal is not None:
-                proposal = model.hold(proposal, maximizer)
-            reached, expectation = _leap_or_step(guide, proposal, maximizer, e_step, monitor)
+            reached, expectation = _leap_or_step(guide, model, params, maximizer, e_step, monitor)
             monitor.after_e_step(iteration, reached, expectation)
 
             params, recorded = reached, len(monitor)
@@ -180,18 +185,23 @@ def em(
 
 def _leap_or_step(
     guide: Accelerator,
-    proposal: P | None,
+    model: LatentVariableModel[P, Any, Any],
+    params: P,
     maximizer: P,
     e_step: _EStep,
     monitor: Monitor,
 ) -> tuple[P, Expectation[Any]]:
-    """The E-step where the accelerator proposes, if that is no worse, or at the maximizer."""
-    if proposal is not None:
-        # A proposal may go too far for the floating-point numbers.
-        with suppress(CollapseError), np.errstate(all="ignore"):
+    """Take the E-step where the accelerator proposes, if that is no worse, or at the maximizer."""
+    proposal = None
+    # A proposal may go too far for the floating-point numbers: it is then no proposal.
+    with suppress(ArithmeticError, ValueError), np.errstate(all="ignore"):
+        proposal = guide.propose(params, maximizer)
+        if proposal is not None:
+            proposal = model.hold(proposal, maximizer)
             expectation = e_step(proposal)
             if monitor.accepts(proposal, expectation):
                 return proposal, expectation
+    if proposal is not None:
         guide.reject()
     return maximizer, e_step(maximizer)
 

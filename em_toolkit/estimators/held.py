@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from em_toolkit.models.mixing_weights import MixingWeights
 from em_toolkit.statistics import Array, BoolArray
 
 
@@ -20,6 +21,28 @@ def check_concentration(concentration: Any, n_components: int) -> float | Array:
             "density of the weights is infinite where one is zero, and has no maximum.)"
         )
     return values if values.ndim else float(values)
+
+
+def check_support(weights: Array, mixing: MixingWeights, name: str) -> None:
+    """Raise ValueError if a fit would start at weights that their prior rules out.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_components,)
+        The weights to start with.
+    mixing : MixingWeights
+        Their prior.
+    name : str
+        The parameter or attribute that holds them.
+    """
+    zero = mixing.outside_support(weights)
+    if zero.size:
+        raise ValueError(
+            f"{name}: expected positive weights with weight_concentration="
+            f"{np.asarray(mixing.concentration).tolist()}, got 0 for component {zero[0]}. A "
+            "concentration above 1 gives a weight of zero the density zero: start with a small "
+            "positive weight, or leave the concentration of that component at 1."
+        )
 
 
 def check_fixed(

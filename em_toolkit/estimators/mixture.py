@@ -21,7 +21,7 @@ from em_toolkit.estimators.base import Data, EMEstimator, callback_task, rows_wi
 from em_toolkit.estimators.divergence import DivergenceMixin
 from em_toolkit.estimators.fitted_mixture import FittedMixture
 from em_toolkit.estimators.given import check_shape
-from em_toolkit.estimators.held import check_concentration, check_fixed
+from em_toolkit.estimators.held import check_concentration, check_fixed, check_support
 from em_toolkit.estimators.inference import InferenceMixin
 from em_toolkit.estimators.labels import check_sample_labels
 from em_toolkit.estimators.merging import MergingMixin
@@ -268,8 +268,12 @@ class MixtureEstimator(
         continues = self.warm_start and hasattr(self, "converged_")
         if continues:
             self._check_continues(X.shape[1])
+            weights_at_start = self._last_parameters().weights
+            check_support(weights_at_start, mixture.mixing, "weights_ (of the fit to continue)")
             starts: list[Callable[[], MixtureParameters[Any]]] = [self._last_parameters]
         else:
+            if "weights" in given:
+                check_support(given["weights"], mixture.mixing, "weights_init")
             random_state = check_random_state(self.random_state)
 
             def start() -> MixtureParameters[Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import xlogy
 
-from em_toolkit.statistics import Array, BoolArray
+from em_toolkit.statistics import Array, BoolArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +69,11 @@ class MixingWeights:
         if isinstance(self.concentration, int | float) and self.concentration == 1.0:
             return 0.0
         return float(xlogy(np.asarray(self.concentration) - 1.0, weights).sum())
+
+    def outside_support(self, weights: Array) -> IntArray:
+        """Return the components of weight zero to which the prior gives the density zero."""
+        concentration = np.broadcast_to(self.concentration, weights.shape)
+        return np.flatnonzero((weights == 0.0) & (concentration > 1.0))
 
     def with_noise(self) -> MixingWeights:
         """These, and one more for the noise, which is free.
