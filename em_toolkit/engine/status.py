@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Any
 
 
 class Status(Enum):
-    """Why a fit stopped; the value is what to tell a person."""
+    """The reason for which a fit stopped; the value is what to tell a person.
+
+    Files refer to a status by its name, `Status("CONVERGED")`: the words may change.
+    """
 
     CONVERGED = "converged: the bound rose by less than tol in an iteration"
     NEAR = "converged: the bound is predicted to lie within tol of the one it leads to"
@@ -25,6 +29,18 @@ class Status(Enum):
 
     def __str__(self) -> str:
         return str(self.value)
+
+    @classmethod
+    def _missing_(cls, value: object) -> Status | None:
+        return cls.__members__.get(value) if isinstance(value, str) else None
+
+    # For pickle, which asks for the second, and skops, which asks for the first: its calls of
+    # __new__ without arguments make no member of an enumeration.
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.name,)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return self.__reduce__()
 
     @property
     def converged(self) -> bool:

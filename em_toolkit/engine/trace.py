@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from em_toolkit.engine.outlook import Climb, Outlook
-from em_toolkit.statistics import EPS, Array, BoolArray, IntArray
+from em_toolkit.statistics import EPS, Array, BoolArray, IntArray, fields_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,6 +73,10 @@ class Trace:
 
     def __len__(self) -> int:
         return self.iteration.shape[0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Not the outlook, which is computed of them.
+        return fields_of(self)
 
     @property
     def after_e_step(self) -> BoolArray:
