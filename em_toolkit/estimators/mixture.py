@@ -18,6 +18,7 @@ from sklearn.utils.validation import validate_data
 
 from em_toolkit.engine import Rows, Workers, number_of_threads
 from em_toolkit.estimators.base import Data, EMEstimator, callback_task, rows_with_weight
+from em_toolkit.estimators.continuation import fingerprint
 from em_toolkit.estimators.divergence import DivergenceMixin
 from em_toolkit.estimators.fitted_mixture import FittedMixture
 from em_toolkit.estimators.given import check_shape
@@ -106,6 +107,9 @@ class MixtureEstimator(
         """The shapes of the fitted attributes from which `_parameters` is made."""
 
     _parts: ClassVar[tuple[str, ...]]
+
+    # Where the last fit ended, if it may be continued (`fingerprint`).
+    _reached: str = ""
 
     def _fixed(self) -> dict[str, BoolArray | None]:
         """Which components `fixed` holds, by the part."""
@@ -265,12 +269,15 @@ class MixtureEstimator(
         components, box = self._model_for(X, weights), self._box_about(X, weights)
         mixture = components if box is None else components.with_noise(box)
         model, block_size = plan_for(mixture, X, self.n_components)
+        previous_bound = -np.inf
         continues = self.warm_start and hasattr(self, "converged_")
         if continues:
             self._check_continues(X.shape[1])
-            weights_at_start = self._last_parameters().weights
-            check_support(weights_at_start, mixture.mixing, "weights_ (of the fit to continue)")
-            starts: list[Callable[[], MixtureParameters[Any]]] = [self._last_parameters]
+            reached = self._last_parameters()
+            check_support(reached.weights, mixture.mixing, "weights_ (of the fit to continue)")
+            starts: list[Callable[[], MixtureParameters[Any]]] = [lambda: reached]
+            if fingerprint(self, reached, X, weights, labels) == self._reached:
+                previous_bound = self._previous_bound()
         else:
             if "weights" in given:
                 check_support(given["weights"], mixture.mixing, "weights_init")
@@ -294,7 +301,6 @@ class MixtureEstimator(
                 return self._start_with(begun, given)
 
             starts = [start] * self.n_init
-        previous_bound = self._previous_bound() if continues else -np.inf
         fitted: LatentVariableModel[Any, Any, Any] = model
         blocks = Rows(X, weights, block_size)
         if labels is not None:
@@ -321,6 +327,8 @@ class MixtureEstimator(
                 workers=workers,
                 workers_on_starts=workers_on_starts,
             )
+        if self.warm_start:
+            self._reached = fingerprint(self, self._last_parameters(), X, weights, labels)
         return self
 
     def _check_continues(self, n_features: int) -> None:
