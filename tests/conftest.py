@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from blas_threads import set_blas_threads
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
@@ -51,10 +51,11 @@ def compiled(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_thread() -> Iterator[None]:
+def one_thread() -> None:
     """The matrices here are small: threads would only wait for each other."""
-    with threadpool_limits(limits=1):
-        yield
+    set_blas_threads(1)
+    # No context: while one is open, its thread is in control of what it has set of BLAS since.
+    threadpool_limits(limits=1, user_api="openmp")
 
 
 # -- what scikit-learn's own tests ask for ------------------------------------------------------

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
+import os
 import signal
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import joblib
 import numpy as np
 import pytest
+from blas_threads import blas_threads, set_blas_threads
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import STRUCTURES, Data, clusters
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import threadpool_limits
 
 from em_toolkit import GaussianMixture, PoissonMixture, Status
 from em_toolkit.engine import Rows, Workers, number_of_threads
+from em_toolkit.engine.blas import one_blas_thread
+from em_toolkit.engine.em import em
 from em_toolkit.engine.expectation import expect
 from em_toolkit.families import FullCovariances, Gaussian, GaussianComponents
 from em_toolkit.kernels import choice
@@ -32,6 +38,8 @@ from em_toolkit.kernels.gaussian_mixture import CompiledGaussianMixture
 from em_toolkit.model import Block, Expectation
 from em_toolkit.models import Mixture, MixtureParameters
 from em_toolkit.statistics import PairwiseSum, Statistics, sum_by_pairs
+
+R = TypeVar("R")
 
 N_THREADS = [1, 2, 3, 8]
 # No test waits so long; one whose threads wait for each other fails instead of hanging.
@@ -458,53 +466,242 @@ def test_a_sum_by_pairs_is_the_same_in_any_order_of_arrival(order: list[int], n:
 # -- threads of linear algebra --------------------------------------------------------------------
 
 
-def blas_threads() -> set[int]:
-    return {
-        library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"
-    }
-
-
 @pytest.fixture
 def two_blas_threads() -> Iterator[None]:
-    with threadpool_limits(2, user_api="blas"):
-        if blas_threads() != {2}:
-            pytest.skip("needs a BLAS whose threads can be set")
-        yield
+    set_blas_threads(2)
+    if blas_threads() != {2}:
+        pytest.skip("needs a BLAS whose threads can be set")
+    yield
+    set_blas_threads(1)
 
 
-@pytest.mark.usefixtures("two_blas_threads")
+needs_threads_of_blas = pytest.mark.usefixtures("two_blas_threads")
+
+
+def in_a_thread(function: Callable[[], R]) -> R:
+    """The result of a function that is called in a new thread."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result(timeout=SECONDS)
+
+
+def limited_to(n_threads: int) -> set[int]:
+    """The threads of BLAS within a limit that the calling thread sets."""
+    with threadpool_limits(n_threads, user_api="blas"):
+        return blas_threads()
+
+
+class Watch(Mixture[Any]):
+    """A mixture that notes how many threads of BLAS its steps find."""
+
+    def __init__(self) -> None:
+        super().__init__(Gaussian())
+        self.seen: list[set[int]] = []
+
+    def expectation(self, *arguments: Any) -> Any:
+        self.seen.append(blas_threads())
+        return super().expectation(*arguments)
+
+    def maximize(self, *arguments: Any) -> Any:
+        self.seen.append(blas_threads())
+        return super().maximize(*arguments)
+
+
+class Between:
+    """A listener that notes the same between iterations."""
+
+    def __init__(self) -> None:
+        self.seen: list[set[int]] = []
+
+    def begin(self, iteration: int, bound: float) -> None:
+        self.seen.append(blas_threads())
+
+    def end(self, iteration: int, params: Any, bound: float) -> bool:
+        self.seen.append(blas_threads())
+        return False
+
+
+def some_start() -> MixtureParameters[GaussianComponents]:
+    covariances = FullCovariances(np.stack([np.eye(3)] * 2))
+    return MixtureParameters(
+        np.array([0.5, 0.5]), GaussianComponents(np.repeat([[0.0], [1.0]], 3, axis=1), covariances)
+    )
+
+
+SOME_ROWS = np.random.default_rng(0).normal(size=(200, 3)) + np.arange(200)[:, None] % 2
+
+
+@needs_threads_of_blas
 @pytest.mark.parametrize("n_threads", N_THREADS)
-def test_linear_algebra_has_one_thread_meanwhile(n_threads: int) -> None:
+def test_linear_algebra_has_one_thread_in_iterations_and_its_own_between(n_threads: int) -> None:
+    model, listener, blocks = Watch(), Between(), Rows(SOME_ROWS, block_size=20)
     with Workers(n_threads) as workers:
-        assert blas_threads() == {1}
-        assert list(workers.map(lambda _: blas_threads(), range(9))) == [{1}] * 9
+        em(model, some_start(), blocks, max_iter=3, tol=0.0, listener=listener, workers=workers)
+    assert model.seen == [{1}] * (4 * 10 + 3)
+    assert listener.seen == [{2}] * 6
     assert blas_threads() == {2}
 
 
-@pytest.mark.usefixtures("two_blas_threads")
+@needs_threads_of_blas
+def test_by_itself_em_leaves_linear_algebra_alone() -> None:
+    model = Watch()
+    em(model, some_start(), SOME_ROWS, max_iter=2, tol=0.0)
+    assert model.seen == [{2}] * (3 + 2)
+
+
+@needs_threads_of_blas
 def test_linear_algebra_has_its_threads_back_after_an_error() -> None:
-    with pytest.raises(Unreadable), Workers(2):
+    with pytest.raises(Unreadable), one_blas_thread():
         raise Unreadable
     assert blas_threads() == {2}
 
 
-@pytest.mark.usefixtures("two_blas_threads")
-@pytest.mark.parametrize("first_to_end", [0, 1])
-def test_linear_algebra_has_its_threads_back_after_fits_that_overlap(first_to_end: int) -> None:
-    """As in threads of a user, or of joblib: the limit is the process's."""
-    fits = [Workers(1), Workers(1)]
-    for fit in fits:
-        fit.__enter__()
-    fits[first_to_end].__exit__(None, None, None)
-    assert blas_threads() == {1}
-    fits[1 - first_to_end].__exit__(None, None, None)
+@needs_threads_of_blas
+@pytest.mark.parametrize("where", ["_set", "_restore"])
+def test_linear_algebra_has_its_threads_back_after_an_interrupt(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes while the setting is made, or taken back."""
+    submit = ThreadPoolExecutor.submit
+
+    def interrupted(self: Any, function: Any, *arguments: Any) -> Any:
+        future = submit(self, function, *arguments)
+        if function.__name__ != where:
+            return future
+        monkeypatch.undo()
+        future.result()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted)
+    with pytest.raises(KeyboardInterrupt), one_blas_thread():
+        pass
+    assert in_a_thread(blas_threads) == {2}
+    with one_blas_thread():
+        assert blas_threads() == {1}
     assert blas_threads() == {2}
 
 
-@pytest.mark.usefixtures("two_blas_threads")
+@needs_threads_of_blas
+@pytest.mark.parametrize("first_to_end", [0, 1])
+def test_linear_algebra_has_its_threads_back_after_passes_that_overlap(first_to_end: int) -> None:
+    """Each in a thread of its own; either may be the last."""
+    begun = [threading.Event(), threading.Event()]
+    end = [threading.Event(), threading.Event()]
+
+    def do_a_pass(number: int) -> None:
+        with one_blas_thread():
+            begun[number].set()
+            assert end[number].wait(SECONDS)
+
+    with ThreadPoolExecutor(2) as pool:
+        passes = []
+        for number in (0, 1):
+            passes.append(pool.submit(do_a_pass, number))
+            assert begun[number].wait(SECONDS)
+        for number in (first_to_end, 1 - first_to_end):
+            assert blas_threads() == {1}
+            end[number].set()
+            passes[number].result(timeout=SECONDS)
+        assert blas_threads() == {2}
+
+
+@needs_threads_of_blas
+def test_fits_that_overlap_give_linear_algebra_its_threads_back(rows: Data) -> None:
+    """As in threads of a user: with k-means in their starts, which sets the threads, too."""
+    together = threading.Barrier(4)
+
+    def fit(seed: int) -> None:
+        together.wait(SECONDS)
+        for n_init in (1, 3):
+            settings = {"max_iter": 4, "n_init": n_init, "n_jobs": 2, "random_state": seed}
+            mixture = GaussianMixture(3, **settings)
+            mixture.fit(rows[:900])
+            mixture.predict(rows)
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(4) as pool:
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        list(pool.map(fit, range(4)))
+    assert blas_threads() == {2}
+
+
+@needs_threads_of_blas
+def test_after_a_fit_any_thread_may_limit_linear_algebra(rows: Data) -> None:
+    """The thread of the fit does not stay in control of it, nor does any other."""
+    assert in_a_thread(lambda: limited_to(1)) == {1}
+    fit_to_the_end(GaussianMixture(2, max_iter=3), rows)
+    assert in_a_thread(lambda: limited_to(1)) == {1}
+    assert limited_to(1) == {1}
+    assert blas_threads() == {2}
+
+
+@needs_threads_of_blas
+def test_between_iterations_any_thread_may_limit_linear_algebra() -> None:
+    class Other(Between):
+        def end(self, iteration: int, params: Any, bound: float) -> bool:
+            self.seen.append(in_a_thread(lambda: limited_to(1)))
+            return False
+
+    listener = Other()
+    with Workers(1) as workers:
+        em(
+            Watch(),
+            some_start(),
+            SOME_ROWS,
+            max_iter=2,
+            tol=0.0,
+            listener=listener,
+            workers=workers,
+        )
+    assert listener.seen == [{2}, {1}] * 2
+
+
+@needs_threads_of_blas
+@pytest.mark.parametrize("n_threads", N_THREADS)
+def test_within_a_limit_of_the_users_own(n_threads: int) -> None:
+    """The user's thread is in control then: it sets the number, and takes it back."""
+    model, blocks = Watch(), Rows(SOME_ROWS, block_size=20)
+    with threadpool_limits(3, user_api="blas"):
+        mine = blas_threads()
+        with Workers(n_threads) as workers:
+            em(model, some_start(), blocks, max_iter=3, tol=0.0, workers=workers)
+        assert blas_threads() == mine
+    assert model.seen == [{1}] * (4 * 10 + 3)
+    assert blas_threads() == {2}
+
+
+@needs_threads_of_blas
+def test_a_limit_that_another_thread_has_set_stays_and_goes_with_it() -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with threadpool_limits(1, user_api="blas"):
+            entered.set()
+            assert leave.wait(SECONDS)
+
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(hold)
+        assert entered.wait(SECONDS)
+        with one_blas_thread():
+            leave.set()
+            held.result(timeout=SECONDS)
+    assert blas_threads() == {2}
+
+
+@needs_threads_of_blas
 def test_a_fit_gives_linear_algebra_its_threads_back(rows: Data) -> None:
     fit_to_the_end(GaussianMixture(2, max_iter=1), rows)
     assert blas_threads() == {2}
+
+
+@needs_threads_of_blas
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_process_has_a_keeper_of_its_own() -> None:
+    with one_blas_thread():
+        pass
+    child = multiprocessing.get_context("fork").Process(target=one_blas_thread().__enter__)
+    child.start()
+    child.join(SECONDS)
+    assert child.exitcode == 0
 
 
 # -- how many -------------------------------------------------------------------------------------

@@ -151,7 +151,8 @@ def em(
             f"the start has the log prior {log_prior}: it lies where the prior has no density, and "
             "no bound is defined there. Start elsewhere, or change the prior."
         )
-    params, expectation = start, e_step(start)
+    with workers.blas():
+        params, expectation = start, e_step(start)
     monitor.after_e_step(0, params, expectation)
     status = Status.MAX_ITER if max_iter > 0 else Status.START
     cause, recorded = "", len(monitor)
@@ -160,10 +161,13 @@ def em(
             listener.begin(iteration, monitor.bound)
             is_last = rule.is_met(monitor)
 
-            maximizer = model.maximize(params, expectation.statistics)
-            maximizer.check()
-            monitor.after_m_step(iteration, maximizer, expectation)
-            reached, expectation = _leap_or_step(guide, model, params, maximizer, e_step, monitor)
+            with workers.blas():
+                maximizer = model.maximize(params, expectation.statistics)
+                maximizer.check()
+                monitor.after_m_step(iteration, maximizer, expectation)
+                reached, expectation = _leap_or_step(
+                    guide, model, params, maximizer, e_step, monitor
+                )
             monitor.after_e_step(iteration, reached, expectation)
 
             params, recorded = reached, len(monitor)

@@ -81,7 +81,7 @@ def best_of(
             return error
 
     try:
-        with closing(workers.map(attempt, _made(starts))) as outcomes:
+        with closing(workers.map(attempt, _made(starts, workers))) as outcomes:
             for outcome in outcomes:
                 if isinstance(outcome, CollapseError):
                     failures.append(outcome)
@@ -150,12 +150,16 @@ def preliminary(
     return best.params
 
 
-def _made(starts: Iterable[Callable[[], P]]) -> Iterator[P | CollapseError]:
+def _made(starts: Iterable[Callable[[], P]], workers: Workers) -> Iterator[P | CollapseError]:
     for start in starts:
+        made: P | CollapseError
         try:
-            yield start()
+            # k-means within a start sets the threads of BLAS, too, and would restore what it finds.
+            with workers.blas():
+                made = start()
         except CollapseError as error:
-            yield error
+            made = error
+        yield made
 
 
 def _rank(fit: Fit[P]) -> tuple[bool, float]:

@@ -5,69 +5,47 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from contextvars import copy_context
-from functools import cache
 from threading import Lock
-from typing import Any, Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 import joblib
 from joblib.parallel import get_active_backend
-from threadpoolctl import ThreadpoolController
+
+from em_toolkit.engine.blas import one_blas_thread
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-class _OneBlasThread:
-    """Linear algebra held to one thread while any pass is open.
-
-    The limit is the process's, and fits in several threads overlap: the first sets it, the last
-    to end lifts it.
-    """
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._n_open = 0
-        self._limit: Any = None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._n_open == 0:
-                self._limit = _controller().limit(limits=1, user_api="blas")
-            self._n_open += 1
-
-    def __exit__(self, *exception: object) -> None:
-        with self._lock:
-            self._n_open -= 1
-            if self._n_open == 0:
-                self._limit.restore_original_limits()
-
-
-_ONE_BLAS_THREAD = _OneBlasThread()
-
-
 class Workers:
-    """So many threads, to which the blocks of a pass are dealt out.
+    """A number of threads, to which the blocks of a pass are dealt out.
 
     What they return comes back in the order of the blocks, so that the sums are the same to the
-    bit for any number of threads. As a context, it holds the threads of linear algebra (BLAS) to
-    one: for each of ours to start its own would be slower, and their number would show in the
-    last bits. Its end ends the threads.
+    bit for any number of threads. The end of the context ends the threads.
 
     Parameters
     ----------
     n_threads : int
         1 works in the calling thread.
+    blas : callable
+        The context in which linear algebra is to be done: an iteration, or what makes a start. By
+        default BLAS has one thread there, so that its threads are no more than there are cores,
+        and no last bit depends on `n_threads`.
     """
 
-    def __init__(self, n_threads: int = 1) -> None:
+    def __init__(
+        self,
+        n_threads: int = 1,
+        blas: Callable[[], AbstractContextManager[None]] = one_blas_thread,
+    ) -> None:
         self.n_threads = n_threads
+        self.blas = blas
         self._context = ExitStack()
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Self:
-        self._context.enter_context(_ONE_BLAS_THREAD)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -106,7 +84,7 @@ class Workers:
             return
         pool = self._executor()
         running = [
-            pool.submit(copy_context().run, _drain, function, source)
+            pool.submit(copy_context().run, self._help, function, source)
             for _ in range(self.n_threads - 1)
         ]
         try:
@@ -117,6 +95,10 @@ class Workers:
             wait(running)
         for future in running:
             future.result()
+
+    def _help(self, function: Callable[[int, T], object], source: _Shared[tuple[int, T]]) -> None:
+        with self.blas():
+            _drain(function, source)
 
     def _executor(self) -> ThreadPoolExecutor:
         if self._pool is None:
@@ -155,7 +137,8 @@ def _drain(function: Callable[[int, T], object], source: _Shared[tuple[int, T]])
         raise
 
 
-SERIAL = Workers()
+# The calling thread, which leaves the threads of linear algebra as they are.
+SERIAL = Workers(blas=nullcontext)
 
 
 def number_of_threads(n_jobs: int | None) -> int:
@@ -184,8 +167,3 @@ def number_of_threads(n_jobs: int | None) -> int:
         n_jobs = -1 if configured is None else configured
     n_cores: int = joblib.cpu_count()
     return n_jobs if n_jobs > 0 else max(1, n_cores + 1 + n_jobs)
-
-
-@cache
-def _controller() -> ThreadpoolController:
-    return ThreadpoolController()

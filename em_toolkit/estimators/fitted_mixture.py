@@ -15,6 +15,7 @@ from em_toolkit.engine import Rows, Workers, number_of_threads
 from em_toolkit.estimators.base import Data, rows_with_weight
 from em_toolkit.estimators.missing import order_by_pattern, rows_with_entries
 from em_toolkit.kernels import plan_for
+from em_toolkit.model import Block
 from em_toolkit.models.information_criteria import InformationCriteria
 from em_toolkit.models.mixture import Mixture, MixtureParameters, Responsibilities
 from em_toolkit.statistics import Array, IntArray
@@ -59,7 +60,12 @@ class FittedMixture:
         model, _ = plan_for(self._fitted_mixture(), X, self.weights_.shape[0])
         blocks, start = Rows(X), 0
         with Workers(min(number_of_threads(self.n_jobs), len(blocks))) as workers:
-            for result in workers.map(lambda block: model.posterior(params, block.X), blocks):
+
+            def posterior_of(block: Block) -> tuple[Responsibilities, Array]:
+                with workers.blas():
+                    return model.posterior(params, block.X)
+
+            for result in workers.map(posterior_of, blocks):
                 posterior, log_density = result
                 rows = slice(start, start + len(log_density))
                 yield rows if isinstance(order, slice) else order[rows], posterior, log_density
