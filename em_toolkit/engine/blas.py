@@ -11,13 +11,17 @@ thread is in a pass.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cache
 from threading import Lock
 
 from threadpoolctl import ThreadpoolController
+
+# Multiplications in a pass. A product of fewer than these BLAS does not deal out to threads
+# (OpenBLAS from 2^18 on); and in the time that they take, holding it to one would show.
+_FEW_PRODUCTS = 2**17
 
 
 class _Keeper:
@@ -32,12 +36,15 @@ class _Keeper:
     def _begin_anew(self) -> None:
         self._lock = Lock()
         self._n_open = 0
+        self._is_needed = False
         self._limits = ExitStack()
         self._thread: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> None:
         with self._lock:
-            if self._n_open == 0:
+            # Where BLAS has one thread anyway, which none of ours has seen to, there is no need.
+            if self._n_open == 0 and _has_threads(_libraries()[0]):
+                self._is_needed = True
                 if self._thread is None:
                     self._thread = ThreadPoolExecutor(1, thread_name_prefix="em_toolkit-blas")
                 try:
@@ -50,7 +57,8 @@ class _Keeper:
     def __exit__(self, *exception: object) -> None:
         with self._lock:
             self._n_open -= 1
-            if self._n_open == 0 and self._thread is not None:
+            if self._n_open == 0 and self._is_needed and self._thread is not None:
+                self._is_needed = False
                 self._thread.submit(self._restore).result()
 
     def _set(self) -> None:
@@ -76,6 +84,11 @@ def one_blas_thread() -> Iterator[None]:
         for libraries in _libraries():
             _set_one_thread(libraries, limits)
         yield
+
+
+def blas_for(n_products: int) -> Callable[[], AbstractContextManager[None]]:
+    """Return the context for a pass of so many multiplications: none if they are few."""
+    return one_blas_thread if n_products >= _FEW_PRODUCTS else nullcontext
 
 
 def _set_one_thread(libraries: ThreadpoolController, limits: ExitStack) -> None:

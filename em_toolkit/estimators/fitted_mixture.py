@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from em_toolkit.engine import Rows, Workers, number_of_threads
+from em_toolkit.engine.blas import blas_for
 from em_toolkit.estimators.base import Data, rows_with_weight
 from em_toolkit.estimators.missing import order_by_pattern, rows_with_entries
 from em_toolkit.kernels import plan_for
@@ -59,7 +60,9 @@ class FittedMixture:
         X = X if isinstance(order, slice) else np.take(X, order, axis=0)
         model, _ = plan_for(self._fitted_mixture(), X, self.weights_.shape[0])
         blocks, start = Rows(X), 0
-        with Workers(min(number_of_threads(self.n_jobs), len(blocks))) as workers:
+        n_threads = min(number_of_threads(self.n_jobs), len(blocks))
+        blas = blas_for(X.size * max(X.shape[1], self.weights_.shape[0]))
+        with Workers(n_threads, blas) as workers:
 
             def posterior_of(block: Block) -> tuple[Responsibilities, Array]:
                 with workers.blas():

@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
 from em_toolkit.engine import Rows, Workers, number_of_threads
+from em_toolkit.engine.blas import blas_for
 from em_toolkit.estimators.base import Data, EMEstimator, callback_task, rows_with_weight
 from em_toolkit.estimators.continuation import fingerprint
 from em_toolkit.estimators.divergence import DivergenceMixin
@@ -315,7 +316,8 @@ class MixtureEstimator(
             on_starts = 1
         else:
             on_blocks = 1
-        with Workers(on_blocks) as workers, Workers(on_starts) as workers_on_starts:
+        blas = blas_for(X.size * max(X.shape[1], self.n_components))
+        with Workers(on_blocks, blas) as workers, Workers(on_starts) as workers_on_starts:
             self._run_em(
                 fitted,
                 starts,
