@@ -105,7 +105,7 @@ def _set_one_thread(libraries: ThreadpoolController, limits: ExitStack) -> None:
 
 
 def _has_threads(libraries: ThreadpoolController) -> bool:
-    return any(library.num_threads not in (1, None) for library in libraries.lib_controllers)
+    return not {library.num_threads for library in libraries.lib_controllers} <= {1, None}
 
 
 @cache
