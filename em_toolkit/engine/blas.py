@@ -50,7 +50,7 @@ class _Keeper:
                 try:
                     self._thread.submit(self._set).result()
                 except BaseException:  # an interrupt, which does not reach the thread
-                    self._thread.submit(self._restore)
+                    self._thread.submit(self._restore).result()
                     raise
             self._n_open += 1
 
