@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -438,6 +439,12 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         covariances = self._structure.from_precisions_cholesky(factors, *means.shape)
         weights = np.asarray(self.weights_, dtype=np.float64)
         return MixtureParameters(weights, GaussianComponents(means, covariances))
+
+    def _last_parameters(self) -> MixtureParameters[GaussianComponents]:
+        params = super()._last_parameters()
+        components = params.components
+        covariances = components.covariances.in_structure()
+        return replace(params, components=replace(components, covariances=covariances))
 
     def _public_parameters(self) -> MixtureParameters[GaussianComponents]:
         # From covariances_, as scikit-learn: the eigenvectors that a draw needs are not unique

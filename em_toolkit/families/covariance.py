@@ -174,7 +174,10 @@ class Covariances(Parameters, ABC):
     @classmethod
     @abstractmethod
     def from_precisions_cholesky(cls, factors: Array, n_components: int, n_features: int) -> Self:
-        """From factors P with P Pᵀ = Σ⁻¹, in scikit-learn's shape."""
+        """From factors P with P Pᵀ = Σ⁻¹, in scikit-learn's shape.
+
+        They share what they were published to share, to rounding: see `in_structure`.
+        """
 
     # -- K matrices ---------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Self
 
@@ -18,11 +18,26 @@ from em_toolkit.statistics import EPS, Array, BoolArray, RandomSource, sum_of_pr
 
 
 class MatrixCovariances(Covariances, ABC):
-    """Symmetric matrices: values of shape (n_matrices, n_features, n_features)."""
+    """Symmetric matrices: values of shape (n_matrices, n_features, n_features).
+
+    They are made from their values, or by `from_factors` from factors of their inverses. Densities
+    need the factors alone: the values then follow when something asks for them.
+    """
+
+    @cached_property
+    def values(self) -> Array:
+        product = self.cholesky @ self.cholesky.transpose(0, 2, 1)
+        product.setflags(write=False)
+        return product
+
+    @property
+    def _given(self) -> Array:
+        """The matrices that these were made from: Σ_k, or L_k⁻¹."""
+        return self.__dict__["values" if "values" in self.__dict__ else "inverse_cholesky"]
 
     @property
     def n_features(self) -> int:
-        return self.values.shape[-1]
+        return self._given.shape[-1]
 
     def _for_components(self, of_matrices: Array) -> Array:
         """What belongs to the matrices, for each component."""
@@ -35,15 +50,15 @@ class MatrixCovariances(Covariances, ABC):
     @cached_property
     def cholesky(self) -> Array:
         """Lower L_k with L_k L_kᵀ = Σ_k, of shape (n_matrices, n_features, n_features)."""
+        if "inverse_cholesky" in self.__dict__:
+            # To factor the product would lose as many digits as Σ is ill-conditioned.
+            return _inverses_of_lower(self.inverse_cholesky)
         return np.asarray(np.linalg.cholesky(self.values), dtype=np.float64)
 
     @cached_property
     def inverse_cholesky(self) -> Array:
         """L_k⁻¹, lower, of shape (n_matrices, n_features, n_features)."""
-        inverses = np.empty_like(self.cholesky)
-        for inverse, lower in zip(inverses, self.cholesky, strict=True):
-            inverse[:] = _inverse_of_lower(lower)
-        return inverses
+        return _inverses_of_lower(self.cholesky)
 
     @cached_property
     def inverses(self) -> Array:
@@ -68,7 +83,7 @@ class MatrixCovariances(Covariances, ABC):
         # By the inverse of the triangular factor: measured against 50 digits up to a condition of
         # 1e13 it is as accurate as substitution (the factor's own error dominates), and a product
         # of matrices is many times faster.
-        inverse = self.inverse_cholesky[component % self.values.shape[0]]
+        inverse = self.inverse_cholesky[component % self._given.shape[0]]
         return deviations @ inverse.T
 
     def completion(self, runs: Runs) -> Completion:
@@ -119,15 +134,16 @@ class MatrixCovariances(Covariances, ABC):
     @classmethod
     def from_factors(cls, factors: Array, *others: int) -> Self:
         """Σ = P⁻ᵀ P⁻¹ for factors P of shape (n_matrices, n_features, n_features)."""
-        lowers = []
-        for factor in factors:
-            upper = factor if not np.tril(factor, -1).any() else rq(factor)[0]
-            lower = _inverse_of_lower(np.ascontiguousarray(upper.T))
-            lowers.append(lower * np.sign(np.diagonal(lower)))
-        stacked = np.stack(lowers)
-        covariances = cls(stacked @ stacked.transpose(0, 2, 1), *others)
-        # Kept: to factor the product again would lose as many digits as Σ is ill-conditioned.
-        covariances.__dict__["cholesky"] = stacked
+        uppers = [f if not np.tril(f, -1).any() else rq(f)[0] for f in factors]
+        inverse = np.stack([upper.T * np.sign(np.diagonal(upper))[:, None] for upper in uppers])
+        diagonals = np.diagonal(inverse, axis1=1, axis2=2)
+        if not (diagonals > 0.0).all():
+            raise np.linalg.LinAlgError("singular triangular factor")
+        covariances = cls.__new__(cls)
+        names = [field.name for field in fields(cls)][1:]
+        covariances.__dict__.update(zip(names, others, strict=True), inverse_cholesky=inverse)
+        log_determinants = -2.0 * np.log(diagonals).sum(axis=1)
+        covariances.__dict__["log_determinants"] = covariances._for_components(log_determinants)
         return covariances
 
     def to_vector(self) -> Array:
@@ -154,12 +170,14 @@ def _cholesky_until_failure(matrix: Array) -> Array:
     return np.asarray(lower)
 
 
-def _inverse_of_lower(lower: Array) -> Array:
-    """Of a factor with zeros above its diagonal, which stay as they are."""
-    inverse, failed = lapack.dtrtri(lower, lower=1)
-    if failed:
-        raise np.linalg.LinAlgError("singular triangular factor")
-    return np.asarray(inverse)
+def _inverses_of_lower(factors: Array) -> Array:
+    """Of factors with zeros above their diagonals, which stay as they are."""
+    inverses = np.empty_like(factors)
+    for inverse, lower in zip(inverses, factors, strict=True):
+        inverse[:], failed = lapack.dtrtri(lower, lower=1)
+        if failed:
+            raise np.linalg.LinAlgError("singular triangular factor")
+    return inverses
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +186,7 @@ class MatrixByComponent(MatrixCovariances, ABC):
 
     @property
     def n_components(self) -> int:
-        return self.values.shape[0]
+        return self._given.shape[0]
 
     def _for_components(self, of_matrices: Array) -> Array:
         return of_matrices
@@ -207,7 +225,7 @@ class MatrixByComponent(MatrixCovariances, ABC):
 
     @classmethod
     def from_precisions_cholesky(cls, factors: Array, n_components: int, n_features: int) -> Self:
-        return cls.from_factors(factors).in_structure()
+        return cls.from_factors(factors)
 
     @property
     def public(self) -> Array:
