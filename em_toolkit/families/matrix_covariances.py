@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import lapack, rq
 
 from em_toolkit.families.completion import Completion, MatrixCompletion
@@ -119,10 +121,26 @@ class MatrixCovariances(Covariances, ABC):
 
     @classmethod
     def complaint_about_precisions(cls, precisions: Array) -> str:
-        transposed = np.swapaxes(precisions, -1, -2)
-        if np.allclose(precisions, transposed) and (np.linalg.eigvalsh(precisions) > 0.0).all():
+        # Not by eigenvalues, whose roundings hide those of features in unlike units.
+        if np.allclose(precisions, np.swapaxes(precisions, -1, -2)) and _have_factors(
+            np.asarray(precisions[..., ::-1, ::-1], dtype=np.float64)
+        ):
             return cls.complaint_about_sharing(precisions)
         return "symmetric, positive-definite"
+
+    @classmethod
+    def with_factors(cls, matrices: NDArray[Any]) -> NDArray[Any]:
+        n_features = matrices.shape[-1]
+        rounding = 2.0 * math.sqrt(n_features) * float(np.finfo(matrices.dtype).eps)
+        stacked = matrices.reshape(-1, n_features, n_features).copy()
+        for matrix in stacked:
+            diagonal, growth = np.diagonal(matrix).copy(), 0.0
+            # By roundings more than this routine needs: others may round otherwise.
+            margin = (rounding * diagonal).astype(matrix.dtype)
+            while not _have_factors(matrix - np.diag(margin)):
+                growth = max(rounding, 2.0 * growth)
+                np.fill_diagonal(matrix, (1.0 + growth) * diagonal)
+        return stacked.reshape(matrices.shape)
 
     @classmethod
     def from_precisions_matrices(cls, precisions: Array, *others: int) -> Self:
@@ -160,6 +178,14 @@ class MatrixCovariances(Covariances, ABC):
         index = np.arange(self.n_features)
         lower[:, index, index] = np.exp(lower[:, index, index])
         return replace(self, values=lower @ lower.transpose(0, 2, 1))
+
+
+def _have_factors(matrices: NDArray[Any]) -> bool:
+    try:
+        np.linalg.cholesky(matrices)
+    except np.linalg.LinAlgError:
+        return False
+    return True
 
 
 def _cholesky_until_failure(matrix: Array) -> Array:
