@@ -79,7 +79,9 @@ class MatrixCovariances(Covariances, ABC):
     @cached_property
     def log_determinants(self) -> Array:
         diagonals = np.diagonal(self.cholesky, axis1=1, axis2=2)
-        return self._for_components(2.0 * np.log(diagonals).sum(axis=1))
+        # Of a singular matrix it is −∞, and `check_rank` tells.
+        with np.errstate(divide="ignore"):
+            return self._for_components(2.0 * np.log(diagonals).sum(axis=1))
 
     def whiten(self, deviations: Array, component: int) -> Array:
         # By the inverse of the triangular factor: measured against 50 digits up to a condition of
