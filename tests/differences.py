@@ -127,8 +127,8 @@ class Structured:
             theta[free] = at
             return objective(*self.unpack(theta))
 
-        steps = 3e-4 * self.scale[free]
-        covariance = np.linalg.inv(-second_differences(along, self.theta[free], steps))
+        steps = 2e-3 * self.scale[free]
+        covariance = np.linalg.inv(-hessian(along, self.theta[free], steps))
         found = {}
         for name in ("weights", "means", "covariances"):
             slopes = self.slopes(name)[..., free]

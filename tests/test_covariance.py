@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
 from oracles import STRUCTURES, Data, dense, gaussian_log_densities, random_covariance
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
 
+from em_toolkit import GaussianMixture
 from em_toolkit.families import STRUCTURES as CLASSES
 from em_toolkit.families import (
     Covariances,
@@ -498,3 +502,63 @@ def test_the_m_step_far_from_zero_keeps_all_digits(structure: str, offset: float
     # so that only the square of its rounding enters.
     np.testing.assert_allclose(found.means, means, rtol=4e-16, atol=1e-15)
     close(found.covariances.public, expected.public, rtol=2e-15)
+
+
+# -- what a density needs of a fit ----------------------------------------------------------------
+
+MATRIX_TYPES = ["full", "tied", "EEE", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV"]
+
+
+@pytest.mark.parametrize("covariance_type", MATRIX_TYPES)
+def test_densities_are_read_off_the_published_factors(
+    covariance_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few rows of many features: to factor, invert or multiply matrices took ten times as long."""
+    rng = np.random.default_rng(0)
+    X = np.vstack([rng.normal(size=(60, 4)), 4.0 + rng.normal(size=(60, 4)) * [1, 2, 3, 4]])
+    fit = GaussianMixture(2, covariance_type=covariance_type, random_state=0).fit(X)
+    covariances = np.broadcast_to(fit.covariances_, (2, 4, 4))
+    expected = logsumexp(
+        [
+            np.log(weight) + multivariate_normal(mean, covariance).logpdf(X)
+            for weight, mean, covariance in zip(fit.weights_, fit.means_, covariances, strict=True)
+        ],
+        axis=0,
+    )
+    labels = fit.predict(X)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("work that grows with the cube of the features")
+
+    for name in ("cholesky", "inv", "solve", "svd", "eigh", "qr"):
+        monkeypatch.setattr(np.linalg, name, refuse)
+    monkeypatch.setattr("scipy.linalg.lapack.dtrtri", refuse)
+    np.testing.assert_allclose(fit.score_samples(X), expected, rtol=1e-10)
+    np.testing.assert_array_equal(fit.predict(X), labels)
+    with pytest.raises(AssertionError, match="cube"):
+        # The control: what does need the matrices.
+        _ = fit._parameters().components.covariances.values
+
+
+def test_covariances_from_factors_are_those_of_their_values() -> None:
+    rng = np.random.default_rng(1)
+    factors = np.triu(rng.normal(size=(3, 5, 5))) + 3.0 * np.eye(5)
+    # Any factor will do: columns of the other sign, and one that is not triangular.
+    factors[1] *= [1.0, -1.0, 1.0, -1.0, 1.0]
+    factors[2] = factors[2] @ np.linalg.qr(rng.normal(size=(5, 5)))[0]
+    made = FullCovariances.from_factors(factors)
+    expected = np.linalg.inv(factors @ factors.transpose(0, 2, 1))
+    given = FullCovariances(expected)
+    assert (made.n_components, made.n_features) == (3, 5)
+    rows = rng.normal(size=(7, 5))
+    for k in range(3):
+        squares = [np.square(one.whiten(rows.copy(), k)).sum(axis=1) for one in (made, given)]
+        np.testing.assert_allclose(*squares, rtol=1e-10)
+    np.testing.assert_allclose(made.log_determinants, given.log_determinants, rtol=1e-10)
+    copied = pickle.loads(pickle.dumps(made))
+    for one in (copied, made):
+        np.testing.assert_allclose(one.values, expected, rtol=1e-10, atol=1e-14)
+        np.testing.assert_allclose(one.cholesky, given.cholesky, rtol=1e-10, atol=1e-14)
+        assert not one.values.flags.writeable
+    with pytest.raises(np.linalg.LinAlgError, match="singular"):
+        FullCovariances.from_factors(np.diag([1.0, 0.0])[None])

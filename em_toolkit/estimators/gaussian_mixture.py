@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -400,14 +401,19 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
             given["means"] = means
         if self.precisions_init is not None:
             precisions = check_array(
-                self.precisions_init, dtype=np.float64, ensure_2d=False, allow_nd=True
+                self.precisions_init,
+                dtype=[np.float64, np.float32],
+                ensure_2d=False,
+                allow_nd=True,
             )
             name = f"{self.covariance_type} precision"
             check_shape(precisions, shapes["precisions_cholesky_"], name)
             complaint = self._structure.complaint_about_precisions(precisions)
             if complaint:
                 raise ValueError(f"'{name}' should be {complaint}")
-            given["covariances"] = self._structure.from_precisions(precisions, *shapes["means_"])
+            given["covariances"] = self._structure.from_precisions(
+                np.asarray(precisions, dtype=np.float64), *shapes["means_"]
+            )
         return given
 
     def _start_with(
@@ -439,6 +445,12 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         weights = np.asarray(self.weights_, dtype=np.float64)
         return MixtureParameters(weights, GaussianComponents(means, covariances))
 
+    def _last_parameters(self) -> MixtureParameters[GaussianComponents]:
+        params = super()._last_parameters()
+        components = params.components
+        covariances = components.covariances.in_structure()
+        return replace(params, components=replace(components, covariances=covariances))
+
     def _public_parameters(self) -> MixtureParameters[GaussianComponents]:
         # From covariances_, as scikit-learn: the eigenvectors that a draw needs are not unique
         # where eigenvalues are equal, and a rounding of the matrix would turn them.
@@ -459,4 +471,7 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
             "precisions_": covariances.precisions,
             "precisions_cholesky_": covariances.precisions_cholesky,
         }
-        return cast(arrays, dtype)
+        attributes = cast(arrays, dtype)
+        for name in ("covariances_", "precisions_"):
+            attributes[name] = covariances.with_factors(attributes[name])
+        return attributes

@@ -26,6 +26,7 @@ from em_toolkit.estimators.given import check_shape
 from em_toolkit.estimators.held import check_concentration, check_fixed, check_support
 from em_toolkit.estimators.inference import InferenceMixin
 from em_toolkit.estimators.labels import check_sample_labels
+from em_toolkit.estimators.magnitudes import check_sizes
 from em_toolkit.estimators.merging import MergingMixin
 from em_toolkit.estimators.missing import (
     rows_by_pattern,
@@ -255,6 +256,7 @@ class MixtureEstimator(
             X, sample_weight, self._given_responsibilities(X), sample_labels
         )
         names = getattr(self, "feature_names_in_", None)
+        check_sizes(X, weights, names)
         X, weights, (responsibilities, labels) = rows_by_pattern(
             X, weights, responsibilities, labels, names=names
         )

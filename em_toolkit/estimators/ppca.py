@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from em_toolkit.engine import Rows, Status
 from em_toolkit.estimators.base import Data, EMEstimator, callback_task, cast, rows_with_weight
+from em_toolkit.estimators.magnitudes import check_sizes
 from em_toolkit.models.block_krylov import krylov_axes
 from em_toolkit.models.principal_axes import PrincipalAxes, principal_axes
 from em_toolkit.models.probabilistic_pca import (
@@ -195,6 +196,7 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
         )
         task = callback_task(rows, y, sample_weight=sample_weight)
         X, weights, _ = rows_with_weight(rows, sample_weight)
+        check_sizes(X, weights, getattr(self, "feature_names_in_", None))
         self.n_samples_ = X.shape[0]
         self._check_n_components(X.shape[1])
         _SOLVERS[self.solver](self, WeightedRows(X, weights), task)

@@ -34,7 +34,9 @@ class AxisAlignedCovariances(Covariances, ABC):
 
     @cached_property
     def log_determinants(self) -> Array:
-        return np.asarray(np.log(self.variances).sum(axis=1))
+        # Of a singular matrix it is −∞, and `check_about` tells.
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(self.variances).sum(axis=1))
 
     def whiten(self, deviations: Array, component: int) -> Array:
         deviations /= self.standard_deviations[component]

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.linalg import lapack
 
 from em_toolkit.families.covariance import RESOLUTION
-from em_toolkit.statistics import EPS, Array, RandomSource, sum_of_products
+from em_toolkit.statistics import EPS, Array, RandomSource
 
 # Rows to read at a time.
 _BLOCK_SIZE = 4096
+# The digits that the directions of axes must have: else they are chance, and no axes of a box.
+_DIRECTION_ERROR = 1e-7
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,11 +63,13 @@ def box_about(
     *,
     names: Sequence[Any] | None = None,
 ) -> Box:
-    """The smaller of two boxes about the rows: along the features, and along principal directions.
+    """Return the smaller of two boxes about the rows: along features, or principal directions.
 
     That is the hypervolume that R's mclust takes for noise. Principal directions are those of the
-    covariance; where entries are missing, or rounding hides how far the rows reach in some
-    direction, the box lies along the features.
+    weighted covariance. How far the rows reach does not depend on their weights, nor whether they
+    lie in a plane. Where entries are missing, or rounding hides the directions (two of the
+    variances along them are equal, or one is carried by rows of next to no weight alone), the box
+    lies along the features.
 
     Parameters
     ----------
@@ -83,11 +88,12 @@ def box_about(
         For rows that lie in a plane, about which no box has a volume.
     """
     d = X.shape[1]
-    blocks = _Blocks(X, weights)
     low, high = np.full(d, np.inf), np.full(d, -np.inf)
-    for rows, _ in blocks:
+    has_missing = False
+    for rows in _blocks(X):
         low = np.fmin(low, np.fmin.reduce(rows, axis=0))
         high = np.fmax(high, np.fmax.reduce(rows, axis=0))
+        has_missing = has_missing or bool(np.isnan(rows).any())
     sides, center = high - low, low + 0.5 * (high - low)
     spacing = RESOLUTION * EPS * np.maximum(np.abs(low), np.abs(high))
     constant = np.flatnonzero(~(sides > spacing)).tolist()
@@ -100,59 +106,109 @@ def box_about(
     if volume is not None:
         sides = sides * np.exp((np.log(volume) - np.log(sides).sum()) / d)
     along_features = Box(center, np.eye(d), sides, sides)
-    if volume is not None or blocks.has_missing:
+    if volume is not None or has_missing:
         return along_features
     # In units of the sides a direction in which the rows do not vary is one in which features are
     # combinations of each other, whatever their units.
-    lengths = _principal_box(blocks, center, sides)[2]
-    if not (lengths > d * (RESOLUTION * EPS + (spacing / sides).max())).all():
+    rows_alone = _Spread(X, None, center, sides)
+    reach = rows_alone.reach(rows_alone.principal_directions().T)
+    if not (np.ptp(reach, axis=0) > d * (RESOLUTION * EPS + (spacing / sides).max())).all():
         raise ValueError(
             "noise: expected rows that fill a box, got a box about them of volume 0 to rounding: "
             "features are linear combinations of others. Leave such features out."
         )
-    largest = sides.max()
-    middle, axes, lengths = _principal_box(blocks, center, np.full(d, largest))
-    resolved = (lengths > d * (RESOLUTION * EPS + spacing.max() / largest)).all()
-    shrinkage = np.log(lengths / (sides / largest)).sum() if resolved else np.inf
+    spread = rows_alone if weights is None else _Spread(X, weights, center, sides)
+    turned = spread.principal_box()
+    if turned is None:
+        return along_features
+    shrinkage = float(np.log(turned.lengths).sum() - np.log(sides).sum())
     if not shrinkage < 0.0:
         return along_features
-    return Box(center + largest * middle, axes, largest * lengths, sides * np.exp(shrinkage / d))
+    return Box(turned.center, turned.axes, turned.lengths, sides * np.exp(shrinkage / d))
 
 
-class _Blocks:
-    """Rows and their weights, a block at a time, in float64."""
+class _Spread:
+    """Rows in units of the sides of their box, and the triangular factor of their covariance.
 
-    def __init__(self, X: Any, weights: Array | None) -> None:
-        self.X = X
-        self.weights = weights
+    The factor R is that of rows x̃ about their mean, by orthogonal triangularization: products
+    would take half of the digits of what is small.
 
-    def __iter__(self) -> Iterator[tuple[Array, Array]]:
-        for start in range(0, len(self.X), _BLOCK_SIZE):
-            block = slice(start, start + _BLOCK_SIZE)
-            rows = np.asarray(self.X[block], dtype=np.float64)
-            yield rows, np.ones(len(rows)) if self.weights is None else self.weights[block]
-
-    @property
-    def has_missing(self) -> bool:
-        return any(np.isnan(rows).any() for rows, _ in self)
-
-
-def _principal_box(blocks: _Blocks, origin: Array, units: Array) -> tuple[Array, Array, Array]:
-    """The middle, from the origin, the axes and the lengths of the box in principal directions.
-
-    In the given units of the features.
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    weights : ndarray of shape (n_rows,) or None
+    center, sides : ndarray of shape (n_features,)
+        Of the box along the features.
     """
-    d = len(units)
-    total, first, second = 0.0, np.zeros(d), np.zeros((d, d))
-    for rows, weights in blocks:
-        deviations = (rows - origin) / units
-        total += weights.sum()
-        first += weights @ deviations
-        second += sum_of_products(weights[:, None] * deviations, deviations)
-    scatter = second - np.outer(first, first) / total
-    axes = np.linalg.eigh(0.5 * (scatter + scatter.T))[1].T
-    low, high = np.full(d, np.inf), np.full(d, -np.inf)
-    for rows, _ in blocks:
-        along = ((rows - origin) / units) @ axes.T
-        low, high = np.minimum(low, along.min(axis=0)), np.maximum(high, along.max(axis=0))
-    return 0.5 * (low + high) @ axes, axes, high - low
+
+    def __init__(self, X: Any, weights: Array | None, center: Array, sides: Array) -> None:
+        self._X, self._center, self._sides = X, center, sides
+        roots = np.ones(len(X)) if weights is None else np.sqrt(weights / weights.max())
+        moment, total = np.zeros(len(sides)), 0.0
+        for rows, part in zip(self._standardized(), _blocks(roots), strict=True):
+            moment += np.square(part) @ rows
+            total += float(np.square(part).sum())
+        self._mean = moment / total
+        self.factor = np.zeros((0, len(sides)))
+        for rows, part in zip(self._standardized(), _blocks(roots), strict=True):
+            weighted = part[:, None] * (rows - self._mean)
+            self.factor = np.asarray(np.linalg.qr(np.vstack([self.factor, weighted]), mode="r"))
+        if len(self.factor) < len(sides):
+            missing = len(sides) - len(self.factor)
+            self.factor = np.vstack([self.factor, np.zeros((missing, len(sides)))])
+
+    def _standardized(self) -> Iterator[Array]:
+        for rows in _blocks(self._X):
+            yield (rows - self._center) / self._sides
+
+    def principal_directions(self) -> Array:
+        """Those of rows in units of the sides, a row each."""
+        return np.asarray(np.linalg.svd(self.factor)[2])
+
+    def reach(self, matrix: Array) -> Array:
+        """The least and the greatest entries of (x̃ − mean) M, of shape (2, n_columns)."""
+        low, high = np.full(matrix.shape[1], np.inf), np.full(matrix.shape[1], -np.inf)
+        for rows in self._standardized():
+            along = (rows - self._mean) @ matrix
+            low, high = np.minimum(low, along.min(axis=0)), np.maximum(high, along.max(axis=0))
+        return np.stack([low, high])
+
+    def principal_box(self) -> Box | None:
+        """The box in principal directions; None where rounding hides these.
+
+        With the units S of the features, R S = U Σ Vᵀ and rows x = x̃ S go along V by
+
+            (x − mean) V = (x̃ − mean) R⁻¹ U Σ.
+
+        Features of unlike units make V a matrix of large and small entries, in whose products with
+        rows digits cancel. R⁻¹ U is one of entries of a size, and Jacobi's method (Drmač & Veselić
+        2008) gives U and Σ with as many digits as R has, whatever S.
+        """
+        largest = self._sides.max()
+        units = self._sides / largest
+        stretches = np.linalg.svd(self.factor, compute_uv=False)
+        if not stretches[-1] > EPS * stretches[0]:
+            return None
+        left, directions, lengths = _jacobi_svd(self.factor * units)
+        variances = np.square(lengths)
+        gap = np.min((variances[:-1] - variances[1:]) / variances[:-1], initial=1.0)
+        if not EPS * stretches[0] / stretches[-1] < _DIRECTION_ERROR * gap:
+            return None
+        low, high = self.reach(np.asarray(np.linalg.solve(self.factor, left))) * lengths
+        middle = directions @ (0.5 * (low + high))
+        center = self._center + self._sides * self._mean + largest * middle
+        return Box(center, directions.T, largest * (high - low), self._sides)
+
+
+def _jacobi_svd(matrix: Array) -> tuple[Array, Array, Array]:
+    """U, V and the diagonal of Σ, largest first."""
+    values, left, right, work, _, failed = lapack.dgejsv(matrix, joba=2)
+    if failed:
+        raise np.linalg.LinAlgError("the singular values did not converge")
+    return np.asarray(left), np.asarray(right), np.asarray(values * (work[0] / work[1]))
+
+
+def _blocks(X: Any) -> Iterator[Array]:
+    """The rows, a few at a time, in float64."""
+    for start in range(0, len(X), _BLOCK_SIZE):
+        yield np.asarray(X[start : start + _BLOCK_SIZE], dtype=np.float64)

@@ -39,6 +39,8 @@ from em_toolkit.statistics import EPS, Array
 _MOST_STEPS, _MOST_HALVINGS = 200, 40
 # Of the gradient, that the solution of a linear system may leave: the steps converge quadratically.
 _SHARE_LEFT = 0.1
+# Of standard deviations: axes that differ by more do not turn, and its square is a number.
+_LARGEST_RATIO = 1e150
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,14 @@ class CommonAxes:
 
         # The curvature in the plane of two axes, all else held; and a part that keeps it positive.
         weights = np.mean(view.along * precisions, axis=1)
-        gaps = np.square(along[:, :, None] - along[:, None, :]) + 4.0 * np.square(scatter)
-        curvatures = np.einsum("k,kij->ij", weights, gaps / (along[:, :, None] * along[:, None, :]))
+        # Of ratios, whose squares are numbers where those of variances are none.
+        roots = np.sqrt(along)
+        ratios = np.clip(
+            roots[:, :, None] / roots[:, None, :], 1.0 / _LARGEST_RATIO, _LARGEST_RATIO
+        )
+        products = (scatter / roots[:, :, None]) / roots[:, None, :]
+        gaps = np.square(ratios - 1.0 / ratios) + 4.0 * np.square(products)
+        curvatures = np.einsum("k,kij->ij", weights, gaps)
         curvatures = np.maximum(curvatures, EPS * weights.sum())
         return _conjugate_gradients(hessian, gradient, curvatures)
 

@@ -11,13 +11,14 @@ import numpy as np
 
 from em_toolkit.families.base import present
 from em_toolkit.families.common_axes import CommonAxes
+from em_toolkit.families.covariance import SMALLEST_VARIANCE
 from em_toolkit.families.oriented_covariances import (
     OrientedCovariances,
     principal_axes,
     variances_along,
 )
 from em_toolkit.families.spectra import EQUAL_VOLUMES, FREE, VaryingShapes
-from em_toolkit.statistics import Array
+from em_toolkit.statistics import EPS, Array
 
 
 class CommonAxesCovariances(OrientedCovariances, ABC):
@@ -44,16 +45,20 @@ class CommonAxesCovariances(OrientedCovariances, ABC):
         if previous is not None:
             starts = [previous.axes[0], *own[known]]
             kept = variances_along(previous.axes, previous.values)
-        flat = np.flatnonzero(known & ~(along_own > 0.0).all(axis=1))
+        least = np.maximum(SMALLEST_VARIANCE * count, EPS**2 * along_own[:, 0])
+        flat = np.flatnonzero(known & ~(along_own[:, -1] > least))
         if flat.size:
-            # There is no maximum: seen from this component's axes, a variance is zero.
+            # There is no maximum: seen from this component's axes, a variance is zero, or is
+            # nothing beside another.
             k = int(flat[0])
             along = variances_along(own[k], scatter)
             along[k] = along_own[k]
             return cls.turned(own[k][None], FREE.maximize(along, count, kept))
         axes, variances = CommonAxes(cls.spectra, scatter, count, kept).best(starts)
         found = cls.turned(axes[None], variances)
-        if previous is None or found._misfit(scatter, count) <= previous._misfit(scatter, count):
+        if previous is None or not (variances > 0.0).all():
+            return found
+        if found._misfit(scatter, count) <= previous._misfit(scatter, count):
             return found
         # The axes cannot be told apart but by roundings, of which the variances make much.
         return previous

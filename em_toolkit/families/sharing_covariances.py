@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
-from em_toolkit.families.covariance import Covariances
-from em_toolkit.statistics import Array, BoolArray
+from em_toolkit.families.covariance import RESOLUTION, Covariances
+from em_toolkit.statistics import EPS, Array, BoolArray
 
 # Beyond the roundings of a user's single precision.
 _ALIKE = 1e-5
@@ -58,12 +59,14 @@ class SharingCovariances(Covariances, ABC):
     @classmethod
     def complaint_about_sharing(cls, precisions: Array) -> str:
         n_components, n_features = precisions.shape[0], precisions.shape[-1]
-        nearest = cls.from_precisions(precisions, n_components, n_features).precisions
+        given = np.asarray(precisions, dtype=np.float64)
+        nearest = cls.from_precisions(given, n_components, n_features).precisions
         error, size = (
             np.abs(values).reshape(n_components, -1).max(axis=1)
-            for values in (nearest - precisions, precisions)
+            for values in (nearest - given, given)
         )
-        if (error <= _ALIKE * size).all():
+        tolerance = np.maximum(_ALIKE, _rounding_of_what_is_shared(precisions))
+        if (error <= tolerance * size).all():
             return ""
         return f"of one {cls.sharing} in all components"
 
@@ -79,3 +82,19 @@ class SharingCovariances(Covariances, ABC):
     def sum_of_inverse_traces(self, alive: BoolArray) -> float:
         # A matrix that shares is a parameter of the density, even if its own weight is zero.
         return float(self.inverse_diagonals.sum())
+
+
+def _rounding_of_what_is_shared(precisions: NDArray[Any]) -> float | Array:
+    """By how much volumes, shapes and axes may differ because entries are rounded, relative.
+
+    A rounding of an entry is one of the largest eigenvalue, and as many of the smallest as the
+    matrix is ill-conditioned, whatever the units of the features.
+    """
+    rounding = RESOLUTION * float(np.finfo(precisions.dtype).eps)
+    if precisions.ndim < 3:
+        return rounding
+    matrices = precisions.astype(np.float64)
+    scale = np.sqrt(np.diagonal(matrices, axis1=1, axis2=2))
+    eigenvalues = np.linalg.eigvalsh(matrices / (scale[:, :, None] * scale[:, None, :]))
+    smallest = np.maximum(eigenvalues[:, 0], EPS * eigenvalues[:, -1])
+    return np.asarray(rounding * precisions.shape[-1] * eigenvalues[:, -1] / smallest)

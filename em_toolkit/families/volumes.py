@@ -54,8 +54,11 @@ def pooled_variances(scatter: Array) -> Callable[[Array], Pool]:
     """The pool of diagonal scatters, of shape (n_components, n_features)."""
 
     def at(log_volumes: Array) -> Pool:
-        parts = np.exp(-log_volumes)[:, None] * scatter
-        total = parts.sum(axis=0)
+        with np.errstate(over="ignore", under="ignore"):
+            parts = np.exp(-log_volumes)[:, None] * scatter
+            total = parts.sum(axis=0)
+        if not ((total > 0.0) & np.isfinite(total)).all():
+            return _no_pool(len(parts))
         shares = parts / total
         return Pool(float(np.log(total).sum()), shares, shares.sum(axis=1))
 
@@ -66,11 +69,15 @@ def pooled_matrices(scatter: Array) -> Callable[[Array], Pool]:
     """The pool of scatters of shape (n_components, n_features, n_features)."""
 
     def at(log_volumes: Array) -> Pool:
-        parts = np.exp(-log_volumes)[:, None, None] * scatter
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            parts = np.exp(-log_volumes)[:, None, None] * scatter
+            total = parts.sum(axis=0)
         try:
-            lower = np.linalg.cholesky(parts.sum(axis=0))
+            lower = np.linalg.cholesky(total)
         except np.linalg.LinAlgError:
-            return Pool(np.inf, np.zeros((len(parts), 1)), np.zeros(len(parts)))
+            return _no_pool(len(parts))
+        if not np.isfinite(lower).all():
+            return _no_pool(len(parts))
         half = np.linalg.solve(lower, parts)
         shares = np.linalg.solve(lower, half.transpose(0, 2, 1))
         log_determinant = 2.0 * float(np.log(np.diagonal(lower)).sum())
@@ -78,6 +85,11 @@ def pooled_matrices(scatter: Array) -> Callable[[Array], Pool]:
         return Pool(log_determinant, shares.reshape(len(shares), -1), traces)
 
     return at
+
+
+def _no_pool(n_components: int) -> Pool:
+    """Of a sum that is singular to rounding, or no number."""
+    return Pool(np.inf, np.zeros((n_components, 1)), np.zeros(n_components))
 
 
 def log_volumes(

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
+from em_toolkit.families.covariance import SMALLEST_VARIANCE
 from em_toolkit.model import LatentVariableModel
 from em_toolkit.models.principal_axes import PrincipalAxes
 from em_toolkit.parameters import CollapseError, Parameters, positive
@@ -104,7 +105,7 @@ class PPCAParameters(Parameters):
                 "the parameters overflowed: the squares of the data exceed the largest number. "
                 "Scale the data."
             )
-        if not self.noise_variance > (_RESOLUTION * EPS * scale) ** 2:
+        if not self.noise_variance > max((_RESOLUTION * EPS * scale) ** 2, SMALLEST_VARIANCE):
             n_components = self.loadings.shape[1]
             raise CollapseError(
                 f"the noise variance is {self.noise_variance:.3g}: to rounding, the data lie in a "
