@@ -142,6 +142,7 @@ def em(
     listener = Silence() if listener is None else listener
     monitor, e_step = Monitor(model, bound_check), _EStep(model, blocks, workers)
     guide, rule = accelerator(acceleration), stopping_rule(stopping, tol, previous_bound)
+    start = model.project(start, start)
     start.check()
     params, expectation = start, e_step(start)
     monitor.after_e_step(0, params, expectation)
@@ -157,7 +158,7 @@ def em(
             monitor.after_m_step(iteration, maximizer, expectation)
             proposal = guide.propose(params, maximizer)
             if proposal is not None:
-                proposal = model.hold(proposal, maximizer)
+                proposal = model.project(proposal, maximizer)
             reached, expectation = _leap_or_step(guide, proposal, maximizer, e_step, monitor)
             monitor.after_e_step(iteration, reached, expectation)
 

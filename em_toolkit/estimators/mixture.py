@@ -74,12 +74,12 @@ class MixtureEstimator(
     # -- what a subclass says -------------------------------------------------------------------
 
     @abstractmethod
-    def _model(self, total_weight: float) -> Mixture[Any]:
-        """The mixture to fit, for data of a total weight."""
+    def _model(self) -> Mixture[Any]:
+        """Return the mixture, with none of the priors that depend on the data."""
 
     def _model_for(self, X: Data, weights: Array | None) -> Mixture[Any]:
         """The mixture to fit, for these data and their weights."""
-        return self._model(float(X.shape[0] if weights is None else weights.sum()))
+        return self._model()
 
     @abstractmethod
     def _given(self, n_features: int) -> dict[str, Any]:
@@ -145,7 +145,7 @@ class MixtureEstimator(
         return replace(params, weights=np.append(params.weights, self.noise_weight_))
 
     def _fitted_mixture(self) -> Mixture[Any]:
-        mixture, box = self._model(1.0), getattr(self, "noise_box_", None)
+        mixture, box = self._model(), getattr(self, "noise_box_", None)
         if self._has_noise != (box is not None):
             raise ValueError(
                 f"noise={self.noise}: expected what it was in the fit, of which the weights are. "

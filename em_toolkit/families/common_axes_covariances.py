@@ -11,12 +11,9 @@ import numpy as np
 
 from em_toolkit.families.base import present
 from em_toolkit.families.common_axes import CommonAxes
-from em_toolkit.families.oriented_covariances import (
-    OrientedCovariances,
-    principal_axes,
-    variances_along,
-)
+from em_toolkit.families.oriented_covariances import OrientedCovariances
 from em_toolkit.families.spectra import EQUAL_VOLUMES, FREE, VaryingShapes
+from em_toolkit.families.spectral import principal_axes, variances_along
 from em_toolkit.statistics import Array
 
 
@@ -36,7 +33,7 @@ class CommonAxesCovariances(OrientedCovariances, ABC):
 
     @classmethod
     def from_finite_scatter(
-        cls, scatter: Array, count: Array, n_features: int, previous: Self | None
+        cls, scatter: Array, count: Array, n_features: int, previous: Self | None, floor: float
     ) -> Self:
         own, along_own = principal_axes(scatter)
         starts, known = list(own), present(count)
@@ -45,13 +42,13 @@ class CommonAxesCovariances(OrientedCovariances, ABC):
             starts = [previous.axes[0], *own[known]]
             kept = variances_along(previous.axes, previous.values)
         flat = np.flatnonzero(known & ~(along_own > 0.0).all(axis=1))
-        if flat.size:
+        if flat.size and floor == 0.0:
             # There is no maximum: seen from this component's axes, a variance is zero.
             k = int(flat[0])
             along = variances_along(own[k], scatter)
             along[k] = along_own[k]
-            return cls.turned(own[k][None], FREE.maximize(along, count, kept))
-        axes, variances = CommonAxes(cls.spectra, scatter, count, kept).best(starts)
+            return cls.turned(own[k][None], FREE.maximize(along, count, kept, floor))
+        axes, variances = CommonAxes(cls.spectra, scatter, count, kept, floor).best(starts)
         found = cls.turned(axes[None], variances)
         if previous is None or found._misfit(scatter, count) <= previous._misfit(scatter, count):
             return found

@@ -10,10 +10,9 @@ from em_toolkit.families import Covariances, Gaussian, GaussianComponents, Incom
 from em_toolkit.families.patterns import has_missing
 from em_toolkit.initialization.rows import Data, blocks_with_place, weights_of
 from em_toolkit.models.mixture import Mixture, MixtureParameters
-from em_toolkit.priors import ScatterPrior
 from em_toolkit.statistics import Array
 
-# Of the variances: what is added to them, so that correlations that few rows tell of stay small.
+# Of the variances: the least in any direction, where few rows tell of correlations.
 _RIDGE = 0.01
 _ITERATIONS = 10
 
@@ -44,8 +43,7 @@ def filled(
     weights = weights_of(X, sample_weight)
     means, stds = _observed_moments(X, weights)
     standardized = (X - means) / stds
-    total_weight = float(weights.sum())
-    family = IncompleteGaussian(Gaussian(structure, ScatterPrior(_RIDGE * total_weight)))
+    family = IncompleteGaussian(Gaussian(structure, floor=_RIDGE))
     n_features = X.shape[1]
     components = GaussianComponents(
         np.zeros((1, n_features)), structure.alike(np.eye(n_features), 1)
