@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from em_toolkit.engine import Rows
 from em_toolkit.estimators.base import Data, cast
+from em_toolkit.estimators.floor import VarianceFloorWarning, floor_remarks
 from em_toolkit.estimators.gaussian_density import GaussianDensity
 from em_toolkit.estimators.given import check_shape, check_weights
 from em_toolkit.estimators.missing import MissingValuesMixin
@@ -359,6 +360,18 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         components = FixedComponents(fixed["means"], fixed["covariances"])
         family = Gaussian(self._structure, prior, components, self.reg_covar)
         return Mixture(family, self._mixing())
+
+    def _remarks(
+        self, X: Data, weights: Array | None, params: MixtureParameters[GaussianComponents]
+    ) -> list[Warning]:
+        components, floor = params.components, self.reg_covar
+        if not components.covariances.on_floor(floor).any():
+            return []
+        names = getattr(self, "feature_names_in_", range(X.shape[1]))
+        found = floor_remarks(
+            components, floor, Moments.of(Rows(X, weights)), [repr(name) for name in names]
+        )
+        return [VarianceFloorWarning("; ".join(found) + ".")] if found else []
 
     def _fixed(self) -> dict[str, BoolArray | None]:
         fixed = super()._fixed()

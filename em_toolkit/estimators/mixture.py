@@ -105,6 +105,12 @@ class MixtureEstimator(
     def _shapes(self, n_features: int) -> dict[str, tuple[int, ...]]:
         """The shapes of the fitted attributes from which `_parameters` is made."""
 
+    def _remarks(
+        self, X: Data, weights: Array | None, params: MixtureParameters[Any]
+    ) -> list[Warning]:
+        """Return what a reader should know of parameters that were fitted to these data."""
+        return []
+
     _parts: ClassVar[tuple[str, ...]]
 
     def _fixed(self) -> dict[str, BoolArray | None]:
@@ -316,6 +322,7 @@ class MixtureEstimator(
                 previous_bound=previous_bound,
                 workers=workers,
                 workers_on_starts=workers_on_starts,
+                remarks=partial(self._remarks, X, weights),
             )
         return self
 

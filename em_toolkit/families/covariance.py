@@ -22,6 +22,9 @@ from em_toolkit.statistics import EPS, Array, BoolArray, RandomSource
 # A standard deviation of fewer than this many spacings of floating-point numbers at the mean is
 # rounding, not spread; a pivot smaller than this many roundings of its variance is no pivot.
 RESOLUTION = 8.0
+# Of the floor: variances within it are on the floor, but for the roundings of an ill-conditioned
+# matrix.
+_FLOOR_TOLERANCE = 1e-6
 SMALLEST_VARIANCE = float(np.finfo(np.float64).tiny) / EPS
 
 
@@ -292,6 +295,20 @@ class Covariances(Parameters, ABC):
     @abstractmethod
     def diagonal_product(self, scatter: Array) -> float:
         """Σ_k Σ_j (A_k)_jj (Σ_k⁻¹)_jj."""
+
+    def on_floor(self, floor: float) -> BoolArray:
+        """Return which variances along `axes` are the floor, to rounding.
+
+        Parameters
+        ----------
+        floor : float
+            ε ≥ 0; nothing is on a floor of zero.
+
+        Returns
+        -------
+        on_floor : ndarray of bool of shape (n_components, n_features)
+        """
+        return np.asarray((self.along_axes <= floor * (1.0 + _FLOOR_TOLERANCE)) & (floor > 0.0))
 
     # -- scikit-learn's shapes ----------------------------------------------------------------
 

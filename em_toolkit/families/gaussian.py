@@ -254,9 +254,7 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         scatter = scatter + self.prior.scatter(self.structure, *points.shape)
         share = first_look.count.sum() / points.shape[0]
         count = np.full(points.shape[0], share + self.prior.pseudo_count)
-        covariances = self.structure.from_scatter(
-            scatter, count, points.shape[1], floor=self.floor
-        )
+        covariances = self.structure.from_scatter(scatter, count, points.shape[1], floor=self.floor)
         return GaussianComponents(points, covariances)
 
     def n_parameters(self, components: GaussianComponents) -> int:
@@ -266,10 +264,11 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         self, components: GaussianComponents, onto: GaussianComponents
     ) -> GaussianComponents:
         raised = components.covariances.raised_to(self.floor)
-        return GaussianComponents(
-            self.fixed.hold_means(components.means, onto.means),
-            self.fixed.hold_covariances(raised, onto.covariances),
-        )
+        means = self.fixed.hold_means(components.means, onto.means)
+        covariances = self.fixed.hold_covariances(raised, onto.covariances)
+        if means is components.means and covariances is components.covariances:
+            return components
+        return GaussianComponents(means, covariances)
 
     def unfixed(self) -> Gaussian:
         return type(self)(self.structure, self.prior, floor=self.floor)

@@ -5,7 +5,7 @@ mclust's EEV, VEV and EVV.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABC
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Self
@@ -16,8 +16,8 @@ from em_toolkit.families.base import present
 from em_toolkit.families.covariance import RESOLUTION
 from em_toolkit.families.matrix_covariances import MatrixByComponent
 from em_toolkit.families.sharing_covariances import SharingCovariances
-from em_toolkit.families.spectral import composed, principal_axes, variances_along
 from em_toolkit.families.spectra import EQUAL, EQUAL_SHAPES, EQUAL_VOLUMES, Spectra
+from em_toolkit.families.spectral import composed, principal_axes, variances_along
 from em_toolkit.parameters import CollapseError
 from em_toolkit.statistics import EPS, Array
 

@@ -36,8 +36,12 @@ class VEECovariances(SharingCovariances, MatrixByComponent):
     def from_finite_scatter(
         cls, scatter: Array, count: Array, n_features: int, previous: Self | None, floor: float
     ) -> Self:
-        found = cls._without_floor(scatter, count, n_features, previous)
-        if floor == 0.0 or found.least_variance >= floor:
+        if floor == 0.0:
+            return cls._without_floor(scatter, count, n_features, previous)
+        # Where there is no maximum without the floor, it overflows on its way.
+        with np.errstate(all="ignore"):
+            found = cls._without_floor(scatter, count, n_features, previous)
+        if np.isfinite(found.values).all() and found.least_variance >= floor:
             return found
         return cls._with_floor(scatter, count, previous, floor)
 
@@ -66,9 +70,7 @@ class VEECovariances(SharingCovariances, MatrixByComponent):
         return covariances
 
     @classmethod
-    def _with_floor(
-        cls, scatter: Array, count: Array, previous: Self | None, floor: float
-    ) -> Self:
+    def _with_floor(cls, scatter: Array, count: Array, previous: Self | None, floor: float) -> Self:
         """Return the maximizer of which some variances are the floor.
 
         For given axes, volumes and shape are those of `em_toolkit.families.spectra`; for given
@@ -86,7 +88,7 @@ class VEECovariances(SharingCovariances, MatrixByComponent):
             along = variances_along(axes, scatter)
             variances = EQUAL_SHAPES.with_floor(along, count, variances, floor)
             objective = float(count @ np.log(variances).sum(axis=1) + np.sum(along / variances))
-            if not objective < lowest - EPS * abs(lowest):
+            if objective >= lowest - EPS * abs(objective):
                 break
             lowest = objective
             volumes = variances.min(axis=1) / floor

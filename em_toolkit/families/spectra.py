@@ -26,10 +26,10 @@ from scipy.optimize import brentq
 from scipy.special import logsumexp
 
 from em_toolkit.families.base import present
-from em_toolkit.families.covariance import SMALLEST_VARIANCE, divisor
 from em_toolkit.families.bounded_volumes import bounded_volumes_and_shape
+from em_toolkit.families.covariance import SMALLEST_VARIANCE, divisor
 from em_toolkit.families.volumes import log_volumes, pooled_variances
-from em_toolkit.statistics import EPS, Array
+from em_toolkit.statistics import EPS, Array, BoolArray
 
 
 class Spectra(ABC):
@@ -62,8 +62,12 @@ class Spectra(ABC):
         -------
         variances : ndarray of shape (n_components, n_features)
         """
-        free = self.without_floor(scatter, count, previous)
-        if floor == 0.0 or (free >= floor).all() or not np.isfinite(scatter).all():
+        if floor == 0.0 or not np.isfinite(scatter).all():
+            return self.without_floor(scatter, count, previous)
+        # Where there is no maximum without the floor, it overflows on its way.
+        with np.errstate(all="ignore"):
+            free = self.without_floor(scatter, count, previous)
+        if (free >= floor).all() and np.isfinite(free).all():
             return free
         if previous is not None:
             previous = np.maximum(previous, floor)
@@ -170,7 +174,7 @@ class EqualVolumes(VaryingShapes):
         """
         known = present(count)
         along = np.where(known[:, None], scatter, 1.0 if previous is None else previous)
-        spread = (along > 0.0).any(axis=1)
+        spread = np.any(along > 0.0, axis=1)
         # Without any spread all shapes are as good: a sphere.
         logs = _log_of_positive(np.where(spread[:, None], along / floor, 1.0))
         wanted = float(np.log(count[known].sum()))
@@ -250,6 +254,6 @@ def _levels(logs: Array, log_volume: float) -> Array:
     n_features = logs.shape[1]
     falling = -np.sort(-logs, axis=1)
     levels = (np.cumsum(falling, axis=1) - n_features * log_volume) / np.arange(1, n_features + 1)
-    above = np.isfinite(falling) & (falling >= levels)
+    above: BoolArray = np.isfinite(falling) & np.asarray(falling >= levels)
     last = np.where(above, np.arange(n_features), 0).max(axis=1)
     return np.asarray(levels[np.arange(logs.shape[0]), last])

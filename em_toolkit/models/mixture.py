@@ -174,7 +174,10 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
         self, params: MixtureParameters[C], onto: MixtureParameters[C]
     ) -> MixtureParameters[C]:
         weights = self.mixing.project(params.weights, onto.weights)
-        return MixtureParameters(weights, self.family.project(params.components, onto.components))
+        components = self.family.project(params.components, onto.components)
+        if weights is params.weights and components is params.components:
+            return params
+        return MixtureParameters(weights, components)
 
     def rounding_error(self, params: MixtureParameters[C], stats: Any) -> float:
         sizes = np.abs(xlogy(stats.count, params.weights)).sum()
