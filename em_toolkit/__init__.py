@@ -12,6 +12,7 @@ from em_toolkit.engine import (
 )
 from em_toolkit.engine.em import em
 from em_toolkit.estimators import PPCA, GaussianMixture, PoissonMixture
+from em_toolkit.estimators.floor import VarianceFloorWarning
 from em_toolkit.estimators.inference import Inference
 from em_toolkit.model import LatentVariableModel
 from em_toolkit.parameters import Parameters
@@ -43,6 +44,7 @@ __all__ = [
     "Statistics",
     "Status",
     "Trace",
+    "VarianceFloorWarning",
     "check_model",
     "em",
     "select_mixture",

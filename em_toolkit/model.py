@@ -118,10 +118,17 @@ class LatentVariableModel(ABC, Generic[P, Q, S]):
         """log p(θ) in nats, up to a constant. Zero: maximum likelihood."""
         return 0.0
 
-    def hold(self, params: P, at: P) -> P:
-        """The parameters, with what the model holds fixed as it is in `at`.
+    def project(self, params: P, onto: P) -> P:
+        """Return the nearest parameters that meet the model's constraints.
 
-        For whoever changes parameters other than by `maximize`, which leaves alone what is fixed.
+        The loop asks for it where parameters do not come from `maximize`: at the start, and where
+        steps are extrapolated.
+
+        Parameters
+        ----------
+        params : Parameters
+        onto : Parameters
+            Parameters that meet the constraints; what is held fixed is taken from them.
         """
         return params
 

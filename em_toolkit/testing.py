@@ -154,10 +154,10 @@ def check_maximize(
             "maximize: its result breaks its own constraints (weights that do not sum to one, a "
             "matrix that is not symmetric?): from_vector(to_vector()) is another."
         )
-    if not model.hold(best, params).allclose(best, rtol=1e-12, atol=1e-14):
+    if not model.project(best, params).allclose(best, rtol=1e-12, atol=1e-14):
         raise ModelCheckError(
-            "maximize: it changes what the model holds fixed: its result and hold(result, params) "
-            "differ."
+            "maximize: it changes what the model holds fixed: its result and "
+            "project(result, params) differ."
         )
     reached = objective(best)
     tolerance = SAFETY * _rounding(model, best, stats, reached)
@@ -166,7 +166,7 @@ def check_maximize(
     for direction in directions:
         for step in 10.0 ** np.arange(-6.0, 0.1):
             for signed in (step, -step):
-                moved = model.hold(best.from_vector(vector + signed * scales * direction), best)
+                moved = model.project(best.from_vector(vector + signed * scales * direction), best)
                 gain = objective(moved) - reached
                 if not gain <= tolerance:
                     coordinate = int(np.abs(direction).argmax())

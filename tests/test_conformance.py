@@ -37,7 +37,7 @@ from em_toolkit.models import (
 )
 from em_toolkit.models.mixing_weights import MixingWeights
 from em_toolkit.models.mixture import Responsibilities
-from em_toolkit.priors import Moments, NormalInverseWishart, NormalMeans, ScatterPrior
+from em_toolkit.priors import Moments, NormalInverseWishart, NormalMeans
 from em_toolkit.testing import ModelCheckError, by_enumeration, by_integration, check_model
 
 WEIGHTS = np.array([0.5, 0.2, 0.3])
@@ -91,18 +91,18 @@ def _ppca_log_joint(params, X, z):
     return seen - 0.5 * (np.log(2.0 * np.pi) + z**2).sum()
 
 
-def _gaussian_case(structure, pseudo_scatter=0.0, d=2):
+def _gaussian_case(structure, floor=0.0, d=2):
     means = np.array([[-1.0] * d, [0.5] * d, [2.0] * d])
     params = MixtureParameters(WEIGHTS, GaussianComponents(means, _covariances(structure, d=d)))
-    model = Mixture(Gaussian(structure, ScatterPrior(pseudo_scatter)))
+    model = Mixture(Gaussian(structure, floor=floor))
     return model, params, _rows(d=d), by_enumeration(_gaussian_log_joint, [0, 1, 2])
 
 
 def _conjugate_case(structure, shrinkage, d=2):
-    """Normal-inverse-Wishart and Dirichlet priors, and the ridge of reg_covar."""
+    """Normal-inverse-Wishart and Dirichlet priors."""
     _, params, X, oracle = _gaussian_case(structure, d=d)
     moments = Moments.of(Rows(X))
-    prior = NormalInverseWishart(shrinkage).for_data(moments, structure, 3, pseudo_scatter=0.3)
+    prior = NormalInverseWishart(shrinkage).for_data(moments, structure, 3)
     mixing = MixingWeights(np.array([1.5, 4.0, 1.0]))
     return Mixture(Gaussian(structure, prior), mixing), params, X, oracle
 
@@ -111,7 +111,7 @@ def _means_case(structure, d=2):
     """A normal prior of the means, which does not scale with the covariances."""
     _, params, X, oracle = _gaussian_case(structure, d=d)
     prior = NormalMeans(np.full(d, 5.0), 0.05 * (np.eye(d) + 0.5))
-    resolved = prior.for_data(Moments.of(Rows(X)), structure, 3, pseudo_scatter=0.3)
+    resolved = prior.for_data(Moments.of(Rows(X)), structure, 3)
     return Mixture(Gaussian(structure, resolved)), params, X, oracle
 
 
@@ -177,7 +177,7 @@ def _noise_case(structure):
 STRUCTURES = [FullCovariances, TiedCovariances, DiagonalCovariances, SphericalCovariances]
 CASES = {
     **{s.__name__: lambda s=s: _gaussian_case(s) for s in STRUCTURES},
-    **{f"{s.__name__} with a prior": lambda s=s: _gaussian_case(s, 0.7) for s in STRUCTURES},
+    **{f"{s.__name__} on the floor": lambda s=s: _gaussian_case(s, 0.7) for s in STRUCTURES},
     **{f"{s.__name__} in one feature": lambda s=s: _gaussian_case(s, d=1) for s in STRUCTURES},
     **{f"{s.__name__} with noise": lambda s=s: _noise_case(s) for s in STRUCTURES},
     **{f"{s.__name__} partly labelled": lambda s=s: _labelled_case(s) for s in STRUCTURES},
@@ -276,7 +276,7 @@ class ScatterAboutTheFreeMean(Gaussian):
 
     def maximize(self, components, stats):
         free = Gaussian(self.structure, self.prior).maximize(components, stats)
-        return self.hold(free, components)
+        return self.project(free, components)
 
 
 class TemperedPosterior(_Full):

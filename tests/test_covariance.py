@@ -197,11 +197,6 @@ def test_traces_are_as_exact_as_the_monitor_is_told(condition: float, is_own: bo
         assert abs(Fraction(found) - exact) <= stated
 
 
-def test_identity_scatter(structure: str) -> None:
-    identities = np.stack([np.eye(D)] * K)
-    close(CLASSES[structure].identity_scatter(K, D), reduced(structure, identities))
-
-
 def test_inner_product(structure: str, covariances: Covariances, matrices: Data) -> None:
     rng = np.random.default_rng(7)
     scatters = np.stack([random_covariance(rng, D) for _ in range(K)])

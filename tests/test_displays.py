@@ -96,7 +96,7 @@ def test_evidence_line_ends_at_the_log_density_of_scipy(gm: GaussianMixture) -> 
 
 def test_legend_says_what_the_evidence_line_holds(gm: GaussianMixture) -> None:
     assert "log evidence" in legend_of(ELBODisplay.from_estimator(gm))
-    penalized = GaussianMixture(3, reg_covar=1e-3, random_state=0).fit(X)
+    penalized = GaussianMixture(3, prior="conjugate", random_state=0).fit(X)
     display = ELBODisplay.from_estimator(penalized, name="penalized")
     assert "log evidence + log prior" in legend_of(display)
     assert display.ax_.get_legend().get_title().get_text() == "penalized"

@@ -116,14 +116,9 @@ def test_without_regularization_the_fit_is_theirs(
         assert ours.lower_bound_ == pytest.approx(theirs.score(X), rel=1e-9)
 
 
-# The prior adds reg_covar · (n/K)/N_k to a component where scikit-learn adds reg_covar.
-TOLERANCES = {"full": 1e-3, "tied": 1e-9, "diag": 1e-4, "spherical": 1e-4}
-# Two near-singular components, where scikit-learn's own fit jumps with its reg_covar: see below.
-UNSTABLE = [
-    ("breast_cancer", "full", "kmeans", 2),
-    ("breast_cancer", "full", "random", 2),
-    ("breast_cancer", "full", "random_from_data", 2),
-]
+# Theirs is reg_covar added to every variance, ours the least one: what differs is 1e-6, and what it
+# moves along the path. Breast cancer has directions with variances of 1e-5.
+TOLERANCES = {"full": 3e-4, "tied": 1e-5, "diag": 1e-5, "spherical": 1e-5}
 
 
 @pytest.mark.parametrize("name", DATA)
@@ -140,9 +135,10 @@ def test_by_default_the_fit_is_theirs(
     real_data: dict[str, RealData], name: str, covariance_type: str, init_params: str
 ) -> None:
     X, n_components = real_data[name]
+    if (name, covariance_type) == ("breast_cancer", "full"):
+        pytest.skip("see below")
+    tolerance = 3e-4 if name == "breast_cancer" else TOLERANCES[covariance_type]
     for seed in SEEDS:
-        if (name, covariance_type, init_params, seed) in UNSTABLE:
-            continue
         ours, theirs = both(
             X,
             n_components=n_components,
@@ -150,43 +146,31 @@ def test_by_default_the_fit_is_theirs(
             init_params=init_params,
             random_state=seed,
         )
-        assert distance(ours, theirs) <= TOLERANCES[covariance_type], seed
+        assert distance(ours, theirs) <= tolerance, seed
         assert ours.n_iter_ == theirs.n_iter_
         np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
 
 
-def test_where_their_fit_is_unstable_ours_differs_less_than_theirs_from_itself(
-    real_data: dict[str, RealData],
+@pytest.mark.parametrize("init_params", STARTS)
+def test_where_theirs_moves_variances_by_a_tenth_the_difference_vanishes_with_reg_covar(
+    real_data: dict[str, RealData], init_params: str
 ) -> None:
-    """A tenth more of reg_covar moves their fit further than our rule does."""
     X, n_components = real_data["breast_cancer"]
-    parameters: dict[str, Any] = {"n_components": n_components, "random_state": 2}
-    ours, theirs = both(X, **parameters)
-    moved = ScikitLearnMixture(reg_covar=1.1e-6, **parameters).fit(X)
-    assert distance(ours, theirs) < distance(moved, theirs)
-    assert ours.n_iter_ == theirs.n_iter_
+    for seed in SEEDS:
+        parameters: dict[str, Any] = {
+            "n_components": n_components,
+            "init_params": init_params,
+            "random_state": seed,
+        }
+        ours, theirs = both(X, **parameters)
+        assert distance(ours, theirs) <= 1e-2
+        assert abs(ours.n_iter_ - theirs.n_iter_) <= 1
+        assert np.sum(ours.predict(X) != theirs.predict(X)) <= 2
 
-
-@pytest.mark.parametrize(("name", "covariance_type", "init_params", "seed"), UNSTABLE)
-def test_where_their_fit_is_unstable_the_difference_vanishes_with_reg_covar(
-    real_data: dict[str, RealData], name: str, covariance_type: str, init_params: str, seed: int
-) -> None:
-    X, n_components = real_data[name]
-    parameters: dict[str, Any] = {
-        "n_components": n_components,
-        "covariance_type": covariance_type,
-        "init_params": init_params,
-        "random_state": seed,
-    }
-    ours, theirs = both(X, **parameters)
-    assert distance(ours, theirs) <= 1e-2
-    assert ours.n_iter_ == theirs.n_iter_
-    assert np.sum(ours.predict(X) != theirs.predict(X)) <= 1
-
-    ours, theirs = both(X, reg_covar=1e-8, **parameters)
-    assert distance(ours, theirs) <= 1e-4
-    assert ours.n_iter_ == theirs.n_iter_
-    np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
+        ours, theirs = both(X, reg_covar=1e-9, **parameters)
+        assert distance(ours, theirs) <= 2e-5
+        assert ours.n_iter_ == theirs.n_iter_
+        np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
 
 
 @pytest.mark.parametrize("name", DATA)
@@ -204,8 +188,9 @@ def test_tied_from_points_ends_no_lower_than_theirs(
             init_params=init_params,
             random_state=seed,
         )
-        penalty = 0.5 * theirs.reg_covar * np.trace(np.linalg.inv(theirs.covariances_))
-        assert ours.lower_bound_ >= theirs.score(X) - penalty
+        # What theirs has been raised beyond the floor is no loss to it of more than this.
+        slack = 0.5 * theirs.reg_covar * np.trace(np.linalg.inv(theirs.covariances_))
+        assert ours.lower_bound_ >= theirs.score(X) - slack
 
 
 # -- the same start -------------------------------------------------------------------------------
@@ -299,7 +284,8 @@ def test_without_iterations_the_result_is_the_start(
     # From points their weights are 1/n each and sum to K/n; ours sum to one.
     np.testing.assert_allclose(ours.weights_, theirs.weights_ / theirs.weights_.sum(), rtol=1e-12)
     if covariance_type != "tied" or init_params in ("kmeans", "random"):
-        np.testing.assert_allclose(ours.covariances_, theirs.covariances_, rtol=1e-6, atol=1e-13)
+        # Their start has reg_covar added to it.
+        np.testing.assert_allclose(ours.covariances_, theirs.covariances_, rtol=1e-9, atol=1.01e-6)
     assert (ours.n_iter_, ours.converged_, ours.lower_bounds_) == (0, False, [])
 
 
@@ -392,7 +378,7 @@ def test_warm_start_continues_as_theirs(iris: Data, covariance_type: str) -> Non
 def test_the_lower_bound_belongs_to_the_parameters_returned(
     iris: Data, covariance_type: str, reg_covar: float
 ) -> None:
-    """scipy's densities plus the prior −½ ε (n/K) Σ tr Σ⁻¹, by row."""
+    """The mean of scipy's log densities, whatever the floor."""
     mixture = GaussianMixture(
         3, covariance_type=covariance_type, reg_covar=reg_covar, random_state=0
     ).fit(iris)
@@ -404,9 +390,8 @@ def test_the_lower_bound_belongs_to_the_parameters_returned(
         )
     ]
     log_likelihood = np.logaddexp.reduce(log_joint, axis=0).mean()
-    log_prior = -0.5 * reg_covar / 3.0 * np.trace(np.linalg.inv(covariances), axis1=1, axis2=2)
     assert mixture.score(iris) == pytest.approx(log_likelihood, rel=1e-12)
-    assert mixture.lower_bound_ == pytest.approx(log_likelihood + log_prior.sum(), rel=1e-12)
+    assert mixture.lower_bound_ == pytest.approx(log_likelihood, rel=1e-12)
     assert mixture.lower_bounds_[-1] == mixture.lower_bound_
-    # The same from the other side, energy + entropy + log prior.
+    # The same from the other side, energy + entropy.
     assert mixture.lower_bound_ == pytest.approx(mixture.trace_.elbo[-1], rel=1e-13)

@@ -59,20 +59,6 @@ def test_a_start_far_away_comes_home(structure: str, distance: float) -> None:
     assert ours.score(X) > theirs.score(X) - 1e-6
 
 
-def test_a_dead_component_has_no_prior() -> None:
-    """Its covariance is no parameter of the density, so its penalty is not in the bound."""
-    fit = GaussianMixture(
-        2,
-        covariance_type="spherical",
-        means_init=[[0.0] * 3, [50.0] * 3],
-        precisions_init=[1.0, 1e14],
-        random_state=0,
-    ).fit(X)
-    np.testing.assert_array_equal(fit.weights_, [1.0, 0.0])
-    log_prior = -0.5 * 1e-6 / 2 * 3 / fit.covariances_[0]
-    assert fit.lower_bound_ == pytest.approx(fit.score(X) + log_prior, rel=1e-12)
-
-
 @pytest.mark.parametrize("scale", [1e-3, 1e-2, 1.0])
 @pytest.mark.parametrize("init_params", ["kmeans", "random"])
 def test_single_precision_stays_finite(scale: float, init_params: str) -> None:

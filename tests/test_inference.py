@@ -102,21 +102,6 @@ def test_of_three_overlapping_components_and_weighted_rows(structure: str) -> No
     np.testing.assert_allclose(ratio, 1.0, rtol=1e-4)
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
-def test_the_prior_of_reg_covar_counts(structure: str) -> None:
-    """Strong enough to be seen: −½ ε (n/K) Σ tr Σ_k⁻¹."""
-    X = (FAITHFUL - FAITHFUL.mean(axis=0)) / FAITHFUL.std(axis=0)
-    epsilon = 0.2
-    fit = GaussianMixture(2, covariance_type=structure, reg_covar=epsilon, **TIGHT).fit(X)
-
-    def log_prior(weights: Data, means: Data, covariances: Data) -> float:
-        inverses = np.linalg.inv(dense(structure, covariances, 2, 2))
-        return float(-0.5 * epsilon * len(X) / 2 * np.trace(inverses, axis1=1, axis2=2).sum())
-
-    np.testing.assert_allclose(errors_by_differences(fit, X, log_prior), 1.0, rtol=1e-4)
-    assert fit.inference(X).distance < 1e-3
-
-
 def test_the_conjugate_prior_and_that_of_the_weights_count() -> None:
     fit = GaussianMixture(
         2, prior="conjugate", weight_concentration=20.0, reg_covar=0.0, **TIGHT

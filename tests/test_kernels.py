@@ -54,7 +54,6 @@ from em_toolkit.kernels.gaussian_mixture import (
 )
 from em_toolkit.model import Expectation
 from em_toolkit.models import Mixture, MixtureParameters
-from em_toolkit.priors import ScatterPrior
 from em_toolkit.testing import check_model
 
 STRUCTURES: dict[str, type[Covariances]] = {
@@ -824,10 +823,10 @@ def scipy_log_evidence(structure: str) -> Any:
 
 
 @pytest.mark.parametrize("structure", NAMES)
-@pytest.mark.parametrize("pseudo_scatter", [0.0, 0.7], ids=["without a prior", "with a prior"])
+@pytest.mark.parametrize("floor", [0.0, 0.7], ids=["without a floor", "on the floor"])
 @pytest.mark.parametrize("in_one_feature", [False, True])
 def test_compiled_mixtures_conform(
-    structure: str, in_one_feature: bool, pseudo_scatter: float, routes: list[str]
+    structure: str, in_one_feature: bool, floor: float, routes: list[str]
 ) -> None:
     # So many that a tied covariance is whitened once.
     d, K = (1, 2) if in_one_feature else (5, 5) if structure == "tied" else (3, 3)
@@ -836,7 +835,7 @@ def test_compiled_mixtures_conform(
     matrices = np.stack([random_covariance(rng, d, 4.0) for _ in range(K)])
     params = parameters(structure, rng.dirichlet(np.full(K, 10.0)), means, matrices)
     X = means[rng.integers(K, size=60)] + rng.standard_normal((60, d))
-    family = Gaussian(STRUCTURES[structure], ScatterPrior(pseudo_scatter))
+    family = Gaussian(STRUCTURES[structure], floor=floor)
     outcome = check_model(
         CompiledGaussianMixture(family), params, X, log_evidence=scipy_log_evidence(structure)
     )
@@ -857,13 +856,13 @@ def at_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("at_its_default")
 @pytest.mark.parametrize("structure", NAMES)
 def test_small_fits_are_plain_and_large_ones_compiled(structure: str) -> None:
-    family = Gaussian(STRUCTURES[structure], ScatterPrior(0.7))
+    family = Gaussian(STRUCTURES[structure], floor=0.7)
     model = Mixture(family)
     assert plan(model, 150, 4, 3) == (model, BLOCK_SIZE)
     fast, _ = plan(model, 1_000_000, 4, 3)
     assert isinstance(fast, CompiledGaussianMixture)
     assert isinstance(fast.family, Gaussian)
-    assert (fast.family.structure, fast.family.prior) == (family.structure, family.prior)
+    assert (fast.family.structure, fast.family.floor) == (family.structure, 0.7)
 
 
 @pytest.mark.usefixtures("always_compiled")

@@ -26,7 +26,7 @@ from em_toolkit.engine.em import em
 from em_toolkit.families import STRUCTURES as CLASSES
 from em_toolkit.families import Gaussian, GaussianComponents, Poisson, PoissonRates
 from em_toolkit.models import Mixture, MixtureParameters, PPCAParameters, ProbabilisticPCA
-from em_toolkit.priors import ScatterPrior
+from em_toolkit.priors import ConjugatePrior
 
 IRIS: Data = load_iris().data
 
@@ -106,7 +106,8 @@ def assert_ledger(fit: Fit[Any], rows: list[Row], atol: float) -> None:
 def test_ledger_of_a_gaussian_mixture(structure: str, psi: float, weighted: bool) -> None:
     rng = np.random.default_rng(5)
     sample_weight = rng.uniform(0.1, 4.0, 272) if weighted else np.ones(272)
-    model = Mixture(Gaussian(CLASSES[structure], ScatterPrior(psi)))
+    prior = ConjugatePrior(psi / 10.0, psi * np.eye(2), 0.0, np.zeros(2)) if psi else None
+    model = Mixture(Gaussian(CLASSES[structure], prior))
     path = Path(faithful_start(structure))
     fit = em(
         model, path.params[0], Rows(FAITHFUL, sample_weight), max_iter=8, tol=0.0, listener=path
@@ -117,7 +118,10 @@ def test_ledger_of_a_gaussian_mixture(structure: str, psi: float, weighted: bool
         for p, matrix in zip(path.params, matrices, strict=True)
     ]
     log_priors = [
-        -0.5 * psi * sum(np.trace(np.linalg.inv(m)) for m in matrix) / sample_weight.sum()
+        -0.5
+        * psi
+        * sum(np.linalg.slogdet(m)[1] / 10.0 + np.trace(np.linalg.inv(m)) for m in matrix)
+        / sample_weight.sum()
         for matrix in matrices
     ]
     log_weights = [np.log(p.weights) for p in path.params]

@@ -33,7 +33,6 @@ from em_toolkit.initialization import INITIALIZERS, filled
 from em_toolkit.kernels import choice, plan_for
 from em_toolkit.kernels.incomplete_mixture import CompiledIncompleteMixture
 from em_toolkit.models import Mixture, MixtureParameters
-from em_toolkit.priors import ScatterPrior
 from em_toolkit.testing import ModelCheckError, check_fisher_identity, check_model, check_posterior
 
 FAITHFUL: Data = load_faithful().data
@@ -247,7 +246,7 @@ def case(structure: str) -> tuple[Mixture[GaussianComponents], Any, Data]:
     components = GaussianComponents(rng.standard_normal((3, 3)), covariances)
     X = with_holes(rng.standard_normal((40, 3)), 0.4, seed=8)
     assert np.isnan(X).all(axis=1).any()
-    complete = Gaussian(CLASSES[structure], ScatterPrior(0.7))
+    complete = Gaussian(CLASSES[structure], floor=0.7)
     return Mixture(IncompleteGaussian(complete)), MixtureParameters(WEIGHTS, components), X
 
 

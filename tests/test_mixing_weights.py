@@ -92,10 +92,10 @@ def test_fixed_weights() -> None:
     full = np.array([1.0, 2e-300, 2e-300])
     weights = mixing.maximize(full, np.array([9.0, 1.0, 3.0]))
     np.testing.assert_allclose(weights, [1.0, 1e-300, 3e-300], rtol=1e-14)
-    np.testing.assert_allclose(mixing.hold(weights, full), weights, rtol=1e-14)
+    np.testing.assert_allclose(mixing.project(weights, full), weights, rtol=1e-14)
     assert [MixingWeights(1.0, f).n_parameters(3) for f in (None, fixed, ~fixed)] == [2, 1, 0]
     assert MixingWeights(1.0, np.full(3, True)).n_parameters(3) == 0
-    held = mixing.hold(np.array([0.2, 0.2, 0.6]), old)
+    held = mixing.project(np.array([0.2, 0.2, 0.6]), old)
     np.testing.assert_allclose(held, [0.5, 0.125, 0.375], rtol=1e-15)
 
 

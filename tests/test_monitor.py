@@ -27,7 +27,6 @@ from em_toolkit.families import STRUCTURES as CLASSES
 from em_toolkit.families import Gaussian, GaussianComponents, Poisson, PoissonRates
 from em_toolkit.models import Mixture, MixtureParameters, PPCAParameters, ProbabilisticPCA
 from em_toolkit.models.mixture import Responsibilities
-from em_toolkit.priors import ScatterPrior
 
 IRIS: Data = load_iris().data
 
@@ -139,7 +138,7 @@ def test_regularization_beside_the_objective_falls_and_ours_does_not(structure: 
         # The start has it too, as scikit-learn's.
         start = plane_start(structure, X, regularization=0.1)
         errors += falls(Mixture(AddsAfterwards(CLASSES[structure], 0.1)), start, X)
-        honest = Mixture(Gaussian(CLASSES[structure], ScatterPrior(0.1 * 80 / 3)))
+        honest = Mixture(Gaussian(CLASSES[structure], floor=0.1))
         assert not falls(honest, start, X)
     assert all(error.half_step == "M" and error.iteration > 1 for error in errors)
     # 0.55 to 0.80 of forty other seeds, by structure.

@@ -345,24 +345,6 @@ def test_a_singular_covariance_of_the_data_is_replaced_by_its_diagonal() -> None
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_reg_covar_adds_to_the_scale(structure: str) -> None:
-    """Their log densities add: −½ ψ tr Σ⁻¹ is that much more scale."""
-    d, psi = 4, 0.05 * 150 / 3
-    scale = np.diag([0.2, 0.3, 0.1, 0.4])
-    with_both = GaussianMixture(
-        3, covariance_type=structure, prior=NormalInverseWishart(scale=scale), reg_covar=0.05,
-        random_state=0, tol=0.0, max_iter=20,
-    ).fit(IRIS)  # fmt: skip
-    more = {"full": psi, "tied": 3 * psi, "diag": psi, "spherical": d * psi}[structure]
-    in_one = GaussianMixture(**with_both.get_params()).set_params(
-        reg_covar=0.0, prior=NormalInverseWishart(scale=scale + more * np.eye(d))
-    )
-    in_one.fit(IRIS)
-    np.testing.assert_allclose(with_both.covariances_, in_one.covariances_, rtol=1e-9, atol=1e-12)
-    assert with_both.lower_bound_ == pytest.approx(in_one.lower_bound_, rel=1e-11)
-
-
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_whole_weights_are_repeated_rows(structure: str) -> None:
     counts = np.random.default_rng(1).integers(0, 4, 150)
     rows = np.repeat(np.arange(150), counts)

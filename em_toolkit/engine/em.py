@@ -144,6 +144,7 @@ def em(
     listener = Silence() if listener is None else listener
     monitor, e_step = Monitor(model, bound_check), _EStep(model, blocks, workers)
     guide, rule = accelerator(acceleration), stopping_rule(stopping, tol, previous_bound)
+    start = model.project(start, start)
     start.check()
     log_prior = model.log_prior(start)
     if not np.isfinite(log_prior):
@@ -201,7 +202,7 @@ def _leap_or_step(
     with suppress(ArithmeticError, ValueError), np.errstate(all="ignore"):
         proposal = guide.propose(params, maximizer)
         if proposal is not None:
-            proposal = model.hold(proposal, maximizer)
+            proposal = model.project(proposal, maximizer)
             expectation = e_step(proposal)
             if monitor.accepts(proposal, expectation):
                 return proposal, expectation

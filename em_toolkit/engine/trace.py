@@ -55,6 +55,8 @@ class Trace:
         log p(θ), up to a constant; 0 for maximum likelihood.
     seconds : ndarray of shape (n_rows,)
         Wall-clock time since the fit began.
+    notes : tuple of str
+        What a reader should know of the fitted parameters; mostly nothing.
     """
 
     iteration: IntArray
@@ -66,10 +68,11 @@ class Trace:
     entropy: Array
     log_prior: Array
     seconds: Array
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            getattr(self, item.name).setflags(write=False)
+        for name in _COLUMNS:
+            getattr(self, name).setflags(write=False)
 
     def __len__(self) -> int:
         return self.iteration.shape[0]
@@ -162,7 +165,7 @@ class Trace:
         """The ledger as a pandas DataFrame (pandas is in the extra ``cli``)."""
         import pandas as pd
 
-        return pd.DataFrame({item.name: getattr(self, item.name) for item in fields(self)})
+        return pd.DataFrame({name: getattr(self, name) for name in _COLUMNS})
 
     def __str__(self) -> str:
         bounds = self.bounds
@@ -186,7 +189,7 @@ class Trace:
             lines.append(
                 f"KL opened by M-steps: {opened[0]:.3g} at the first, {opened[-1]:.3g} at the last"
             )
-        return "\n".join(lines + self._outlook_in_words())
+        return "\n".join([*lines, *self._outlook_in_words(), *self.notes])
 
     def _outlook_in_words(self) -> list[str]:
         outlook = self.outlook
@@ -199,6 +202,9 @@ class Trace:
         to_go = {distance: self.iterations_to_go(distance) for distance in _DISTANCES}
         left = [f"{number} to within {distance:g}" for distance, number in to_go.items() if number]
         return [words, f"iterations to go: {', '.join(left)}"] if left else [words]
+
+
+_COLUMNS = tuple(item.name for item in fields(Trace) if item.name != "notes")
 
 
 def _last_gain(bounds: Array) -> float:
@@ -240,5 +246,5 @@ class TraceBuilder:
 
     def build(self, n_rows: int) -> Trace:
         rows = self.rows[:n_rows]
-        columns = {item.name: np.array([row[item.name] for row in rows]) for item in fields(Trace)}
+        columns: dict[str, Any] = {name: np.array([row[name] for row in rows]) for name in _COLUMNS}
         return Trace(**columns)

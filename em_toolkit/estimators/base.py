@@ -85,6 +85,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         previous_bound: float = -np.inf,
         workers: Workers = SERIAL,
         workers_on_starts: Workers = SERIAL,
+        remarks: Callable[[Any], list[Warning]] = lambda params: [],
     ) -> None:
         """Run EM from each start and set all fitted attributes.
 
@@ -106,6 +107,9 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             The threads of the E-step.
         workers_on_starts : Workers
             The threads that take a start each. Either these or those are one.
+        remarks : callable
+            From the fitted parameters to warnings: what a reader should know of them. They are
+            kept as `trace_.notes`.
         """
 
         def converged(fit: Fit[Any]) -> bool:
@@ -152,10 +156,11 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
         interrupted = restarts[-1].status is Status.INTERRUPTED
         bounds = fit.trace.bounds
+        noted = remarks(fit.params)
         # All at once: an interrupt must not leave half of an earlier fit.
         self.__dict__.update(
             attributes(fit.params),
-            trace_=fit.trace,
+            trace_=replace(fit.trace, notes=tuple(map(str, noted))),
             lower_bounds_=bounds[1:].tolist(),
             lower_bound_=float(bounds[-1]),
             n_iter_=fit.trace.n_iter,
@@ -165,6 +170,8 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             restarts_=restarts,
         )
         self._warn_unless_converged(fit)
+        for remark in noted:
+            warnings.warn(remark, stacklevel=4)
         reporter.finish(fit.params)
         if interrupted and hasattr(self, "_parent_callback_ctx"):
             # Within a grid search or a pipeline it is that which a person wants to end.

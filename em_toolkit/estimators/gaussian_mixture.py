@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from em_toolkit.engine import Rows
 from em_toolkit.estimators.base import Data, cast
+from em_toolkit.estimators.floor import VarianceFloorWarning, floor_remarks
 from em_toolkit.estimators.gaussian_density import GaussianDensity
 from em_toolkit.estimators.given import check_shape, check_weights
 from em_toolkit.estimators.missing import MissingValuesMixin
@@ -30,10 +31,10 @@ from em_toolkit.initialization import filled
 from em_toolkit.models.mixture import Mixture, MixtureParameters
 from em_toolkit.priors import (
     ComponentPrior,
+    FlatPrior,
     Moments,
     NormalInverseWishart,
     NormalMeans,
-    ScatterPrior,
 )
 from em_toolkit.statistics import Array, BoolArray
 
@@ -86,11 +87,9 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         EM stops when an iteration raises the bound by less, in nats per unit of weight (or what
         else `stopping` says).
     reg_covar : float, default=1e-6
-        ε ≥ 0, in squared units of the data: the strength of the prior
-        −½ ε (n/K) Σ_k tr Σ_k⁻¹ on the covariances. It adds ε (n/K)/N_k to the diagonal of each
-        Σ_k: what scikit-learn adds, for a component of average weight N_k = n/K, and exactly that
-        when the covariance is tied. Unlike scikit-learn's rule it maximizes an objective, which
-        the monitor watches. 0 is maximum likelihood.
+        The floor ε ≥ 0, in squared units of the data: no component has less variance in any
+        direction (Hathaway 1985). A fit that it holds up says so by a `VarianceFloorWarning`. It
+        changes no other variance, where scikit-learn adds it to all.
     max_iter : int, default=100
         At most so many iterations. 0 returns the start.
     n_init : int, default=1
@@ -152,7 +151,7 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         both at once, and one start follows the other if `verbose` or a callback reports them. The
         result is the same, to the bit, for any number.
     prior : {"conjugate"}, NormalInverseWishart or NormalMeans, default=None
-        A prior of means and covariances, besides that of `reg_covar`: "conjugate" is the
+        A prior of means and covariances: "conjugate" is the
         normal-inverse-Wishart prior with mclust's hyperparameters, `NormalInverseWishart()`, and
         `NormalMeans()` one of the means alone. The
         fit is the maximum of the posterior (MAP), ``lower_bound_`` has the prior in it, and
@@ -347,26 +346,33 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
     def _structure(self) -> type[Covariances]:
         return STRUCTURES[self.covariance_type]
 
-    def _model(self, total_weight: float) -> Mixture[GaussianComponents]:
-        return self._model_with(ScatterPrior(self._pseudo_scatter(total_weight)))
+    def _model(self) -> Mixture[GaussianComponents]:
+        return self._model_with(FlatPrior())
 
     def _model_for(self, X: Data, weights: Array | None) -> Mixture[GaussianComponents]:
         if self.prior is None:
             return super()._model_for(X, weights)
         prior = PRIORS[self.prior] if isinstance(self.prior, str) else self.prior
         data = Moments.of(Rows(X, weights))
-        pseudo_scatter = self._pseudo_scatter(data.weight)
-        return self._model_with(
-            prior.for_data(data, self._structure, self.n_components, pseudo_scatter)
-        )
-
-    def _pseudo_scatter(self, total_weight: float) -> float:
-        return self.reg_covar * total_weight / self.n_components
+        return self._model_with(prior.for_data(data, self._structure, self.n_components))
 
     def _model_with(self, prior: ComponentPrior) -> Mixture[GaussianComponents]:
         fixed = self._fixed()
         components = FixedComponents(fixed["means"], fixed["covariances"])
-        return Mixture(Gaussian(self._structure, prior, components), self._mixing())
+        family = Gaussian(self._structure, prior, components, self.reg_covar)
+        return Mixture(family, self._mixing())
+
+    def _remarks(
+        self, X: Data, weights: Array | None, params: MixtureParameters[GaussianComponents]
+    ) -> list[Warning]:
+        components, floor = params.components, self.reg_covar
+        if not components.covariances.on_floor(floor).any():
+            return []
+        names = getattr(self, "feature_names_in_", range(X.shape[1]))
+        found = floor_remarks(
+            components, floor, Moments.of(Rows(X, weights)), [repr(name) for name in names]
+        )
+        return [VarianceFloorWarning("; ".join(found) + ".")] if found else []
 
     def _fixed(self) -> dict[str, BoolArray | None]:
         fixed = super()._fixed()

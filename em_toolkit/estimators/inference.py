@@ -43,6 +43,8 @@ class Inference:
     ----------
     information : ObservedInformation
     feature_names : sequence of str
+    notes : tuple of str
+        What is held on the floor of `reg_covar`: a variance there has no standard error.
 
     Attributes
     ----------
@@ -56,6 +58,7 @@ class Inference:
 
     information: ObservedInformation
     feature_names: Sequence[str]
+    notes: tuple[str, ...] = ()
 
     @property
     def missing_fraction(self) -> float:
@@ -163,6 +166,7 @@ class Inference:
         return (
             f"{self.to_frame().to_string(float_format='{:.4g}'.format)}\n"
             f"largest fraction of information that is missing: {self.missing_fraction:.3g}"
+            + "".join(f"\n{note}" for note in self.notes)
         )
 
 
@@ -189,6 +193,7 @@ def infer(
     weights: Array | None,
     labels: IntArray | None,
     feature_names: Sequence[str],
+    notes: tuple[str, ...] = (),
 ) -> Inference:
     """Standard errors at fitted parameters, with a warning if they are no maximum."""
     if labels is None:
@@ -200,7 +205,7 @@ def infer(
         for units, row_weights in LabelledRows(X, labels, weights, _BLOCK)
     )
     information = observed_information(mixture, params, blocks)
-    found = Inference(information, feature_names)
+    found = Inference(information, feature_names, notes)
     if found.distance > _NEAR:
         warnings.warn(
             f"The maximum is predicted to be {found.distance:.2g} standard errors away from the "
@@ -221,9 +226,9 @@ class InferenceMixin:
         """Standard errors and confidence intervals of the fitted parameters.
 
         They come from the observed information of the objective (Louis 1982), log likelihood plus
-        log prior, and the delta method, exactly and without differences. The prior counts: that of
-        `reg_covar` has hardly any information, a conjugate one that of its pseudo-rows. Their cost
-        is about that of n p² multiplications for p parameters.
+        log prior, and the delta method, exactly and without differences. A conjugate prior counts
+        as its pseudo-rows do. Variances that `reg_covar` holds on its floor are taken as known;
+        `notes` says which. The cost is about that of n p² multiplications for p parameters.
 
         They are known for Gaussian components of every `covariance_type`, and for Poisson counts.
         NaN entries are integrated out; that the information is the observed one, and not what is
@@ -287,4 +292,5 @@ class InferenceMixin:
         if self._has_noise:
             mixture = mixture.with_noise(self.noise_box_)
         params = self._last_parameters()
-        return infer(mixture, params, rows, weights, labels, [str(name) for name in names])
+        notes = tuple(map(str, self._remarks(rows, weights, params)))
+        return infer(mixture, params, rows, weights, labels, [str(name) for name in names], notes)

@@ -77,12 +77,12 @@ class MixtureEstimator(
     # -- what a subclass says -------------------------------------------------------------------
 
     @abstractmethod
-    def _model(self, total_weight: float) -> Mixture[Any]:
-        """The mixture to fit, for data of a total weight."""
+    def _model(self) -> Mixture[Any]:
+        """Return the mixture, with none of the priors that depend on the data."""
 
     def _model_for(self, X: Data, weights: Array | None) -> Mixture[Any]:
         """The mixture to fit, for these data and their weights."""
-        return self._model(float(X.shape[0] if weights is None else weights.sum()))
+        return self._model()
 
     @abstractmethod
     def _given(self, n_features: int) -> dict[str, Any]:
@@ -107,6 +107,12 @@ class MixtureEstimator(
     @abstractmethod
     def _shapes(self, n_features: int) -> dict[str, tuple[int, ...]]:
         """The shapes of the fitted attributes from which `_parameters` is made."""
+
+    def _remarks(
+        self, X: Data, weights: Array | None, params: MixtureParameters[Any]
+    ) -> list[Warning]:
+        """Return what a reader should know of parameters that were fitted to these data."""
+        return []
 
     _parts: ClassVar[tuple[str, ...]]
 
@@ -151,7 +157,7 @@ class MixtureEstimator(
         return replace(params, weights=np.append(params.weights, self.noise_weight_))
 
     def _fitted_mixture(self) -> Mixture[Any]:
-        mixture, box = self._model(1.0), getattr(self, "noise_box_", None)
+        mixture, box = self._model(), getattr(self, "noise_box_", None)
         if self._has_noise != (box is not None):
             raise ValueError(
                 f"noise={self.noise}: expected what it was in the fit, of which the weights are. "
@@ -330,6 +336,7 @@ class MixtureEstimator(
                 previous_bound=previous_bound,
                 workers=workers,
                 workers_on_starts=workers_on_starts,
+                remarks=partial(self._remarks, X, weights),
             )
         if self.warm_start:
             self._reached = fingerprint(self, self._last_parameters(), X, weights, labels)

@@ -172,7 +172,7 @@ class PoissonMixture(MixtureEstimator):
         check_non_negative(rows, "PoissonMixture (input X)")
         return rows
 
-    def _model(self, total_weight: float) -> Mixture[PoissonRates]:
+    def _model(self) -> Mixture[PoissonRates]:
         return Mixture(Poisson(self._fixed()["rates"]), self._mixing())
 
     def _shapes(self, n_features: int) -> dict[str, tuple[int, ...]]:

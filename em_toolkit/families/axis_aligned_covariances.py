@@ -23,6 +23,15 @@ class AxisAlignedCovariances(Covariances, ABC):
     def n_components(self) -> int:
         return self.values.shape[0]
 
+    @property
+    def axes(self) -> Array:
+        d = self.n_features
+        return np.broadcast_to(np.eye(d), (self.n_components, d, d))
+
+    @property
+    def along_axes(self) -> Array:
+        return self.variances
+
     @cached_property
     def standard_deviations(self) -> Array:
         """Of shape (n_components, n_features)."""
@@ -107,6 +116,10 @@ class VariancesByFeature(AxisAlignedCovariances, ABC):
     def variances(self) -> Array:
         return self.values
 
+    @property
+    def scatter(self) -> Array:
+        return self.values
+
     @classmethod
     def outer(cls, left: Array, right: Array) -> Array:
         return left * right
@@ -122,10 +135,6 @@ class VariancesByFeature(AxisAlignedCovariances, ABC):
         for k, point in enumerate(origin):
             moment[k] = sum_of_products(responsibilities[:, k, None], np.square(X - point))[0]
         return moment
-
-    @classmethod
-    def identity_scatter(cls, n_components: int, n_features: int) -> Array:
-        return np.ones((n_components, n_features))
 
     @classmethod
     def alike(cls, matrix: Array, n_components: int) -> Self:
@@ -146,9 +155,14 @@ class DiagonalCovariances(VariancesByFeature):
 
     @classmethod
     def from_scatter(
-        cls, scatter: Array, count: Array, n_features: int, previous: Self | None = None
+        cls,
+        scatter: Array,
+        count: Array,
+        n_features: int,
+        previous: Self | None = None,
+        floor: float = 0.0,
     ) -> Self:
-        return cls(scatter / divisor(count)[:, None])
+        return cls(np.maximum(scatter / divisor(count)[:, None], floor))
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +180,10 @@ class VarianceByComponent(AxisAlignedCovariances, ABC):
     def variances(self) -> Array:
         return np.broadcast_to(self.values, (self.n_components, self.dimension))
 
+    @property
+    def scatter(self) -> Array:
+        return self.values * self.dimension
+
     @classmethod
     def outer(cls, left: Array, right: Array) -> Array:
         return np.sum(left * right, axis=1, keepdims=True)
@@ -181,10 +199,6 @@ class VarianceByComponent(AxisAlignedCovariances, ABC):
         return DiagonalCovariances.second_moment(X, origin, responsibilities).sum(
             axis=1, keepdims=True
         )
-
-    @classmethod
-    def identity_scatter(cls, n_components: int, n_features: int) -> Array:
-        return np.full((n_components, 1), float(n_features))
 
     @classmethod
     def alike(cls, matrix: Array, n_components: int) -> Self:
@@ -210,6 +224,12 @@ class SphericalCovariances(VarianceByComponent):
 
     @classmethod
     def from_scatter(
-        cls, scatter: Array, count: Array, n_features: int, previous: Self | None = None
+        cls,
+        scatter: Array,
+        count: Array,
+        n_features: int,
+        previous: Self | None = None,
+        floor: float = 0.0,
     ) -> Self:
-        return cls(scatter / (n_features * divisor(count)[:, None]), n_features)
+        variances = scatter / (n_features * divisor(count)[:, None])
+        return cls(np.maximum(variances, floor), n_features)

@@ -92,8 +92,15 @@ class Family(ABC, Generic[C, T]):
         """log p(θ) up to a constant, of the components whose weight is not 0."""
         return 0.0
 
-    def hold(self, components: C, at: C) -> C:
-        """The components, with what the family holds fixed as it is in `at`."""
+    def project(self, components: C, onto: C) -> C:
+        """Return the nearest components that meet the family's constraints.
+
+        Parameters
+        ----------
+        components : Parameters
+        onto : Parameters
+            Components from which what is held fixed is taken.
+        """
         return components
 
     def unfixed(self) -> Family[C, T]:

@@ -67,13 +67,20 @@ class CommonAxes:
         N_k.
     previous : ndarray of shape (n_components, n_features) or None
         The variances along the axes before, for components that hold no data.
+    floor : float
+        The least variance along any axis.
     """
 
     def __init__(
-        self, spectra: VaryingShapes, scatter: Array, count: Array, previous: Array | None
+        self,
+        spectra: VaryingShapes,
+        scatter: Array,
+        count: Array,
+        previous: Array | None,
+        floor: float = 0.0,
     ) -> None:
         self._spectra, self._scatter, self._count = spectra, scatter, count
-        self._previous = previous
+        self._previous, self._floor = previous, floor
 
     def best(self, starts: list[Array]) -> tuple[Array, Array]:
         """The axes, in columns, and the variances along them.
@@ -108,7 +115,7 @@ class CommonAxes:
     def _from(self, axes: Array) -> _View:
         scatter = axes.T @ self._scatter @ axes
         along = np.maximum(np.diagonal(scatter, axis1=1, axis2=2), 0.0)
-        variances = self._spectra.maximize(along, self._count, self._previous)
+        variances = self._spectra.maximize(along, self._count, self._previous, self._floor)
         if not (variances > 0.0).all():
             # A direction without spread: F is −∞, and the parameters no density.
             return _View(axes, scatter, along, variances, -np.inf)
@@ -133,6 +140,7 @@ class CommonAxes:
             moved = scatter @ turn - turn @ scatter
             change = np.diagonal(moved, axis1=1, axis2=2) / along
             response = self._spectra.response(along, self._count, change)
+            response = np.where(view.variances > self._floor, response, 0.0)
             tilting = self._tilt(moved, precisions) + self._tilt(scatter, -precisions * response)
             return np.asarray(-tilting + 0.5 * (turn @ gradient - gradient @ turn))
 

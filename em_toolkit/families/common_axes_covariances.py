@@ -12,12 +12,9 @@ import numpy as np
 from em_toolkit.families.base import present
 from em_toolkit.families.common_axes import CommonAxes
 from em_toolkit.families.covariance import SMALLEST_VARIANCE
-from em_toolkit.families.oriented_covariances import (
-    OrientedCovariances,
-    principal_axes,
-    variances_along,
-)
+from em_toolkit.families.oriented_covariances import OrientedCovariances
 from em_toolkit.families.spectra import EQUAL_VOLUMES, FREE, VaryingShapes
+from em_toolkit.families.spectral import principal_axes, variances_along
 from em_toolkit.statistics import EPS, Array
 
 
@@ -37,7 +34,7 @@ class CommonAxesCovariances(OrientedCovariances, ABC):
 
     @classmethod
     def from_finite_scatter(
-        cls, scatter: Array, count: Array, n_features: int, previous: Self | None
+        cls, scatter: Array, count: Array, n_features: int, previous: Self | None, floor: float
     ) -> Self:
         own, along_own = principal_axes(scatter)
         starts, known = list(own), present(count)
@@ -47,14 +44,14 @@ class CommonAxesCovariances(OrientedCovariances, ABC):
             kept = variances_along(previous.axes, previous.values)
         least = np.maximum(SMALLEST_VARIANCE * count, EPS**2 * along_own[:, 0])
         flat = np.flatnonzero(known & ~(along_own[:, -1] > least))
-        if flat.size:
+        if flat.size and floor == 0.0:
             # There is no maximum: seen from this component's axes, a variance is zero, or is
             # nothing beside another.
             k = int(flat[0])
             along = variances_along(own[k], scatter)
             along[k] = along_own[k]
-            return cls.turned(own[k][None], FREE.maximize(along, count, kept))
-        axes, variances = CommonAxes(cls.spectra, scatter, count, kept).best(starts)
+            return cls.turned(own[k][None], FREE.maximize(along, count, kept, floor))
+        axes, variances = CommonAxes(cls.spectra, scatter, count, kept, floor).best(starts)
         found = cls.turned(axes[None], variances)
         if previous is None or not (variances > 0.0).all():
             return found

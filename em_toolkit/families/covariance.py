@@ -23,6 +23,9 @@ from em_toolkit.statistics import EPS, Array, BoolArray, RandomSource
 # A standard deviation of fewer than this many spacings of floating-point numbers at the mean is
 # rounding, not spread; a pivot smaller than this many roundings of its variance is no pivot.
 RESOLUTION = 8.0
+# Of the floor: variances within it are on the floor, but for the roundings of an ill-conditioned
+# matrix.
+_FLOOR_TOLERANCE = 1e-6
 SMALLEST_VARIANCE = float(np.finfo(np.float64).tiny) / EPS
 
 
@@ -51,13 +54,8 @@ class Covariances(Parameters, ABC):
     def joined(cls, scatters: list[Array]) -> Array:
         """The scatter of K components from that of each: by component, or one for all."""
         n_features = scatters[0].shape[-1]
-        by_component = cls.identity_scatter(2, n_features).shape[0] == 2
+        by_component = cls.scatter_of(np.zeros((n_features, n_features)), 2).shape[0] == 2
         return np.concatenate(scatters) if by_component else np.sum(scatters, axis=0)
-
-    @classmethod
-    @abstractmethod
-    def identity_scatter(cls, n_components: int, n_features: int) -> Array:
-        """The scatter of one identity matrix for each component."""
 
     @classmethod
     def scatter_of(cls, matrix: Array, n_components: int) -> Array:
@@ -73,12 +71,30 @@ class Covariances(Parameters, ABC):
     @classmethod
     @abstractmethod
     def from_scatter(
-        cls, scatter: Array, count: Array, n_features: int, previous: Self | None = None
+        cls,
+        scatter: Array,
+        count: Array,
+        n_features: int,
+        previous: Self | None = None,
+        floor: float = 0.0,
     ) -> Self:
-        """The maximizer of −½ Σ_k [N_k log |Σ_k| + tr Σ_k⁻¹ A_k] for scatters A_k.
+        r"""Return the maximizer of −½ Σ_k [N_k log |Σ_k| + tr Σ_k⁻¹ A_k] subject to Σ_k ⪰ ε I.
 
         A structure without a closed form iterates from the previous covariances: none that it
         returns are worse than these. It keeps what a component without data shares with no other.
+
+        Parameters
+        ----------
+        scatter : ndarray, of the structure's shape
+            A_k, in squared units of the data times units of weight.
+        count : ndarray of shape (n_components,)
+            N_k, in units of weight.
+        n_features : int
+        previous : Covariances, optional
+            The covariances before; where there is a floor, none of their variances is below it.
+        floor : float
+            ε ≥ 0, in squared units of the data: the least variance in any direction (Hathaway
+            1985; Ingrassia & Rocci 2007).
         """
 
     @classmethod
@@ -138,6 +154,42 @@ class Covariances(Parameters, ABC):
         """
         return self
 
+    def raised_to(self, floor: float) -> Self:
+        """Return the nearest covariances of the structure with no variance below the floor.
+
+        These themselves, if none is. The nearest are those of the least Σ_k KL(given ‖ raised)
+        between the normal densities, which is the problem of `from_scatter` for components of
+        weight one.
+
+        Parameters
+        ----------
+        floor : float
+            ε ≥ 0, in squared units of the data.
+        """
+        if floor == 0.0 or not np.isfinite(self.values).all() or self.is_above(floor):
+            return self
+        count = np.ones(self.n_components)
+        return self.from_scatter(self.scatter, count, self.n_features, floor=floor)
+
+    @property
+    @abstractmethod
+    def scatter(self) -> Array:
+        """The scatters of components of weight one whose covariances these are."""
+
+    @property
+    @abstractmethod
+    def axes(self) -> Array:
+        """Orthonormal eigenvectors of Σ_k in columns, (n_components, n_features, n_features)."""
+
+    @property
+    @abstractmethod
+    def along_axes(self) -> Array:
+        """The variances along `axes`, of shape (n_components, n_features)."""
+
+    def is_above(self, floor: float) -> bool:
+        """Return whether no variance in any direction of any component is below the floor."""
+        return bool(self.along_axes.min() >= floor)
+
     @classmethod
     def complaint_about_sharing(cls, precisions: Array) -> str:
         """What K inverse covariances should have in common and have not; or nothing."""
@@ -155,7 +207,7 @@ class Covariances(Parameters, ABC):
         A component that is a point knows nothing of its spread: zero. (A matrix shared by the
         components knows the spread of all the data.)
         """
-        return 0.0 * cls.identity_scatter(n_components, total.shape[0])
+        return cls.scatter_of(np.zeros_like(total), n_components)
 
     @classmethod
     @abstractmethod
@@ -247,9 +299,22 @@ class Covariances(Parameters, ABC):
     def diagonal_product(self, scatter: Array) -> float:
         """Σ_k Σ_j (A_k)_jj (Σ_k⁻¹)_jj."""
 
-    def sum_of_inverse_traces(self, alive: BoolArray) -> float:
-        """Σ_k tr Σ_k⁻¹ over the components that are alive."""
-        return float(self.inverse_diagonals[alive].sum())
+    def on_floor(self, floor: float) -> BoolArray:
+        """Return which variances along `axes` are the floor, to rounding.
+
+        Parameters
+        ----------
+        floor : float
+            ε ≥ 0; nothing is on a floor of zero.
+
+        Returns
+        -------
+        on_floor : ndarray of bool of shape (n_components, n_features)
+        """
+        highest = floor * (1.0 + _FLOOR_TOLERANCE)
+        if floor == 0.0 or self.is_above(highest):
+            return np.zeros((self.n_components, self.n_features), dtype=bool)
+        return np.asarray(self.along_axes <= highest)
 
     # -- scikit-learn's shapes ----------------------------------------------------------------
 

@@ -22,18 +22,15 @@ to first and second order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import singledispatch
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import helmert
+from scipy.linalg import helmert, null_space
 
 from em_toolkit.families.covariance import Covariances
-from em_toolkit.families.oriented_covariances import OrientedCovariances
 from em_toolkit.families.structures import MCLUST_STRUCTURES
-from em_toolkit.statistics import Array, IntArray
+from em_toolkit.statistics import Array, BoolArray, IntArray
 
 _NAMES = {structure: name for name, structure in MCLUST_STRUCTURES.items()}
 # Of variances along two axes, relative: nearer ones are equal to rounding.
@@ -88,8 +85,17 @@ class Deformation:
         return np.asarray(0.5 * (form + form.T))
 
 
-def deformations(covariances: Covariances) -> list[Deformation]:
-    """Those of each component.
+def deformations(covariances: Covariances, on_floor: BoolArray) -> list[Deformation]:
+    """Return the deformations of each component.
+
+    Where a variance is on the floor, axes are turned also in the structures of any matrices:
+    there the variances along them are the coordinates that the floor holds.
+
+    Parameters
+    ----------
+    covariances : Covariances
+    on_floor : ndarray of bool of shape (n_components, n_features)
+        Which variances along the axes are on the floor.
 
     Raises
     ------
@@ -103,8 +109,12 @@ def deformations(covariances: Covariances) -> list[Deformation]:
             f"{type(covariances).__name__}. Take the bootstrap: fit again to rows drawn with "
             "replacement."
         )
-    parts, found = _parts(name, covariances.n_components, covariances.n_features), []
-    for k, (frame, inverse) in enumerate(_frames(covariances)):
+    shape = covariances.n_components, covariances.n_features
+    parts, found = _parts(name, *shape, turned=bool(on_floor.any())), []
+    for k, (axes, variances) in enumerate(
+        zip(covariances.axes, covariances.along_axes, strict=True)
+    ):
+        frame, inverse = axes * np.sqrt(variances), (axes / np.sqrt(variances)).T
         start, columns = 0, []
         for part in parts:
             columns.append(start + (k % part.n_copies) * part.size + np.arange(part.size))
@@ -119,8 +129,38 @@ def deformations(covariances: Covariances) -> list[Deformation]:
                 np.concatenate([part.skew for part in parts]) * roots / roots[:, None],
             )
         )
-    _check_axes(name, found)
+    _check_axes(name, found, on_floor)
     return found
+
+
+def free_directions(found: list[Deformation], on_floor: BoolArray, n_columns: int) -> Array:
+    """Return a basis of the directions that leave all variances on the floor as they are.
+
+    Parameters
+    ----------
+    found : list of Deformation
+    on_floor : ndarray of bool of shape (n_components, n_features)
+    n_columns : int
+        The number of coordinates of all the covariances.
+
+    Returns
+    -------
+    basis : ndarray of shape (n_columns, n_free)
+        The identity, if nothing is on the floor.
+    """
+    if not on_floor.any():
+        return np.eye(n_columns)
+    held, moved = [], np.zeros(n_columns, dtype=bool)
+    for one, low in zip(found, on_floor, strict=True):
+        # How the logarithms of the variances along the axes follow the coordinates.
+        logs = np.zeros((low.size, n_columns))
+        logs[:, one.columns] = np.diagonal(one.stretches, axis1=1, axis2=2).T
+        held.append(logs[low])
+        # Turns within the axes on the floor move no covariance.
+        sizes = np.abs(one.directions)
+        moved[one.columns] |= sizes.max(axis=(1, 2)) > _EQUAL
+    still = np.eye(n_columns)[~moved]
+    return np.asarray(null_space(np.vstack([*held, still])))
 
 
 class _Part(NamedTuple):
@@ -143,7 +183,7 @@ class _Part(NamedTuple):
         return len(self.stretches)
 
 
-def _parts(name: str, n_components: int, n_features: int) -> list[_Part]:
+def _parts(name: str, n_components: int, n_features: int, turned: bool) -> list[_Part]:
     volume, shape, orientation = ({"E": 1, "V": n_components, "I": 0}[letter] for letter in name)
     diagonals = np.sqrt(2.0) * helmert(n_features, full=True)[:, None, :] * np.eye(n_features)
     none = np.zeros_like(diagonals)
@@ -153,18 +193,19 @@ def _parts(name: str, n_components: int, n_features: int) -> list[_Part]:
         above = np.zeros((rows.size, n_features, n_features))
         above[np.arange(rows.size), rows, columns] = 1.0
         below, none = above.transpose(0, 2, 1), np.zeros_like(above)
-        if orientation == shape:
+        if orientation == shape and not turned:
             parts.append(_Part(orientation, above + below, none))
         else:
             parts.append(_Part(orientation, none, above - below))
     return [part for part in parts if part.n_copies > 0]
 
 
-def _check_axes(name: str, found: list[Deformation]) -> None:
-    """Raise an error for what moves no covariance."""
+def _check_axes(name: str, found: list[Deformation], on_floor: BoolArray) -> None:
+    """Raise an error for axes whose turning moves no covariance, but for those on the floor."""
     sizes = np.zeros(1 + max(int(one.columns.max()) for one in found))
-    for one in found:
+    for one, low in zip(found, on_floor, strict=True):
         largest = np.abs(one.directions).max(axis=(1, 2))
+        largest[(one.turns[:, np.outer(low, low)] != 0.0).any(axis=1)] = np.inf
         sizes[one.columns] = np.maximum(sizes[one.columns], largest)
     for k, one in enumerate(found):
         still = np.flatnonzero(~(sizes[one.columns] > _EQUAL))
@@ -176,20 +217,3 @@ def _check_axes(name: str, found: list[Deformation]) -> None:
                 "Take one that does not, such as 'full', 'tied', 'VEE', 'EVV' or one that ends "
                 "in 'I'."
             )
-
-
-@singledispatch
-def _frames(covariances: Covariances) -> Iterator[tuple[Array, Array]]:
-    """F and F⁻¹ of each component."""
-    identity = np.eye(covariances.n_features)
-    for k in range(covariances.n_components):
-        # Rows (I − 0) whitened are F⁻ᵀ.
-        inverse = covariances.whiten(identity.copy(), k).T
-        yield np.asarray(np.linalg.inv(inverse), dtype=np.float64), inverse
-
-
-@_frames.register
-def _(covariances: OrientedCovariances) -> Iterator[tuple[Array, Array]]:
-    for axes, variances in zip(covariances.axes, covariances.along_axes, strict=True):
-        roots = np.sqrt(variances)
-        yield axes * roots, (axes / roots).T

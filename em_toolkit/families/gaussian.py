@@ -11,7 +11,7 @@ from em_toolkit.families.covariance import Covariances
 from em_toolkit.families.fixed import FixedComponents
 from em_toolkit.families.matrix_covariances import FullCovariances
 from em_toolkit.parameters import Parameters
-from em_toolkit.priors import ComponentPrior, ScatterPrior
+from em_toolkit.priors import ComponentPrior, FlatPrior
 from em_toolkit.statistics import (
     EPS,
     Array,
@@ -110,6 +110,10 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         The prior of means and covariances; none by default.
     fixed : FixedComponents, optional
         Which means and covariances the M-step leaves alone; none by default.
+    floor : float
+        ε ≥ 0, in squared units of the data: the least variance of a component in any direction,
+        the constraint Σ_k ⪰ ε I (Hathaway 1985; Ingrassia & Rocci 2007). The M-step raises the
+        eigenvalues below it. Covariances that are held fixed are not raised.
     """
 
     def __init__(
@@ -117,10 +121,12 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         structure: type[Covariances] = FullCovariances,
         prior: ComponentPrior | None = None,
         fixed: FixedComponents | None = None,
+        floor: float = 0.0,
     ) -> None:
         self.structure = structure
-        self.prior = ScatterPrior() if prior is None else prior
+        self.prior = FlatPrior() if prior is None else prior
         self.fixed = FixedComponents() if fixed is None else fixed
+        self.floor = floor
 
     def incomplete(self) -> Family[GaussianComponents, GaussianStatistics]:
         from em_toolkit.families.incomplete_gaussian import IncompleteGaussian
@@ -177,7 +183,7 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         )
         count = stats.count + prior.pseudo_count
         covariances = self.structure.from_scatter(
-            scatter, count, means.shape[1], components.covariances
+            scatter, count, means.shape[1], components.covariances, self.floor
         )
         # After a jump so far that N δ δᵀ takes half of the digits of the scatter with it, the mean
         # alone moves: the bound rises, and the next moments are taken about the new mean.
@@ -239,7 +245,8 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         means = first_look.origin + np.where(known, moved, shift)
         spread = total + n_components * self.prior.matrix(shift.shape[0])
         weight = count.sum() + n_components * self.prior.pseudo_count
-        return GaussianComponents(means, self.structure.alike(spread / weight, n_components))
+        covariances = self.structure.alike(spread / weight, n_components)
+        return GaussianComponents(means, covariances.raised_to(self.floor))
 
     def around_points(self, points: Array, first_look: GaussianStatistics) -> GaussianComponents:
         _, total = _shift_and_scatter(first_look)
@@ -247,21 +254,24 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         scatter = scatter + self.prior.scatter(self.structure, *points.shape)
         share = first_look.count.sum() / points.shape[0]
         count = np.full(points.shape[0], share + self.prior.pseudo_count)
-        return GaussianComponents(
-            points, self.structure.from_scatter(scatter, count, points.shape[1])
-        )
+        covariances = self.structure.from_scatter(scatter, count, points.shape[1], floor=self.floor)
+        return GaussianComponents(points, covariances)
 
     def n_parameters(self, components: GaussianComponents) -> int:
         return self.fixed.n_parameters(components.means, components.covariances)
 
-    def hold(self, components: GaussianComponents, at: GaussianComponents) -> GaussianComponents:
-        return GaussianComponents(
-            self.fixed.hold_means(components.means, at.means),
-            self.fixed.hold_covariances(components.covariances, at.covariances),
-        )
+    def project(
+        self, components: GaussianComponents, onto: GaussianComponents
+    ) -> GaussianComponents:
+        raised = components.covariances.raised_to(self.floor)
+        means = self.fixed.hold_means(components.means, onto.means)
+        covariances = self.fixed.hold_covariances(raised, onto.covariances)
+        if means is components.means and covariances is components.covariances:
+            return components
+        return GaussianComponents(means, covariances)
 
     def unfixed(self) -> Gaussian:
-        return type(self)(self.structure, self.prior)
+        return type(self)(self.structure, self.prior, floor=self.floor)
 
     def sample(self, components: GaussianComponents, labels: IntArray, rng: RandomSource) -> Array:
         rows = np.empty((labels.shape[0], components.means.shape[1]))

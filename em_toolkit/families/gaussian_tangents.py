@@ -7,13 +7,14 @@ from functools import singledispatch
 from itertools import product
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from em_toolkit.families.axis_aligned_covariances import (
     AxisAlignedCovariances,
     VarianceByComponent,
 )
 from em_toolkit.families.covariance import Covariances
-from em_toolkit.families.deformations import deformations
+from em_toolkit.families.deformations import deformations, free_directions
 from em_toolkit.families.gaussian import Gaussian, GaussianComponents
 from em_toolkit.families.incomplete_gaussian import about_means, completions
 from em_toolkit.families.matrix_covariances import MatrixCovariances, TiedCovariances
@@ -30,8 +31,9 @@ class GaussianTangent(Tangent):
     one entry and its mirror image, or one on the diagonal; how the structure moves along these is
     said by `em_toolkit.families.deformations`.
 
-    In these coordinates tr Σ⁻¹ Ψ is linear: the prior that `reg_covar` stands for has a gradient
-    and no information, and a conjugate one that of as many rows as it stands for.
+    In these coordinates tr Σ⁻¹ Ψ is linear: a conjugate prior has the information of as many rows
+    as it stands for. Variances on the floor stay there: of the coordinates, those directions are
+    free that leave these variances as they are.
 
     Of a row with missing entries y is normal, given the others and k, of mean ŷ and covariance C
     (`em_toolkit.families.completion`). The score is the expectation of that above, with
@@ -54,11 +56,12 @@ class GaussianTangent(Tangent):
         self._basis = np.zeros((self._sizes.size, n_features, n_features))
         self._basis[index, ends[0], ends[1]] += self._sizes
         self._basis[index, ends[1], ends[0]] += self._sizes
-        self._deformations = deformations(components.covariances)
+        on_floor = components.covariances.on_floor(family.floor)
+        self._deformations = deformations(components.covariances, on_floor)
         fixed = family.fixed
         n_means = components.means.size
         n_columns = 1 + max(int(one.columns.max()) for one in self._deformations)
-        self.free = np.ones(n_means + n_columns, dtype=bool)
+        free = np.ones(n_means + n_columns, dtype=bool)
         self.charts = []
         for k, one in enumerate(self._deformations):
             jacobian = np.eye(n_features + index.size, n_features + one.columns.size)
@@ -66,9 +69,12 @@ class GaussianTangent(Tangent):
             of_mean = k * n_features + np.arange(n_features)
             self.charts.append(Chart(np.append(of_mean, n_means + one.columns), jacobian))
             if fixed.means is not None and fixed.means[k]:
-                self.free[of_mean] = False
+                free[of_mean] = False
             if fixed.covariances is not None and fixed.covariances[k]:
-                self.free[n_means + one.columns] = False
+                free[n_means + one.columns] = False
+        moving = free_directions(self._deformations, on_floor, n_columns)
+        self.basis = block_diag(np.eye(n_means), moving)
+        self.basis = self.basis[:, ~(self.basis[~free] != 0.0).any(axis=0)]
 
     def _along(self, products: Array) -> Array:
         """½ tr E_j A, for matrices A."""
@@ -105,7 +111,7 @@ class GaussianTangent(Tangent):
 
     def curvature(self, gradients: list[Array]) -> Array:
         n_means, n_features = self._components.means.size, self._components.means.shape[1]
-        curvature = np.zeros((self.free.size, self.free.size))
+        curvature = np.zeros((self.basis.shape[0], self.basis.shape[0]))
         for one, gradient in zip(self._deformations, gradients, strict=True):
             matrix = 0.5 * np.tensordot(gradient[n_features:], self._basis, 1)
             columns = n_means + one.columns
@@ -115,8 +121,8 @@ class GaussianTangent(Tangent):
     def estimands(self) -> list[Estimand]:
         means, covariances = self._components.means, self._components.covariances
         n_components, n_features = means.shape
-        of_means = np.zeros((*means.shape, self.free.size))
-        of_matrices = np.zeros((n_components, n_features, n_features, self.free.size))
+        of_means = np.zeros((*means.shape, self.basis.shape[0]))
+        of_matrices = np.zeros((n_components, n_features, n_features, self.basis.shape[0]))
         for k, one in enumerate(self._deformations):
             columns = self.charts[k].columns
             of_means[k][:, columns[:n_features]] = one.frame

@@ -137,8 +137,10 @@ class IncompleteGaussian(Family[GaussianComponents, GaussianStatistics]):
     def log_prior(self, components: GaussianComponents, weights: Array) -> float:
         return self.complete.log_prior(components, weights)
 
-    def hold(self, components: GaussianComponents, at: GaussianComponents) -> GaussianComponents:
-        return self.complete.hold(components, at)
+    def project(
+        self, components: GaussianComponents, onto: GaussianComponents
+    ) -> GaussianComponents:
+        return self.complete.project(components, onto)
 
     def rounding_error(self, components: GaussianComponents, stats: GaussianStatistics) -> float:
         """That of complete rows, and what it costs to triangularize anew.

@@ -16,6 +16,7 @@ from scipy.linalg import lapack, rq
 from em_toolkit.families.completion import Completion, MatrixCompletion
 from em_toolkit.families.covariance import RESOLUTION, Covariances, divisor
 from em_toolkit.families.patterns import Runs
+from em_toolkit.families.spectral import axes_of_factors, composed, principal_axes
 from em_toolkit.parameters import CollapseError, size
 from em_toolkit.statistics import EPS, Array, BoolArray, RandomSource, sum_of_products
 
@@ -49,6 +50,55 @@ class MatrixCovariances(Covariances, ABC):
     @cached_property
     def variances(self) -> Array:
         return self._for_components(np.diagonal(self.values, axis1=1, axis2=2))
+
+    @cached_property
+    def _spectrum(self) -> tuple[Array, Array]:
+        return axes_of_factors(self.cholesky)
+
+    @property
+    def axes(self) -> Array:
+        return self._for_components(self._spectrum[0])
+
+    @property
+    def along_axes(self) -> Array:
+        return self._for_components(self._spectrum[1])
+
+    def is_above(self, floor: float) -> bool:
+        # A factor costs a tenth of the eigenvalues.
+        try:
+            np.linalg.cholesky(self.values - floor * np.eye(self.n_features))
+        except np.linalg.LinAlgError:
+            return False
+        return True
+
+    @classmethod
+    def at_least(cls, floor: float, values: Array, *others: int) -> Self:
+        """Return covariances of these matrices, their eigenvalues below the floor raised to it.
+
+        Parameters
+        ----------
+        floor : float
+            ε ≥ 0.
+        values : ndarray of shape (n_matrices, n_features, n_features)
+            Positive semidefinite matrices.
+        *others : int
+            What the class takes besides its values.
+        """
+        if floor == 0.0 or not np.isfinite(values).all():
+            return cls(values, *others)
+        above = values - floor * np.eye(values.shape[-1])
+        try:
+            np.linalg.cholesky(above)
+        except np.linalg.LinAlgError:
+            low = np.array([lapack.dpotrf(matrix, lower=1)[1] > 0 for matrix in above])
+        else:
+            return cls(values, *others)
+        axes, variances = principal_axes(values[low])
+        raised, factors = composed(axes, np.maximum(variances, floor))
+        values, cholesky = values.copy(), np.empty_like(values)
+        values[low], cholesky[low] = raised, factors
+        cholesky[~low] = np.linalg.cholesky(values[~low])
+        return cls(values, *others).with_cholesky(cholesky)
 
     @cached_property
     def cholesky(self) -> Array:
@@ -240,6 +290,10 @@ class MatrixByComponent(MatrixCovariances, ABC):
     def n_components(self) -> int:
         return self._given.shape[0]
 
+    @property
+    def scatter(self) -> Array:
+        return self.values
+
     def _for_components(self, of_matrices: Array) -> Array:
         return of_matrices
 
@@ -258,10 +312,6 @@ class MatrixByComponent(MatrixCovariances, ABC):
             deviations *= np.sqrt(responsibilities[:, k, None])
             moment[k] = sum_of_products(deviations, deviations)
         return moment
-
-    @classmethod
-    def identity_scatter(cls, n_components: int, n_features: int) -> Array:
-        return np.broadcast_to(np.eye(n_features), (n_components, n_features, n_features))
 
     @classmethod
     def alike(cls, matrix: Array, n_components: int) -> Self:
@@ -302,9 +352,14 @@ class FullCovariances(MatrixByComponent):
 
     @classmethod
     def from_scatter(
-        cls, scatter: Array, count: Array, n_features: int, previous: Self | None = None
+        cls,
+        scatter: Array,
+        count: Array,
+        n_features: int,
+        previous: Self | None = None,
+        floor: float = 0.0,
     ) -> Self:
-        return cls(scatter / divisor(count)[:, None, None])
+        return cls.at_least(floor, scatter / divisor(count)[:, None, None])
 
 
 @dataclass(frozen=True, eq=False)
@@ -321,6 +376,10 @@ class TiedCovariances(MatrixCovariances):
         return self.n_tied
 
     @property
+    def scatter(self) -> Array:
+        return self.values * self.n_tied
+
+    @property
     def n_parameters(self) -> int:
         return self.n_features * (self.n_features + 1) // 2
 
@@ -334,14 +393,15 @@ class TiedCovariances(MatrixCovariances):
         return FullCovariances.second_moment(X, origin, responsibilities).sum(axis=0)[None]
 
     @classmethod
-    def identity_scatter(cls, n_components: int, n_features: int) -> Array:
-        return n_components * np.eye(n_features)[None]
-
-    @classmethod
     def from_scatter(
-        cls, scatter: Array, count: Array, n_features: int, previous: Self | None = None
+        cls,
+        scatter: Array,
+        count: Array,
+        n_features: int,
+        previous: Self | None = None,
+        floor: float = 0.0,
     ) -> Self:
-        return cls(scatter / count.sum(), count.shape[0])
+        return cls.at_least(floor, scatter / count.sum(), count.shape[0])
 
     @classmethod
     def alike(cls, matrix: Array, n_components: int) -> Self:
@@ -353,10 +413,6 @@ class TiedCovariances(MatrixCovariances):
 
     def or_previous(self, known: BoolArray, settled: BoolArray, previous: Self) -> Self:
         return self if settled.all() else previous
-
-    def sum_of_inverse_traces(self, alive: BoolArray) -> float:
-        # One matrix, whose prior is K-fold, however many components still hold data.
-        return float(self.inverse_diagonals.sum())
 
     @classmethod
     def from_public(cls, values: Array, n_components: int, n_features: int) -> Self:

@@ -5,19 +5,19 @@ mclust's EEV, VEV and EVV.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABC
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Self
 
 import numpy as np
-from scipy.linalg import lapack
 
 from em_toolkit.families.base import present
 from em_toolkit.families.covariance import RESOLUTION
 from em_toolkit.families.matrix_covariances import MatrixByComponent
 from em_toolkit.families.sharing_covariances import SharingCovariances
 from em_toolkit.families.spectra import EQUAL, EQUAL_SHAPES, EQUAL_VOLUMES, Spectra
+from em_toolkit.families.spectral import composed, principal_axes, variances_along
 from em_toolkit.parameters import CollapseError
 from em_toolkit.statistics import EPS, Array
 
@@ -27,30 +27,16 @@ class OrientedCovariances(SharingCovariances, MatrixByComponent, ABC):
 
     spectra: ClassVar[Spectra]
 
-    @property
-    @abstractmethod
-    def axes(self) -> Array:
-        """D_k, in columns, of shape (n_components, n_features, n_features)."""
-
     @cached_property
     def along_axes(self) -> Array:
-        """The diagonals of V_k, of shape (n_components, n_features)."""
         return variances_along(self.axes, self.values)
 
     @classmethod
     def turned(cls, axes: Array, along_axes: Array) -> Self:
-        """From D_k, one for all or one for each component, and the variances along them."""
-        roots = axes * np.sqrt(along_axes)[:, None, :]
-        values = roots @ roots.transpose(0, 2, 1)
-        covariances = cls(0.5 * (values + values.transpose(0, 2, 1)))
-        upper = np.linalg.qr(roots.transpose(0, 2, 1), mode="r")
-        signs = np.where(np.diagonal(upper, axis1=1, axis2=2) < 0.0, -1.0, 1.0)
-        covariances.__dict__.update(
-            # Kept: what is factored again loses as many digits as Σ is ill-conditioned.
-            cholesky=(signs[:, :, None] * upper).transpose(0, 2, 1),
-            axes=np.broadcast_to(axes, values.shape),
-            along_axes=along_axes,
-        )
+        """Return covariances of the given axes, one for all or one for each, and variances."""
+        values, factors = composed(axes, along_axes)
+        covariances = cls(values).with_cholesky(factors)
+        covariances.__dict__.update(axes=np.broadcast_to(axes, values.shape), along_axes=along_axes)
         return covariances
 
     def check_rank(self) -> None:
@@ -64,39 +50,6 @@ class OrientedCovariances(SharingCovariances, MatrixByComponent, ABC):
                 f"its axes are from {smallest[k]:.3g} to {largest[k]:.3g}. Features of unlike "
                 "scales should be scaled: this structure compares axes of all directions."
             )
-
-
-def variances_along(axes: Array, matrices: Array) -> Array:
-    """diag D_kᵀ A_k D_k, of shape (n_components, n_features); D may be one for all."""
-    return np.maximum(np.sum(axes * (matrices @ axes), axis=1), 0.0)
-
-
-def principal_axes(matrices: Array) -> tuple[Array, Array]:
-    """The eigenvectors and eigenvalues of positive semidefinite matrices, largest first.
-
-    By singular values of a triangular factor, so that small eigenvalues keep all the digits but
-    those of the square root of the condition.
-
-    Returns
-    -------
-    axes : ndarray of shape (n_matrices, n_features, n_features)
-        In columns.
-    eigenvalues : ndarray of shape (n_matrices, n_features)
-    """
-    axes, singular_values, _ = np.linalg.svd(np.stack([_root(matrix) for matrix in matrices]))
-    return axes, np.square(singular_values)
-
-
-def _root(matrix: Array) -> Array:
-    """R with R Rᵀ = A, by Cholesky's algorithm with pivots, on the scale of the diagonal."""
-    diagonal = np.diagonal(matrix)
-    scale = np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
-    lower, pivots, rank, _ = lapack.dpstrf(matrix / np.outer(scale, scale), lower=1)
-    lower = np.tril(lower)
-    lower[:, rank:] = 0.0
-    root = np.empty_like(lower)
-    root[pivots - 1] = lower
-    return np.asarray(scale[:, None] * root)
 
 
 class OwnAxesCovariances(OrientedCovariances, ABC):
@@ -117,16 +70,17 @@ class OwnAxesCovariances(OrientedCovariances, ABC):
 
     @classmethod
     def from_finite_scatter(
-        cls, scatter: Array, count: Array, n_features: int, previous: Self | None
+        cls, scatter: Array, count: Array, n_features: int, previous: Self | None, floor: float
     ) -> Self:
         axes, along_axes = principal_axes(scatter)
         if previous is None:
-            return cls.turned(axes, cls.spectra.maximize(along_axes, count, None))
+            return cls.turned(axes, cls.spectra.maximize(along_axes, count, None, floor))
         known = present(count)
         axes = np.where(known[:, None, None], axes, previous.axes)
         kept = variances_along(previous.axes, scatter)
         along_axes = np.where(known[:, None], along_axes, kept)
-        return cls.turned(axes, cls.spectra.maximize(along_axes, count, previous.along_axes))
+        variances = cls.spectra.maximize(along_axes, count, previous.along_axes, floor)
+        return cls.turned(axes, variances)
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,12 +63,12 @@ class Poisson(Family[PoissonRates, PoissonStatistics]):
     def maximize(self, components: PoissonRates, stats: PoissonStatistics) -> PoissonRates:
         known = present(stats.count)[:, None]
         means = stats.first_moment / np.where(known, stats.count[:, None], 1.0)
-        return self.hold(PoissonRates(np.where(known, means, components.rates)), components)
+        return self.project(PoissonRates(np.where(known, means, components.rates)), components)
 
-    def hold(self, components: PoissonRates, at: PoissonRates) -> PoissonRates:
+    def project(self, components: PoissonRates, onto: PoissonRates) -> PoissonRates:
         if self.fixed is None:
             return components
-        return PoissonRates(np.where(self.fixed[:, None], at.rates, components.rates))
+        return PoissonRates(np.where(self.fixed[:, None], onto.rates, components.rates))
 
     def unfixed(self) -> Poisson:
         return type(self)()

@@ -11,8 +11,12 @@ from em_toolkit.families.base import present
 from em_toolkit.families.covariance import SMALLEST_VARIANCE, divisor
 from em_toolkit.families.matrix_covariances import MatrixByComponent
 from em_toolkit.families.sharing_covariances import SharingCovariances
+from em_toolkit.families.spectra import EQUAL_SHAPES
+from em_toolkit.families.spectral import composed, principal_axes, variances_along
 from em_toolkit.families.volumes import log_volumes, pooled_matrices
-from em_toolkit.statistics import Array
+from em_toolkit.statistics import EPS, Array
+
+_MOST_TURNS = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +34,19 @@ class VEECovariances(SharingCovariances, MatrixByComponent):
 
     @classmethod
     def from_finite_scatter(
+        cls, scatter: Array, count: Array, n_features: int, previous: Self | None, floor: float
+    ) -> Self:
+        if floor == 0.0:
+            return cls._without_floor(scatter, count, n_features, previous)
+        # Where there is no maximum without the floor, it overflows on its way.
+        with np.errstate(all="ignore"):
+            found = cls._without_floor(scatter, count, n_features, previous)
+        if np.isfinite(found.values).all() and found.is_above(floor):
+            return found
+        return cls._with_floor(scatter, count, previous, floor)
+
+    @classmethod
+    def _without_floor(
         cls, scatter: Array, count: Array, n_features: int, previous: Self | None
     ) -> Self:
         known, sizes = present(count), np.trace(scatter, axis1=1, axis2=2) / divisor(count)
@@ -50,3 +67,32 @@ class VEECovariances(SharingCovariances, MatrixByComponent):
         covariances = cls(np.exp(x)[:, None, None] * shape)
         # Exactly those of one shape.
         return covariances.with_cholesky(np.exp(0.5 * x)[:, None, None] * lower)
+
+    @classmethod
+    def _with_floor(cls, scatter: Array, count: Array, previous: Self | None, floor: float) -> Self:
+        """Return the maximizer of which some variances are the floor.
+
+        For given axes, volumes and shape are those of `em_toolkit.families.spectra`; for given
+        volumes, C is the pool at these with its eigenvalues raised. The two take turns, of which
+        none lowers the objective, until the axes are still.
+        """
+        known = present(count)
+        if previous is None:
+            axes, pooled = principal_axes(scatter.sum(axis=0)[None] / count.sum())
+            variances = np.tile(np.maximum(pooled, floor), (count.size, 1))
+        else:
+            axes, variances = previous.axes[:1], np.maximum(previous.along_axes, floor)
+        lowest = np.inf
+        for _ in range(_MOST_TURNS):
+            along = variances_along(axes, scatter)
+            variances = EQUAL_SHAPES.with_floor(along, count, variances, floor)
+            objective = float(count @ np.log(variances).sum(axis=1) + np.sum(along / variances))
+            if objective >= lowest - EPS * abs(objective):
+                break
+            lowest = objective
+            volumes = variances.min(axis=1) / floor
+            pool = np.sum(scatter[known] / volumes[known, None, None], axis=0) / count[known].sum()
+            axes, pooled = principal_axes(pool[None])
+            variances = volumes[:, None] * np.maximum(pooled, floor)
+        matrices, factors = composed(axes, variances)
+        return cls(matrices).with_cholesky(factors)

@@ -26,24 +26,24 @@ class SharingCovariances(Covariances, ABC):
     sharing: ClassVar[str]
     """What the components have in common, in words."""
 
-    @property
-    def scatter(self) -> Array:
-        """The scatters of components of weight one whose covariances these are."""
-        return self.values
-
     @classmethod
     def from_scatter(
-        cls, scatter: Array, count: Array, n_features: int, previous: Self | None = None
+        cls,
+        scatter: Array,
+        count: Array,
+        n_features: int,
+        previous: Self | None = None,
+        floor: float = 0.0,
     ) -> Self:
         if not np.isfinite(scatter).all():
             # The squares of the data overflowed: `check_about` says so.
             return cls.alike(np.full((n_features, n_features), np.nan), count.shape[0])
-        return cls.from_finite_scatter(scatter, count, n_features, previous)
+        return cls.from_finite_scatter(scatter, count, n_features, previous, floor)
 
     @classmethod
     @abstractmethod
     def from_finite_scatter(
-        cls, scatter: Array, count: Array, n_features: int, previous: Self | None
+        cls, scatter: Array, count: Array, n_features: int, previous: Self | None, floor: float
     ) -> Self:
         """What `from_scatter` says."""
 
@@ -78,10 +78,6 @@ class SharingCovariances(Covariances, ABC):
     def or_previous(self, known: BoolArray, settled: BoolArray, previous: Self) -> Self:
         # Components without data are `from_scatter`'s: they have a part in what is shared.
         return self if settled.all() else previous
-
-    def sum_of_inverse_traces(self, alive: BoolArray) -> float:
-        # A matrix that shares is a parameter of the density, even if its own weight is zero.
-        return float(self.inverse_diagonals.sum())
 
 
 def _rounding_of_what_is_shared(precisions: NDArray[Any]) -> float | Array:

@@ -23,15 +23,11 @@ class EIICovariances(VarianceByComponent, SharingCovariances):
     def n_parameters(self) -> int:
         return 1
 
-    @property
-    def scatter(self) -> Array:
-        return self.values * self.dimension
-
     @classmethod
     def from_finite_scatter(
-        cls, scatter: Array, count: Array, n_features: int, previous: Self | None
+        cls, scatter: Array, count: Array, n_features: int, previous: Self | None, floor: float
     ) -> Self:
-        return cls(EQUAL.maximize(scatter / n_features, count, None), n_features)
+        return cls(EQUAL.maximize(scatter / n_features, count, None, floor), n_features)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +42,10 @@ class SharingVariances(VariancesByFeature, SharingCovariances, ABC):
 
     @classmethod
     def from_finite_scatter(
-        cls, scatter: Array, count: Array, n_features: int, previous: Self | None
+        cls, scatter: Array, count: Array, n_features: int, previous: Self | None, floor: float
     ) -> Self:
         variances = None if previous is None else previous.values
-        return cls(cls.spectra.maximize(scatter, count, variances))
+        return cls(cls.spectra.maximize(scatter, count, variances, floor))
 
 
 @dataclass(frozen=True, eq=False)

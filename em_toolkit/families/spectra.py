@@ -8,11 +8,13 @@ determinant 1, turned by its axes D_k (Banfield & Raftery 1993; Celeux & Govaert
 Here are the variances along the axes, V_kj = λ_k (A_k)_jj: a spectrum for each component. From
 scatters s_kj along these axes and counts N_k, `maximize` finds the V that minimizes
 
-.. math:: \sum_k N_k \sum_j \log V_{kj} + \sum_{kj} \frac{s_{kj}}{V_{kj}}.
+.. math:: \sum_k N_k \sum_j \log V_{kj} + \sum_{kj} \frac{s_{kj}}{V_{kj}}
+          \qquad \text{subject to} \qquad V_{kj} \ge \varepsilon.
 
-A component that holds no data keeps what it shares with no other, and its scatter (that of a
-prior) has a say in what it shares. Where there is no minimum, since some variance would be zero,
-the result has zeros there and is no density: `Covariances.check_about` says so.
+In the logarithms of volume and shape this is a convex problem with linear constraints. A component
+that holds no data keeps what it shares with no other. Without a floor, ε = 0, there may be no
+minimum, since some variance would be zero: the result then has zeros there and is no density, which
+`Covariances.check_about` says.
 """
 
 from __future__ import annotations
@@ -20,11 +22,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.special import logsumexp
 
 from em_toolkit.families.base import present
+from em_toolkit.families.bounded_volumes import bounded_volumes_and_shape
 from em_toolkit.families.covariance import SMALLEST_VARIANCE, divisor
 from em_toolkit.families.volumes import log_volumes, pooled_variances
-from em_toolkit.statistics import Array
+from em_toolkit.statistics import EPS, Array, BoolArray
 
 
 class Spectra(ABC):
@@ -37,17 +42,46 @@ class Spectra(ABC):
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """The number of free parameters."""
 
-    @abstractmethod
-    def maximize(self, scatter: Array, count: Array, previous: Array | None) -> Array:
-        """The variances, of shape (n_components, n_features).
+    def maximize(
+        self, scatter: Array, count: Array, previous: Array | None, floor: float = 0.0
+    ) -> Array:
+        """Return the variances along the axes.
 
         Parameters
         ----------
         scatter : ndarray of shape (n_components, n_features)
+            s_kj, in squared units of the data times units of weight.
         count : ndarray of shape (n_components,)
+            N_k, in units of weight.
         previous : ndarray of shape (n_components, n_features) or None
             The variances before, for components that hold no data.
+        floor : float
+            ε ≥ 0, in squared units of the data: the least variance.
+
+        Returns
+        -------
+        variances : ndarray of shape (n_components, n_features)
         """
+        if floor == 0.0 or not np.isfinite(scatter).all():
+            return self.without_floor(scatter, count, previous)
+        # Where there is no maximum without the floor, it overflows on its way.
+        with np.errstate(all="ignore"):
+            free = self.without_floor(scatter, count, previous)
+        if (free >= floor).all() and np.isfinite(free).all():
+            return free
+        if previous is not None:
+            previous = np.maximum(previous, floor)
+        return self.with_floor(scatter, count, previous, floor)
+
+    @abstractmethod
+    def without_floor(self, scatter: Array, count: Array, previous: Array | None) -> Array:
+        """Return the variances for ε = 0."""
+
+    @abstractmethod
+    def with_floor(
+        self, scatter: Array, count: Array, previous: Array | None, floor: float
+    ) -> Array:
+        """Return the variances for ε > 0, of which some are ε."""
 
 
 class EqualSpectra(Spectra):
@@ -58,8 +92,13 @@ class EqualSpectra(Spectra):
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return n_features
 
-    def maximize(self, scatter: Array, count: Array, previous: Array | None) -> Array:
+    def without_floor(self, scatter: Array, count: Array, previous: Array | None) -> Array:
         return np.tile(scatter.sum(axis=0) / count.sum(), (count.shape[0], 1))
+
+    def with_floor(
+        self, scatter: Array, count: Array, previous: Array | None, floor: float
+    ) -> Array:
+        return np.maximum(self.without_floor(scatter, count, previous), floor)
 
 
 class EqualShapes(Spectra):
@@ -70,17 +109,33 @@ class EqualShapes(Spectra):
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return n_components + n_features - 1
 
-    def maximize(self, scatter: Array, count: Array, previous: Array | None) -> Array:
+    def without_floor(self, scatter: Array, count: Array, previous: Array | None) -> Array:
         # A scatter of zero may be below it by a rounding.
         known, scatter = present(count), np.maximum(scatter, 0.0)
         sizes, spread = scatter.sum(axis=1) / divisor(count), scatter.sum(axis=0) / count.sum()
         if not ((sizes[known] > SMALLEST_VARIANCE).all() and (spread > SMALLEST_VARIANCE).all()):
-            return FREE.maximize(scatter, count, previous)
+            return FREE.without_floor(scatter, count, previous)
         start = np.log(sizes if previous is None else previous.sum(axis=1))
         n_features = scatter.shape[1]
         x = log_volumes(pooled_variances(scatter), count, known, start, n_features)
         shape = (np.exp(-x)[:, None] * scatter).sum(axis=0) / count.sum()
         return np.asarray(np.exp(x)[:, None] * shape)
+
+    def with_floor(
+        self, scatter: Array, count: Array, previous: Array | None, floor: float
+    ) -> Array:
+        known = present(count)
+        if previous is None:
+            previous = np.tile(
+                np.maximum(scatter.sum(axis=0) / count.sum(), floor), (count.size, 1)
+            )
+        # In units of the floor, the volume of a component is its smallest variance.
+        volumes = np.log(previous.min(axis=1) / floor)
+        shape = np.log(previous[known].mean(axis=0) / previous[known].mean(axis=0).min())
+        volumes[known], shape = bounded_volumes_and_shape(
+            np.maximum(scatter[known], 0.0) / floor, count[known], volumes[known], shape
+        )
+        return np.asarray(floor * np.exp(volumes[:, None] + shape))
 
 
 class VaryingShapes(Spectra):
@@ -99,14 +154,42 @@ class EqualVolumes(VaryingShapes):
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return 1 + n_components * (n_features - 1)
 
-    def maximize(self, scatter: Array, count: Array, previous: Array | None) -> Array:
+    def without_floor(self, scatter: Array, count: Array, previous: Array | None) -> Array:
         known = present(count)
         if not (scatter[known] > 0.0).all():
-            return FREE.maximize(scatter, count, previous)
+            return FREE.without_floor(scatter, count, previous)
         along = np.where(known[:, None], scatter, 1.0 if previous is None else previous)
         shapes = along / _volumes(along)[:, None]
         sizes = np.mean(scatter / shapes, axis=1)
         return np.asarray(sizes.sum() / count.sum() * shapes)
+
+    def with_floor(
+        self, scatter: Array, count: Array, previous: Array | None, floor: float
+    ) -> Array:
+        r"""Return the variances for ε > 0.
+
+        For a given log volume c, those of a component minimize Σ_j s_kj / V_kj subject to
+        Σ_j log V_kj = d c: V_kj = max(ε, s_kj / τ_k), where τ_k fills the volume. By Lagrange's
+        multipliers the best c has Σ_k τ_k = Σ_k N_k, in which τ_k falls as c rises.
+        """
+        known = present(count)
+        along = np.where(known[:, None], scatter, 1.0 if previous is None else previous)
+        spread = np.any(along > 0.0, axis=1)
+        # Without any spread all shapes are as good: a sphere.
+        logs = _log_of_positive(np.where(spread[:, None], along / floor, 1.0))
+        wanted = float(np.log(count[known].sum()))
+
+        def excess(log_volume: float) -> float:
+            levels = _levels(logs[known & spread], log_volume)
+            return float(logsumexp(levels)) - wanted if levels.size else -np.inf
+
+        log_volume, highest = 0.0, 1.0
+        if excess(EPS) > 0.0:
+            while excess(highest) > 0.0:
+                highest *= 2.0
+            log_volume = float(brentq(excess, EPS, highest, xtol=1e-15, rtol=4.0 * EPS))
+        levels = _levels(logs, log_volume)
+        return np.asarray(floor * np.exp(np.maximum(logs - levels[:, None], 0.0)))
 
     def response(self, scatter: Array, count: Array, change: Array) -> Array:
         known = present(count)
@@ -124,9 +207,14 @@ class FreeSpectra(VaryingShapes):
     def n_parameters(self, n_components: int, n_features: int) -> int:
         return n_components * n_features
 
-    def maximize(self, scatter: Array, count: Array, previous: Array | None) -> Array:
+    def without_floor(self, scatter: Array, count: Array, previous: Array | None) -> Array:
         own = scatter / divisor(count)[:, None]
         return own if previous is None else np.where(present(count)[:, None], own, previous)
+
+    def with_floor(
+        self, scatter: Array, count: Array, previous: Array | None, floor: float
+    ) -> Array:
+        return np.maximum(self.without_floor(scatter, count, previous), floor)
 
     def response(self, scatter: Array, count: Array, change: Array) -> Array:
         return np.where(present(count)[:, None], change, 0.0)
@@ -139,3 +227,33 @@ FREE = FreeSpectra()
 def _volumes(variances: Array) -> Array:
     """The geometric means of the rows."""
     return np.asarray(np.exp(np.log(variances).mean(axis=1)))
+
+
+def _log_of_positive(values: Array) -> Array:
+    """Return logarithms, −inf where a value is not positive."""
+    return np.where(values > 0.0, np.log(np.where(values > 0.0, values, 1.0)), -np.inf)
+
+
+def _levels(logs: Array, log_volume: float) -> Array:
+    """Return the τ_k of which Σ_j max(0, log s_kj − τ_k) is d times the log volume.
+
+    With the r largest of a row above the level, τ = (their sum − d c)/r; r is as large as leaves
+    the r-th above it.
+
+    Parameters
+    ----------
+    logs : ndarray of shape (n_components, n_features)
+        log s_kj, −inf for zero.
+    log_volume : float
+        c ≥ 0.
+
+    Returns
+    -------
+    levels : ndarray of shape (n_components,)
+    """
+    n_features = logs.shape[1]
+    falling = -np.sort(-logs, axis=1)
+    levels = (np.cumsum(falling, axis=1) - n_features * log_volume) / np.arange(1, n_features + 1)
+    above: BoolArray = np.isfinite(falling) & np.asarray(falling >= levels)
+    last = np.where(above, np.arange(n_features), 0).max(axis=1)
+    return np.asarray(levels[np.arange(logs.shape[0]), last])

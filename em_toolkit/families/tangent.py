@@ -66,13 +66,14 @@ class Tangent(ABC):
 
     Attributes
     ----------
-    free : ndarray of bool of shape (n_coordinates,)
-        Which coordinates are not held fixed.
+    basis : ndarray of shape (n_coordinates, n_free)
+        The directions, in columns, in which the coordinates may move: those of what is neither
+        held fixed nor on the edge of what it can be.
     charts : list of Chart
         One for each component.
     """
 
-    free: BoolArray
+    basis: Array
     charts: list[Chart]
 
     @abstractmethod
@@ -111,7 +112,7 @@ class Tangent(ABC):
         gradients : list of ndarray of shape (n_natural,)
             g_k, of log likelihood and log prior together.
         """
-        return np.zeros((self.free.size, self.free.size))
+        return np.zeros((self.basis.shape[0], self.basis.shape[0]))
 
     @abstractmethod
     def estimands(self) -> list[Estimand]:

@@ -41,7 +41,7 @@ class PoissonTangent(Tangent):
         free = np.ones(self._rates.shape, dtype=bool)
         if family.fixed is not None:
             free[family.fixed] = False
-        self.free = free.ravel()
+        self.basis = np.eye(free.size)[:, free.ravel()]
         columns = np.arange(self._rates.size).reshape(self._rates.shape)
         self.charts = [Chart(own, np.eye(own.size)) for own in columns]
 
@@ -59,7 +59,7 @@ class NoiseTangent(Tangent):
 
     def __init__(self, family: WithNoise[Any, Any], components: Any) -> None:
         self._signal = tangent(family.family, components)
-        self.free = self._signal.free
+        self.basis = self._signal.basis
         self.charts = [*self._signal.charts, Chart(np.empty(0, dtype=np.int64), np.empty((0, 0)))]
 
     def observe(self, X: Array, held: Array) -> Iterator[tuple[Array, Array | None]]:

@@ -90,8 +90,8 @@ class WithNoise(Family[C, NoisyStatistics[T]], Generic[C, T]):
     def log_prior(self, components: C, weights: Array) -> float:
         return self.family.log_prior(components, weights[:-1])
 
-    def hold(self, components: C, at: C) -> C:
-        return self.family.hold(components, at)
+    def project(self, components: C, onto: C) -> C:
+        return self.family.project(components, onto)
 
     def unfixed(self) -> WithNoise[C, T]:
         return type(self)(self.family.unfixed(), self.box)

@@ -20,13 +20,13 @@ from em_toolkit.initialization.rows import (
 from em_toolkit.initialization.sampling import stratified_rows
 from em_toolkit.initialization.scaling import singular_scaling
 from em_toolkit.models.mixture import Mixture
-from em_toolkit.priors import ScatterPrior
 from em_toolkit.statistics import Array, IntArray
 
 # Rows in the sample: a matrix of the costs of all pairs is kept.
 LARGEST_TREE = 2_000
-# Of the variance of the data: what covariances have when others are classified by them.
-_SHARE_OF_VARIANCE = 1e-3
+# Of the variance of the data: the least that covariances have when others are classified by them,
+# and where all rows are one.
+_SHARE_OF_VARIANCE, _SMALLEST_FLOOR = 1e-3, 1e-290
 
 
 def hierarchical(
@@ -114,8 +114,8 @@ def classifying(sample: Array, labels: IntArray, n_components: int) -> Labelling
     """Rows have the label of the most probable of the normal components that clusters are."""
     scaling = singular_scaling(sample, None)
     scaled = scaling(sample)
-    pseudo_scatter = _SHARE_OF_VARIANCE * np.square(scaled).sum() / max(scaled.shape[1], 1)
-    mixture = Mixture(Gaussian(prior=ScatterPrior(max(pseudo_scatter / n_components, 1e-300))))
+    floor = _SHARE_OF_VARIANCE * float(np.square(scaled).mean()) if scaled.size else 0.0
+    mixture = Mixture(Gaussian(floor=max(floor, _SMALLEST_FLOOR)))
     params = from_labels(mixture, scaled, None, labels, n_components)
 
     def classify(X: Array, _: slice) -> IntArray:

@@ -46,12 +46,12 @@ class MixingWeights:
             return weights
         return self._with_free(pseudo_count / total, weights)
 
-    def hold(self, weights: Array, at: Array) -> Array:
-        """The weights, the fixed ones as they are in `at`, the others in proportion."""
+    def project(self, weights: Array, onto: Array) -> Array:
+        """Return the weights with the fixed ones of `onto`, and the others in proportion."""
         if self.fixed is None:
             return weights
         total = weights[~self.fixed].sum()
-        return self._with_free(weights / total, at) if total > 0.0 else at
+        return self._with_free(weights / total, onto) if total > 0.0 else onto
 
     def unfixed(self) -> MixingWeights:
         """These, with none held fixed."""

@@ -170,9 +170,14 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
         prior_of_components = self.family.log_prior(params.components, params.weights)
         return self.mixing.log_prior(params.weights) + prior_of_components
 
-    def hold(self, params: MixtureParameters[C], at: MixtureParameters[C]) -> MixtureParameters[C]:
-        weights = self.mixing.hold(params.weights, at.weights)
-        return MixtureParameters(weights, self.family.hold(params.components, at.components))
+    def project(
+        self, params: MixtureParameters[C], onto: MixtureParameters[C]
+    ) -> MixtureParameters[C]:
+        weights = self.mixing.project(params.weights, onto.weights)
+        components = self.family.project(params.components, onto.components)
+        if weights is params.weights and components is params.components:
+            return params
+        return MixtureParameters(weights, components)
 
     def rounding_error(self, params: MixtureParameters[C], stats: Any) -> float:
         sizes = np.abs(xlogy(stats.count, params.weights)).sum()

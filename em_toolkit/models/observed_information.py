@@ -25,7 +25,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.linalg import eigh, null_space
+from scipy.linalg import block_diag, eigh, null_space
 
 from em_toolkit.families.tangent import Estimand
 from em_toolkit.families.tangents import tangent
@@ -146,7 +146,7 @@ def observed_information(
     family = tangent(mixture.family, params.components)
     weights, of_weights = _of_weights(mixture, params)
     (n_components, n_weights), charts = of_weights.shape, family.charts
-    n = n_weights + family.free.size
+    n = n_weights + family.basis.shape[0]
     missing = np.zeros((n, n))
     counts = np.zeros(n_components)
     gradients = [family.prior_gradient(k) for k in range(n_components)]
@@ -184,12 +184,12 @@ def observed_information(
     for estimand in family.estimands():
         jacobian = np.pad(estimand.jacobian, ((0, 0), (n_weights, 0)))
         estimands.append(replace(estimand, jacobian=jacobian))
-    free = np.append(np.ones(n_weights, dtype=bool), family.free)
+    basis = block_diag(np.eye(n_weights), family.basis)
     return ObservedInformation(
-        observed[np.ix_(free, free)],
-        complete[np.ix_(free, free)],
-        gradient[free],
-        [replace(item, jacobian=item.jacobian[:, free]) for item in estimands],
+        basis.T @ observed @ basis,
+        basis.T @ complete @ basis,
+        basis.T @ gradient,
+        [replace(item, jacobian=item.jacobian @ basis) for item in estimands],
     )
 
 

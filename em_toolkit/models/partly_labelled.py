@@ -92,8 +92,10 @@ class PartlyLabelled(LatentVariableModel[MixtureParameters[C], Responsibilities,
     def log_prior(self, params: MixtureParameters[C]) -> float:
         return self.mixture.log_prior(params)
 
-    def hold(self, params: MixtureParameters[C], at: MixtureParameters[C]) -> MixtureParameters[C]:
-        return self.mixture.hold(params, at)
+    def project(
+        self, params: MixtureParameters[C], onto: MixtureParameters[C]
+    ) -> MixtureParameters[C]:
+        return self.mixture.project(params, onto)
 
     def rounding_error(self, params: MixtureParameters[C], stats: Any) -> float:
         return self.mixture.rounding_error(params, stats)

@@ -102,3 +102,24 @@ class ComponentPrior(ABC):
             return scatter
         deviations = means - self.center
         return scatter + self.shrinkage * structure.outer(deviations, deviations)
+
+
+class FlatPrior(ComponentPrior):
+    """No prior: maximum likelihood."""
+
+    pseudo_count = 0.0
+    shrinkage = 0.0
+    center = 0.0
+
+    def matrix(self, n_features: int) -> Array:
+        return np.zeros((n_features, n_features))
+
+    def scatter(self, structure: type[Covariances], n_components: int, n_features: int) -> Array:
+        return structure.scatter_of(self.matrix(n_features), n_components)
+
+    def add_scatter(self, scatter: Array, means: Array, structure: type[Covariances]) -> Array:
+        # Most fits have no prior, and need not add zeros.
+        return scatter
+
+    def log_density(self, means: Array, covariances: Covariances, weights: Array) -> float:
+        return 0.0

@@ -123,7 +123,6 @@ class NormalInverseWishart:
         data: Moments,
         structure: type[Covariances],
         n_components: int,
-        pseudo_scatter: float = 0.0,
     ) -> ConjugatePrior:
         """The prior with what the data say where nothing was given.
 
@@ -132,8 +131,6 @@ class NormalInverseWishart:
         data : Moments
         structure : type of Covariances
         n_components : int
-        pseudo_scatter : float
-            ψ of a `ScatterPrior` that holds besides: their log densities add.
 
         Raises
         ------
@@ -156,7 +153,7 @@ class NormalInverseWishart:
         return ConjugatePrior(
             # The normal density of each mean has its own factor |Σ_k|^(−1/2).
             share * count + float(self.shrinkage > 0.0),
-            share * matrix + pseudo_scatter * np.eye(n_features),
+            share * matrix,
             float(self.shrinkage),
             self._mean(data),
         )

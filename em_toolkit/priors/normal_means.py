@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
 
-from em_toolkit.priors.base import ComponentPrior
+from em_toolkit.priors.base import FlatPrior
 from em_toolkit.priors.checking import center_of, is_positive_definite, matrix_of
 from em_toolkit.priors.moments import Moments
-from em_toolkit.priors.scatter import ScatterPrior
 from em_toolkit.statistics import Array
 
 if TYPE_CHECKING:
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class MeansPrior(ComponentPrior):
-    r"""A normal prior of the means, and besides it one of the covariances.
+class MeansPrior(FlatPrior):
+    r"""A normal prior of the means, and none of the covariances.
 
     .. math:: \log p(\mu) = -\tfrac12 \sum_k (\mu_k - m)^\top V^{-1} (\mu_k - m)
 
@@ -39,33 +38,17 @@ class MeansPrior(ComponentPrior):
         m, in the units of the data.
     covariance : ndarray of shape (n_features, n_features)
         V, in squared units of the data.
-    of_covariances : ComponentPrior
-        A prior of the covariances that says nothing of means.
     """
 
     mean: Array
     covariance: Array
-    of_covariances: ComponentPrior
 
-    shrinkage = 0.0
-    center = 0.0
     alternations = 100
-
-    @property
-    def pseudo_count(self) -> float:  # type: ignore[override]
-        return self.of_covariances.pseudo_count
-
-    def matrix(self, n_features: int) -> Array:
-        return self.of_covariances.matrix(n_features)
-
-    def scatter(self, structure: type[Covariances], n_components: int, n_features: int) -> Array:
-        return self.of_covariances.scatter(structure, n_components, n_features)
 
     def log_density(self, means: Array, covariances: Covariances, weights: Array) -> float:
         deviations = (means - self.mean).T
         solved = cho_solve(cho_factor(self.covariance), deviations)
-        of_means = -0.5 * float(np.sum(deviations * solved))
-        return of_means + self.of_covariances.log_density(means, covariances, weights)
+        return -0.5 * float(np.sum(deviations * solved))
 
     def pull_on_means(self, means: Array) -> tuple[Array, Array]:
         precision = cho_solve(cho_factor(self.covariance), np.eye(self.mean.shape[0]))
@@ -117,7 +100,6 @@ class NormalMeans:
         data: Moments,
         structure: type[Covariances],
         n_components: int,
-        pseudo_scatter: float = 0.0,
     ) -> MeansPrior:
         """The prior with what the data say where nothing was given.
 
@@ -132,4 +114,4 @@ class NormalMeans:
                 "from it. Give a covariance."
             )
         mean = data.mean if self.mean is None else center_of(self.mean, data.mean.shape[0])
-        return MeansPrior(mean, covariance, ScatterPrior(pseudo_scatter))
+        return MeansPrior(mean, covariance)
