@@ -122,6 +122,7 @@ class LatentVariableModel(ABC, Generic[P, Q, S]):
         """The parameters, with what the model holds fixed as it is in `at`.
 
         For whoever changes parameters other than by `maximize`, which leaves alone what is fixed.
+        Raises `CollapseError` for parameters that `maximize` would not return either.
         """
         return params
 

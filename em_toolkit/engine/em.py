@@ -156,9 +156,9 @@ def em(
             maximizer.check()
             monitor.after_m_step(iteration, maximizer, expectation)
             proposal = guide.propose(params, maximizer)
-            if proposal is not None:
-                proposal = model.hold(proposal, maximizer)
-            reached, expectation = _leap_or_step(guide, proposal, maximizer, e_step, monitor)
+            reached, expectation = _leap_or_step(
+                model, guide, proposal, maximizer, e_step, monitor
+            )
             monitor.after_e_step(iteration, reached, expectation)
 
             params, recorded = reached, len(monitor)
@@ -179,6 +179,7 @@ def em(
 
 
 def _leap_or_step(
+    model: LatentVariableModel[P, Any, Any],
     guide: Accelerator,
     proposal: P | None,
     maximizer: P,
@@ -189,6 +190,7 @@ def _leap_or_step(
     if proposal is not None:
         # A proposal may go too far for the floating-point numbers.
         with suppress(CollapseError), np.errstate(all="ignore"):
+            proposal = model.hold(proposal, maximizer)
             expectation = e_step(proposal)
             if monitor.accepts(proposal, expectation):
                 return proposal, expectation

@@ -24,6 +24,7 @@ from em_toolkit.families import (
     FixedComponents,
     Gaussian,
     GaussianComponents,
+    Resolution,
 )
 from em_toolkit.initialization import filled
 from em_toolkit.models.mixture import Mixture, MixtureParameters
@@ -350,22 +351,31 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         return self._model_with(ScatterPrior(self._pseudo_scatter(total_weight)))
 
     def _model_for(self, X: Data, weights: Array | None) -> Mixture[GaussianComponents]:
+        prior = self._prior_for(X, weights)
+        # What adds to every scatter gives the likelihood a maximum, and nothing need be said of
+        # the values of features.
+        if prior.matrix(X.shape[1]).any():
+            return self._model_with(prior)
+        return self._model_with(prior, Resolution(X, getattr(self, "feature_names_in_", None)))
+
+    def _prior_for(self, X: Data, weights: Array | None) -> ComponentPrior:
         if self.prior is None:
-            return super()._model_for(X, weights)
+            total_weight = float(X.shape[0] if weights is None else weights.sum())
+            return ScatterPrior(self._pseudo_scatter(total_weight))
         prior = PRIORS[self.prior] if isinstance(self.prior, str) else self.prior
         data = Moments.of(Rows(X, weights))
         pseudo_scatter = self._pseudo_scatter(data.weight)
-        return self._model_with(
-            prior.for_data(data, self._structure, self.n_components, pseudo_scatter)
-        )
+        return prior.for_data(data, self._structure, self.n_components, pseudo_scatter)
 
     def _pseudo_scatter(self, total_weight: float) -> float:
         return self.reg_covar * total_weight / self.n_components
 
-    def _model_with(self, prior: ComponentPrior) -> Mixture[GaussianComponents]:
+    def _model_with(
+        self, prior: ComponentPrior, resolution: Resolution | None = None
+    ) -> Mixture[GaussianComponents]:
         fixed = self._fixed()
         components = FixedComponents(fixed["means"], fixed["covariances"])
-        return Mixture(Gaussian(self._structure, prior, components), self._mixing())
+        return Mixture(Gaussian(self._structure, prior, components, resolution), self._mixing())
 
     def _fixed(self) -> dict[str, BoolArray | None]:
         fixed = super()._fixed()

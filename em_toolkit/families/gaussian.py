@@ -10,6 +10,7 @@ from em_toolkit.families.base import ComponentStatistics, Family, present, total
 from em_toolkit.families.covariance import Covariances
 from em_toolkit.families.fixed import FixedComponents
 from em_toolkit.families.matrix_covariances import FullCovariances
+from em_toolkit.families.resolution import Resolution
 from em_toolkit.parameters import Parameters
 from em_toolkit.priors import ComponentPrior, ScatterPrior
 from em_toolkit.statistics import (
@@ -110,6 +111,9 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         The prior of means and covariances; none by default.
     fixed : FixedComponents, optional
         Which means and covariances the M-step leaves alone; none by default.
+    resolution : Resolution, optional
+        The spread below which a component has collapsed; by default that of floating-point
+        numbers alone. For data on which the likelihood has no maximum.
     """
 
     def __init__(
@@ -117,10 +121,12 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         structure: type[Covariances] = FullCovariances,
         prior: ComponentPrior | None = None,
         fixed: FixedComponents | None = None,
+        resolution: Resolution | None = None,
     ) -> None:
         self.structure = structure
         self.prior = ScatterPrior() if prior is None else prior
         self.fixed = FixedComponents() if fixed is None else fixed
+        self.resolution = resolution
 
     def incomplete(self) -> Family[GaussianComponents, GaussianStatistics]:
         from em_toolkit.families.incomplete_gaussian import IncompleteGaussian
@@ -182,9 +188,19 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         # After a jump so far that N δ δᵀ takes half of the digits of the scatter with it, the mean
         # alone moves: the bound rises, and the next moments are taken about the new mean.
         known = present(count)
-        kept_digits = EPS * (means - stats.origin) ** 2 <= _LOST_DIGITS * covariances.variances
+        lost = EPS * (means - stats.origin) ** 2
+        self._check_resolved(means, covariances, lost)
+        kept_digits = lost <= _LOST_DIGITS * covariances.variances
         settled = self.fixed.unless_fixed(kept_digits.all(axis=1) | ~known)
         return covariances.or_previous(known, settled, components.covariances)
+
+    def _check_resolved(
+        self, means: Array, covariances: Covariances, error: Array | float = 0.0
+    ) -> None:
+        """Raise `CollapseError` if a component is narrower than the data resolve."""
+        if self.resolution is not None:
+            free = self.fixed.are_free(means.shape[0])
+            self.resolution.check(means, covariances, free, error)
 
     def expected_log_density(
         self, components: GaussianComponents, stats: GaussianStatistics
@@ -255,13 +271,15 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         return self.fixed.n_parameters(components.means, components.covariances)
 
     def hold(self, components: GaussianComponents, at: GaussianComponents) -> GaussianComponents:
-        return GaussianComponents(
+        held = GaussianComponents(
             self.fixed.hold_means(components.means, at.means),
             self.fixed.hold_covariances(components.covariances, at.covariances),
         )
+        self._check_resolved(held.means, held.covariances)
+        return held
 
     def unfixed(self) -> Gaussian:
-        return type(self)(self.structure, self.prior)
+        return type(self)(self.structure, self.prior, resolution=self.resolution)
 
     def sample(self, components: GaussianComponents, labels: IntArray, rng: RandomSource) -> Array:
         rows = np.empty((labels.shape[0], components.means.shape[1]))

@@ -30,6 +30,10 @@ from em_toolkit.selection.result import (
 )
 from em_toolkit.selection.trial import Trials
 
+# The tree finds groups of any shape, but in many columns not those that differ a little in each;
+# k-means on standardized columns does. Both start the same whatever the units and the origin.
+_STARTS = ("hierarchical", "kmeans_standardized")
+
 
 def select_mixture(
     X: npt.ArrayLike,
@@ -140,10 +144,13 @@ def select_mixture(
     seed = _seed(template.random_state if random_state is None else random_state)
     template.set_params(random_state=seed)
     estimators = combinations(template, n_components, covariance_types, rows.shape[1])
+    starts = [template.init_params]
+    if estimator is None and "init_params" not in options:
+        starts = list(_STARTS)
     folds = list(_splitter(cv, seed).split(rows)) if criterion == "cv" else []
 
     candidates, fits = _search(
-        estimators, Trials(X, sample_weight, folds), criterion, n_jobs, verbose
+        estimators, Trials(X, sample_weight, folds, starts), criterion, n_jobs, verbose
     )
     best = place_of_best(candidates, criterion)
     complaint = complaint_about(candidates, criterion)
