@@ -156,9 +156,7 @@ def em(
             maximizer.check()
             monitor.after_m_step(iteration, maximizer, expectation)
             proposal = guide.propose(params, maximizer)
-            reached, expectation = _leap_or_step(
-                model, guide, proposal, maximizer, e_step, monitor
-            )
+            reached, expectation = _leap_or_step(model, guide, proposal, maximizer, e_step, monitor)
             monitor.after_e_step(iteration, reached, expectation)
 
             params, recorded = reached, len(monitor)

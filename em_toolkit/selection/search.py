@@ -12,23 +12,24 @@ import numpy.typing as npt
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import KFold, check_cv
-from sklearn.utils import check_random_state
+from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_sample_weight
 
 from em_toolkit.engine import Status
+from em_toolkit.estimators.base import Data
 from em_toolkit.estimators.gaussian_mixture import GaussianMixture
 from em_toolkit.estimators.mixture import MixtureEstimator
+from em_toolkit.families import Resolution
+from em_toolkit.selection.candidate import Candidate, place_of_best
 from em_toolkit.selection.combinations import combinations
 from em_toolkit.selection.criteria import CRITERIA
+from em_toolkit.selection.names import did_you_mean
 from em_toolkit.selection.progress import progress
-from em_toolkit.selection.result import (
-    Candidate,
-    MixtureSelection,
-    complaint_about,
-    place_of_best,
-)
+from em_toolkit.selection.reporting import complaint_about, note_on_constants
+from em_toolkit.selection.result import MixtureSelection
 from em_toolkit.selection.trial import Trials
+from em_toolkit.statistics import Array
 
 # The tree finds groups of any shape, but in many columns not those that differ a little in each;
 # k-means on standardized columns does. Both start the same whatever the units and the origin.
@@ -133,7 +134,10 @@ def select_mixture(
     tied                 3      2314...
     """
     if criterion not in CRITERIA:
-        raise ValueError(f"criterion: expected one of {list(CRITERIA)}, got {criterion!r}.")
+        raise ValueError(
+            f"criterion: expected one of {list(CRITERIA)}, got {criterion!r}."
+            f"{did_you_mean(criterion, CRITERIA)}"
+        )
     template = _default_estimator() if estimator is None else _cloned(estimator)
     template.set_params(**options)
     rows = template._validate_rows(X, reset=True)
@@ -141,6 +145,7 @@ def select_mixture(
         sample_weight = _check_sample_weight(
             sample_weight, rows, dtype=np.float64, ensure_non_negative=True
         )
+    X, rows, features, left_out = _varying(template, X, rows, sample_weight)
     seed = _seed(template.random_state if random_state is None else random_state)
     template.set_params(random_state=seed)
     estimators = combinations(template, n_components, covariance_types, rows.shape[1])
@@ -153,10 +158,13 @@ def select_mixture(
         estimators, Trials(X, sample_weight, folds, starts), criterion, n_jobs, verbose
     )
     best = place_of_best(candidates, criterion)
-    complaint = complaint_about(candidates, criterion)
-    if complaint:
-        warnings.warn(f"select_mixture: {complaint}", ConvergenceWarning, stacklevel=2)
-    return MixtureSelection(criterion, tuple(candidates), best, fits[best])
+    for remark, category in (
+        (complaint_about(candidates, criterion), ConvergenceWarning),
+        (note_on_constants(left_out), UserWarning),
+    ):
+        if remark:
+            warnings.warn(f"select_mixture: {remark}", category, stacklevel=2)
+    return MixtureSelection(criterion, tuple(candidates), best, fits[best], features, left_out)
 
 
 def _search(
@@ -195,6 +203,33 @@ def _search(
             if not fits:
                 raise
     return candidates, fits
+
+
+def _varying(
+    template: MixtureEstimator, X: Any, rows: Data, sample_weight: Array | None
+) -> tuple[Any, Data, npt.NDArray[Any], dict[Any, float]]:
+    """The columns to fit, of X as it was given and of its rows; their names; the other columns.
+
+    A density has no maximum in a column of equal values, and every mixture the same there.
+    """
+    names = getattr(template, "feature_names_in_", np.arange(rows.shape[1]))
+    if "covariance_type" not in template.get_params(deep=False):
+        return X, rows, names, {}
+    counted = rows if sample_weight is None else rows[sample_weight > 0.0]
+    constant = Resolution(counted).constant
+    if constant.all():
+        raise ValueError(
+            "select_mixture expects a column whose values differ, got equal values in each of "
+            f"{rows.shape[1]} columns."
+        )
+    if not constant.any():
+        return X, rows, names, {}
+    kept = np.flatnonzero(~constant)
+    values = np.fmax.reduce(counted[:, constant], axis=0).tolist()
+    left_out = dict(zip(names[constant].tolist(), values, strict=True))
+    has_names = hasattr(template, "feature_names_in_")
+    X = _safe_indexing(X, kept, axis=1) if has_names else rows[:, kept]
+    return X, rows[:, kept], names[kept], left_out
 
 
 def _default_estimator() -> GaussianMixture:

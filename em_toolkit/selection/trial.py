@@ -13,7 +13,7 @@ from sklearn.utils import _safe_indexing
 
 from em_toolkit.engine import Status
 from em_toolkit.estimators.mixture import MixtureEstimator
-from em_toolkit.selection.result import Candidate
+from em_toolkit.selection.candidate import Candidate
 from em_toolkit.statistics import Array, IntArray
 
 Fold = tuple[IntArray, IntArray]
@@ -60,6 +60,7 @@ class Trials:
             converged=bool(estimator.converged_),
             n_iter=int(estimator.n_iter_),
             status=estimator.status_.name.lower(),
+            init_params=_name_of_start(estimator),
             seconds=seconds,
             error=collapse,
         )
@@ -115,6 +116,10 @@ def _fit(estimator: MixtureEstimator, X: Any, sample_weight: Array | None) -> No
     if estimator.status_ is Status.INTERRUPTED:
         # It is the whole search that a person wants to end.
         raise KeyboardInterrupt
+
+
+def _name_of_start(estimator: MixtureEstimator) -> str | None:
+    return estimator.init_params if isinstance(estimator.init_params, str) else None
 
 
 def _rank(estimator: MixtureEstimator) -> tuple[bool, float]:
