@@ -194,8 +194,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "and the widest of the winners, in standard deviations of\nthe columns; the share of "
             "fits that failed.\n",
             table(
-                ["table", "X + 1", "1000 X", "X / 1000", "own units"]
-                + ["narrowest", "widest", "failed"],
+                [
+                    "table",
+                    "X + 1",
+                    "1000 X",
+                    "X / 1000",
+                    "own units",
+                    "narrowest",
+                    "widest",
+                    "failed",
+                ],
                 rows,
                 n_left=1,
             ),
