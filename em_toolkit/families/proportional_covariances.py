@@ -12,7 +12,7 @@ from em_toolkit.families.covariance import SMALLEST_VARIANCE, divisor
 from em_toolkit.families.matrix_covariances import MatrixByComponent
 from em_toolkit.families.sharing_covariances import SharingCovariances
 from em_toolkit.families.volumes import log_volumes, pooled_matrices
-from em_toolkit.statistics import Array
+from em_toolkit.statistics import Array, BoolArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +41,8 @@ class VEECovariances(SharingCovariances, MatrixByComponent):
         # Of a trace: the determinant of a start may be zero.
         start = np.log(sizes if previous is None else previous.variances.sum(axis=1))
         x = log_volumes(pooled_matrices(scatter), count, known, start, n_features)
+        if x is None:
+            return cls(_flat(unshared, known))
         shape = np.sum(np.exp(-x)[:, None, None] * scatter, axis=0) / count.sum()
         try:
             lower = np.linalg.cholesky(shape)
@@ -51,3 +53,15 @@ class VEECovariances(SharingCovariances, MatrixByComponent):
         # Kept: exactly those of one shape.
         covariances.__dict__["cholesky"] = np.exp(0.5 * x)[:, None, None] * lower
         return covariances
+
+
+def _flat(matrices: Array, known: BoolArray) -> Array:
+    """The matrices, that of the smallest eigenvalue made singular by leaving it out."""
+    eigenvalues, axes = np.linalg.eigh(matrices)
+    largest = np.where(known, eigenvalues[:, -1], 1.0)
+    smallest = np.where(known, eigenvalues[:, 0] / largest, np.inf)
+    component = int(smallest.argmin())
+    kept = axes[component, :, 1:]
+    flattened = matrices.copy()
+    flattened[component] = (kept * eigenvalues[component, 1:]) @ kept.T
+    return flattened

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from sklearn.cluster import KMeans
@@ -73,7 +73,7 @@ def _kmeans_scaled(
     size = sample_size(n_components)
     if X.shape[0] <= size:
         scaled, weights = scaling_of(X, sample_weight)(X), weights_of(X, sample_weight)
-        _, before, *place = random_state.get_state(legacy=True)
+        _, before, *place = cast(tuple[Any, ...], random_state.get_state(legacy=True))
         labels, state = _RECENT.get(
             (n_components, place),
             (scaled, weights, before),

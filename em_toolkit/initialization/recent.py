@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
-
-from em_toolkit.statistics import Array
+import numpy.typing as npt
 
 V = TypeVar("V")
 
@@ -32,14 +31,16 @@ class Recent(Generic[V]):
         self._found: OrderedDict[bytes, V] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, settings: object, arrays: tuple[Array, ...], compute: Callable[[], V]) -> V:
+    def get(
+        self, settings: object, arrays: Sequence[npt.NDArray[Any]], compute: Callable[[], V]
+    ) -> V:
         """Return what was computed of the same settings and arrays, or compute it.
 
         Parameters
         ----------
         settings : object
             Whatever its ``repr`` says.
-        arrays : tuple of ndarray
+        arrays : sequence of ndarray
         compute : callable
         """
         digest = blake2b(repr((settings, [values.shape for values in arrays])).encode())
