@@ -92,10 +92,13 @@ def note_on_constants(left_out: Mapping[Any, float]) -> str:
     """Which columns were left out; empty if none were."""
     if not left_out:
         return ""
-    named = ", ".join(f"{name!r} ({value:.6g})" for name, value in left_out.items())
+    named = ", ".join(
+        f"{repr(name) if isinstance(name, str) else f'feature {name}'} ({value:.6g})"
+        for name, value in left_out.items()
+    )
     return (
         f"left out, as a density has no maximum in a column of equal values: {named}. "
-        "best_estimator_ takes the other columns, which are features_."
+        "best_estimator_ takes the other columns, which are features_, and counts features among these."
     )
 
 
@@ -121,6 +124,6 @@ def _on_failures(failed: Sequence[Candidate], n_fits: int) -> str:
     told = f"{len(failed)} of {n_fits} fits failed"
     if collapsed:
         told += f", {len(collapsed)} of them since a component collapsed, which is no maximum"
-    return f"{told}: the choice is among the other {n_others}. {first.name}: {first.error}".rstrip(
-        "."
-    )
+    # Of an estimator's error, the cause at its end.
+    cause = first.error.rpartition(" Seen: ")[2].rstrip(".")
+    return f"{told}: the choice is among the other {n_others}. {first.name}: {cause}"

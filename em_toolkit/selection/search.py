@@ -67,9 +67,19 @@ def select_mixture(
     covariance and one with a shared covariance, the one with fewer parameters is taken, and then
     the one that comes first.
 
+    Each combination is fitted from two starts, and the better fit is kept: the clusters of a tree
+    ("hierarchical", mclust's start), and those of k-means on standardized columns, which finds
+    groups that differ a little in each of many columns. They do not depend on units or origin.
+
     A combination whose fit fails does not end the search. Its score is NaN, its error is kept, and
-    a warning counts it. So too one whose fit ends in a collapse: its likelihood has no maximum.
-    Ctrl-C ends the search with what is known by then.
+    a warning counts it. So too one whose fit ends in a collapse: where a component shrinks onto
+    rows that share the value of a feature, the likelihood has no maximum
+    (`em_toolkit.families.Resolution`). Columns whose values are all equal are left out, with a
+    warning. Ctrl-C ends the search with what is known by then.
+
+    The choice does not change when X is moved or multiplied by a number. Where each column is
+    multiplied by a number of its own it may, as EII, VII, EEV, VEV, EVE and VVE then are other
+    models: they compare variances of different columns. The other eight are not.
 
     Parameters
     ----------
@@ -82,10 +92,10 @@ def select_mixture(
         (`default_covariance_types`). For mixtures that have no such parameter: None.
     criterion : {"bic", "icl", "aic", "cv"}, default="bic"
     estimator : mixture, default=None
-        What to clone for each fit; not fitted itself. By default a `GaussianMixture` as in mclust:
-        from ``init_params="hierarchical"``, with ``reg_covar=0``, since a likelihood that would be
-        infinite without says nothing, and with ``tol=1e-5`` and ``max_iter=1000``, since criteria
-        may differ by little.
+        What to clone for each fit, from its own start alone; not fitted itself. By default a
+        `GaussianMixture` with ``reg_covar=0``, since a likelihood that would be infinite without
+        would be compared by `reg_covar` alone, and with ``tol=1e-5`` and ``max_iter=1000``, since
+        criteria may differ by little.
     sample_weight : array-like of shape (n_samples,), default=None
         How many times each row counts. They are taken at their word: weights of 2 are twice the
         rows for BIC. Weights that say how important rows are should be scaled to sum to the number
@@ -102,7 +112,8 @@ def select_mixture(
     verbose : int, default=0
         1 shows the progress on stderr.
     **options
-        Parameters of the estimator, such as ``n_init=5``.
+        Parameters of the estimator, such as ``n_init=5``. With `init_params` that start is the
+        only one.
 
     Returns
     -------
