@@ -21,6 +21,7 @@ from em_toolkit.cli.printing import (
 )
 from em_toolkit.cli.reading import InputError, read_table
 from em_toolkit.cli.writing import check_folder, new_files
+from em_toolkit.selection.reporting import note_on_constants
 
 _MODEL, _MOST = "gaussian-mixture", 9
 
@@ -97,9 +98,9 @@ def select_for_table(
 
     say_data(path, numbers, numbers.notes, console)
     # What warnings of the search say is in its summary, too.
-    summary = with_names(str(selection), all_numbers).replace(
-        "to_frame()", f"{path.stem}_selection.csv"
-    )
+    note = note_on_constants(selection.left_out)
+    summary = with_names(str(selection).removesuffix(note), numbers) + with_names(note, all_numbers)
+    summary = summary.replace("to_frame()", f"{path.stem}_selection.csv")
     console.print(summary, highlight=False, markup=False, soft_wrap=True)
     console.print()
     result.say(console)

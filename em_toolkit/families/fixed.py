@@ -29,10 +29,6 @@ class FixedComponents:
         """Those of the chosen components whose covariances are free."""
         return chosen if self.covariances is None else chosen & ~self.covariances
 
-    def are_free(self, n_components: int) -> BoolArray:
-        """The components whose covariances are free, of shape (n_components,)."""
-        return self.unless_fixed(np.ones(n_components, dtype=bool))
-
     def hold_means(self, means: Array, at: Array) -> Array:
         """The means, the fixed ones as they are in `at`."""
         return means if self.means is None else np.where(self.means[:, None], at, means)

@@ -16,6 +16,7 @@ from em_toolkit.priors import ComponentPrior, ScatterPrior
 from em_toolkit.statistics import (
     EPS,
     Array,
+    BoolArray,
     IntArray,
     RandomSource,
     origin,
@@ -187,19 +188,22 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         )
         # After a jump so far that N δ δᵀ takes half of the digits of the scatter with it, the mean
         # alone moves: the bound rises, and the next moments are taken about the new mean.
-        known = present(count)
-        lost = EPS * (means - stats.origin) ** 2
-        self._check_resolved(means, covariances, lost)
+        known, lost = present(count), EPS * (means - stats.origin) ** 2
+        self._check_resolved(means, covariances, known, lost)
         kept_digits = lost <= _LOST_DIGITS * covariances.variances
         settled = self.fixed.unless_fixed(kept_digits.all(axis=1) | ~known)
         return covariances.or_previous(known, settled, components.covariances)
 
     def _check_resolved(
-        self, means: Array, covariances: Covariances, error: Array | float = 0.0
+        self,
+        means: Array,
+        covariances: Covariances,
+        known: BoolArray,
+        error: Array | float = 0.0,
     ) -> None:
-        """Raise `CollapseError` if a component is narrower than the data resolve."""
+        """Raise `CollapseError` if a component with data is narrower than these resolve."""
         if self.resolution is not None:
-            free = self.fixed.are_free(means.shape[0])
+            free = self.fixed.unless_fixed(known)
             self.resolution.check(means, covariances, free, error)
 
     def expected_log_density(
@@ -275,7 +279,7 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
             self.fixed.hold_means(components.means, at.means),
             self.fixed.hold_covariances(components.covariances, at.covariances),
         )
-        self._check_resolved(held.means, held.covariances)
+        self._check_resolved(held.means, held.covariances, np.full(len(held.means), True))
         return held
 
     def unfixed(self) -> Gaussian:

@@ -112,7 +112,7 @@ class Resolution:
         means : ndarray of shape (n_components, n_features)
         covariances : Covariances
         free : ndarray of bool of shape (n_components,)
-            The components whose covariances are not held fixed.
+            The components that hold data and whose covariances are not held fixed.
         error : ndarray of shape (n_components, n_features) or float
             What the variances may be off by.
         """

@@ -98,7 +98,8 @@ def note_on_constants(left_out: Mapping[Any, float]) -> str:
     )
     return (
         f"left out, as a density has no maximum in a column of equal values: {named}. "
-        "best_estimator_ takes the other columns, which are features_, and counts features among these."
+        "best_estimator_ takes the other columns, which are features_, and counts features among "
+        "these."
     )
 
 
