@@ -129,6 +129,11 @@ class LatentVariableModel(ABC, Generic[P, Q, S]):
         params : Parameters
         onto : Parameters
             Parameters that meet the constraints; what is held fixed is taken from them.
+
+        Raises
+        ------
+        CollapseError
+            For parameters that `maximize` would not return either.
         """
         return params
 

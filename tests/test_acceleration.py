@@ -564,7 +564,7 @@ def test_an_error_of_arithmetic_in_an_accelerator_is_plain_em(
 
 @by_name
 @pytest.mark.parametrize("error", [ZeroDivisionError, np.linalg.LinAlgError, CollapseError])
-@pytest.mark.parametrize("step", ["posterior", "log_prior", "hold"])
+@pytest.mark.parametrize("step", ["posterior", "log_prior", "project"])
 def test_an_error_of_arithmetic_at_a_proposal_is_a_rejection(
     name: str, error: type[Exception], step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -803,3 +803,14 @@ def test_fit_with_a_start_a_structure_and_a_stopping_rule(run, folder, faithful)
     _, content = read_results(folder / "out", "faithful")
     np.testing.assert_array_equal(content["parameters"]["covariances"], gm.covariances_)
     assert content["n_iter"] == gm.n_iter_
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_select_leaves_a_constant_column_out_and_says_so(run, folder):
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    pd.DataFrame({"a": X[:, 0], "same": 3.0, "b": X[:, 1]}).to_csv(folder / "t.csv", index=False)
+    code, out, err = run("select", "t.csv", "-k", "2", "--out", "out")
+    assert (code, err) == (0, "")
+    assert out.count("left out") == 1
+    assert "'same' (3)" in out
+    assert read_results(folder / "out", "t")[1]["columns"] == ["a", "b"]

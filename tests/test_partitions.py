@@ -24,6 +24,8 @@ from em_toolkit import GaussianMixture, PoissonMixture, select_mixture
 from em_toolkit.datasets import load_faithful, load_reaven_miller
 from em_toolkit.initialization import trees
 from em_toolkit.initialization.agglomeration import Tree, agglomerated
+from em_toolkit.initialization.centroids import kmeans_standardized
+from em_toolkit.initialization.recent import Recent
 from em_toolkit.initialization.short_runs import SMALLEST_SAMPLE
 from em_toolkit.initialization.trees import LARGEST_TREE, tree_labels
 
@@ -157,16 +159,33 @@ def test_a_search_grows_one_tree(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_few_trees_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    recent = trees._RecentTrees(2)
+    recent: Recent[Tree] = Recent(2)
     points = np.random.default_rng(0).normal(size=(3, 5, 2))
-    first = recent.tree(points[0], np.ones(5), 1.0)
-    assert recent.tree(points[0], np.ones(5), 1.0) is first
+
+    def tree(points: Data, variance: float = 1.0) -> Tree:
+        weights = np.ones(5)
+        return recent.get(
+            variance, (points, weights), lambda: agglomerated(points, weights, variance)
+        )
+
+    first = tree(points[0])
+    assert tree(points[0]) is first
     for other in points[1:]:
-        recent.tree(other, np.ones(5), 1.0)
-    again = recent.tree(points[0], np.ones(5), 1.0)
+        tree(other)
+    again = tree(points[0])
     assert again is not first
     np.testing.assert_array_equal(again.kept, first.kept)
-    assert recent.tree(points[0], np.ones(5), 0.5) is not again
+    assert tree(points[0], 0.5) is not again
+
+
+def test_kmeans_that_is_remembered_draws_the_same_numbers() -> None:
+    X = np.random.default_rng(3).normal(size=(80, 2))
+    after = []
+    for _ in range(2):
+        source = np.random.RandomState(5)
+        labels = [kmeans_standardized(X, None, k, source)(X, slice(80)) for k in (2, 3)]
+        after.append((*(each.tolist() for each in labels), source.uniform()))
+    assert after[0] == after[1]
 
 
 def test_more_rows_are_classified_by_the_tree_of_a_sample() -> None:

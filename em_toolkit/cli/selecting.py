@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -20,6 +21,7 @@ from em_toolkit.cli.printing import (
 )
 from em_toolkit.cli.reading import InputError, read_table
 from em_toolkit.cli.writing import check_folder, new_files
+from em_toolkit.selection.reporting import note_on_constants
 
 _MODEL, _MOST = "gaussian-mixture", 9
 
@@ -77,6 +79,14 @@ def select_for_table(
             )
         except ValueError as error:
             raise InputError(with_names(str(error), numbers)) from None
+    all_numbers = numbers
+    if selection.left_out:
+        # It is told with the choice.
+        numbers = replace(
+            numbers,
+            names=[numbers.names[feature] for feature in selection.features_],
+            X=numbers.X[:, selection.features_],
+        )
     result = Result(path, table, numbers, _MODEL, selection.best_estimator_)
     with new_files(out) as folder:
         result.write(folder)
@@ -88,7 +98,9 @@ def select_for_table(
 
     say_data(path, numbers, numbers.notes, console)
     # What warnings of the search say is in its summary, too.
-    summary = str(selection).replace("to_frame()", f"{path.stem}_selection.csv")
+    note = note_on_constants(selection.left_out)
+    summary = with_names(str(selection).removesuffix(note), numbers) + with_names(note, all_numbers)
+    summary = summary.replace("to_frame()", f"{path.stem}_selection.csv")
     console.print(summary, highlight=False, markup=False, soft_wrap=True)
     console.print()
     result.say(console)

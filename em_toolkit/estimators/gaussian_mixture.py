@@ -26,6 +26,7 @@ from em_toolkit.families import (
     FixedComponents,
     Gaussian,
     GaussianComponents,
+    Resolution,
 )
 from em_toolkit.initialization import filled
 from em_toolkit.models.mixture import Mixture, MixtureParameters
@@ -350,16 +351,26 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         return self._model_with(FlatPrior())
 
     def _model_for(self, X: Data, weights: Array | None) -> Mixture[GaussianComponents]:
+        prior = self._prior_for(X, weights)
+        # A floor, and what adds to every scatter, give the likelihood a maximum: nothing need be
+        # said of the values of features.
+        if self.reg_covar > 0.0 or prior.matrix(X.shape[1]).any():
+            return self._model_with(prior)
+        return self._model_with(prior, Resolution(X, getattr(self, "feature_names_in_", None)))
+
+    def _prior_for(self, X: Data, weights: Array | None) -> ComponentPrior:
         if self.prior is None:
-            return super()._model_for(X, weights)
+            return FlatPrior()
         prior = PRIORS[self.prior] if isinstance(self.prior, str) else self.prior
         data = Moments.of(Rows(X, weights))
-        return self._model_with(prior.for_data(data, self._structure, self.n_components))
+        return prior.for_data(data, self._structure, self.n_components)
 
-    def _model_with(self, prior: ComponentPrior) -> Mixture[GaussianComponents]:
+    def _model_with(
+        self, prior: ComponentPrior, resolution: Resolution | None = None
+    ) -> Mixture[GaussianComponents]:
         fixed = self._fixed()
         components = FixedComponents(fixed["means"], fixed["covariances"])
-        family = Gaussian(self._structure, prior, components, self.reg_covar)
+        family = Gaussian(self._structure, prior, components, self.reg_covar, resolution)
         return Mixture(family, self._mixing())
 
     def _remarks(

@@ -9,6 +9,7 @@ from em_toolkit.families.gaussian import Gaussian, GaussianComponents, GaussianS
 from em_toolkit.families.incomplete_gaussian import IncompleteGaussian
 from em_toolkit.families.matrix_covariances import FullCovariances, TiedCovariances
 from em_toolkit.families.poisson import Poisson, PoissonRates, PoissonStatistics
+from em_toolkit.families.resolution import Resolution
 from em_toolkit.families.structures import (
     MCLUST_STRUCTURES,
     SCIKIT_LEARN_STRUCTURES,
@@ -34,6 +35,7 @@ __all__ = [
     "Poisson",
     "PoissonRates",
     "PoissonStatistics",
+    "Resolution",
     "SphericalCovariances",
     "TiedCovariances",
     "WithNoise",

@@ -13,7 +13,7 @@ from em_toolkit.families.completion import AxisAlignedCompletion, Completion
 from em_toolkit.families.covariance import Covariances, divisor
 from em_toolkit.families.patterns import Runs
 from em_toolkit.parameters import positive, size
-from em_toolkit.statistics import Array, RandomSource, sum_of_products
+from em_toolkit.statistics import Array, BoolArray, RandomSource, sum_of_products
 
 
 class AxisAlignedCovariances(Covariances, ABC):
@@ -208,6 +208,10 @@ class VarianceByComponent(AxisAlignedCovariances, ABC):
     @classmethod
     def from_public(cls, values: Array, n_components: int, n_features: int) -> Self:
         return cls(values[:, None], n_features).in_structure()
+
+    def is_singular_where(self, flat: BoolArray) -> BoolArray:
+        # One variance is that of no feature alone: it is next to nothing if all of them are.
+        return np.asarray(flat.all(axis=1))
 
     @property
     def public(self) -> Array:

@@ -287,6 +287,20 @@ class Covariances(Parameters, ABC):
     def check_rank(self) -> None:
         """Raise `CollapseError` for a matrix that is singular to rounding."""
 
+    def is_singular_where(self, flat: BoolArray) -> BoolArray:
+        """Whether variances that are next to nothing make a matrix singular.
+
+        Parameters
+        ----------
+        flat : ndarray of bool of shape (n_components, n_features)
+            The variances that are.
+
+        Returns
+        -------
+        ndarray of bool of shape (n_components,)
+        """
+        return np.asarray(flat.any(axis=1))
+
     def or_previous(self, known: BoolArray, settled: BoolArray, previous: Self) -> Self:
         """These for components that hold data and whose mean has settled, else the previous."""
         chosen = known & settled

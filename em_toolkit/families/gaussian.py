@@ -10,11 +10,13 @@ from em_toolkit.families.base import ComponentStatistics, Family, present, total
 from em_toolkit.families.covariance import Covariances
 from em_toolkit.families.fixed import FixedComponents
 from em_toolkit.families.matrix_covariances import FullCovariances
+from em_toolkit.families.resolution import Resolution
 from em_toolkit.parameters import Parameters
 from em_toolkit.priors import ComponentPrior, FlatPrior
 from em_toolkit.statistics import (
     EPS,
     Array,
+    BoolArray,
     IntArray,
     RandomSource,
     origin,
@@ -114,6 +116,9 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         ε ≥ 0, in squared units of the data: the least variance of a component in any direction,
         the constraint Σ_k ⪰ ε I (Hathaway 1985; Ingrassia & Rocci 2007). The M-step raises the
         eigenvalues below it. Covariances that are held fixed are not raised.
+    resolution : Resolution, optional
+        The spread below which a component has collapsed; by default that of floating-point
+        numbers alone. For data on which the likelihood has no maximum.
     """
 
     def __init__(
@@ -122,11 +127,13 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         prior: ComponentPrior | None = None,
         fixed: FixedComponents | None = None,
         floor: float = 0.0,
+        resolution: Resolution | None = None,
     ) -> None:
         self.structure = structure
         self.prior = FlatPrior() if prior is None else prior
         self.fixed = FixedComponents() if fixed is None else fixed
         self.floor = floor
+        self.resolution = resolution
 
     def incomplete(self) -> Family[GaussianComponents, GaussianStatistics]:
         from em_toolkit.families.incomplete_gaussian import IncompleteGaussian
@@ -187,10 +194,23 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         )
         # After a jump so far that N δ δᵀ takes half of the digits of the scatter with it, the mean
         # alone moves: the bound rises, and the next moments are taken about the new mean.
-        known = present(count)
-        kept_digits = EPS * (means - stats.origin) ** 2 <= _LOST_DIGITS * covariances.variances
+        known, lost = present(count), EPS * (means - stats.origin) ** 2
+        self._check_resolved(means, covariances, known, lost)
+        kept_digits = lost <= _LOST_DIGITS * covariances.variances
         settled = self.fixed.unless_fixed(kept_digits.all(axis=1) | ~known)
         return covariances.or_previous(known, settled, components.covariances)
+
+    def _check_resolved(
+        self,
+        means: Array,
+        covariances: Covariances,
+        known: BoolArray,
+        error: Array | float = 0.0,
+    ) -> None:
+        """Raise `CollapseError` if a component with data is narrower than these resolve."""
+        if self.resolution is not None:
+            free = self.fixed.unless_fixed(known)
+            self.resolution.check(means, covariances, free, error)
 
     def expected_log_density(
         self, components: GaussianComponents, stats: GaussianStatistics
@@ -266,12 +286,14 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         raised = components.covariances.raised_to(self.floor)
         means = self.fixed.hold_means(components.means, onto.means)
         covariances = self.fixed.hold_covariances(raised, onto.covariances)
+        if components is not onto:
+            self._check_resolved(means, covariances, np.full(len(means), True))
         if means is components.means and covariances is components.covariances:
             return components
         return GaussianComponents(means, covariances)
 
     def unfixed(self) -> Gaussian:
-        return type(self)(self.structure, self.prior, floor=self.floor)
+        return type(self)(self.structure, self.prior, floor=self.floor, resolution=self.resolution)
 
     def sample(self, components: GaussianComponents, labels: IntArray, rng: RandomSource) -> Array:
         rows = np.empty((labels.shape[0], components.means.shape[1]))

@@ -6,7 +6,7 @@ mclust's EEV, VEV and EVV.
 from __future__ import annotations
 
 from abc import ABC
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, Self
 
@@ -101,7 +101,30 @@ class VEVCovariances(OwnAxesCovariances):
 
 @dataclass(frozen=True, eq=False)
 class EVVCovariances(OwnAxesCovariances):
-    """One volume, of any shape in any direction: Σ_k = λ D_k A_k D_kᵀ."""
+    """One volume, of any shape in any direction: Σ_k = λ D_k A_k D_kᵀ.
+
+    Only determinants are compared, so that the structure is the same in any units. It is found in
+    those of the features' spread, where the axes lose no digits to a feature of large numbers.
+    """
 
     spectra: ClassVar[Spectra] = EQUAL_VOLUMES
     sharing: ClassVar[str] = spectra.sharing
+
+    @classmethod
+    def from_finite_scatter(
+        cls, scatter: Array, count: Array, n_features: int, previous: Self | None, floor: float
+    ) -> Self:
+        spread = np.sqrt(np.diagonal(scatter, axis1=1, axis2=2).sum(axis=0) / count.sum())
+        unit = np.where(spread > 0.0, spread, 1.0)
+        squares = np.outer(unit, unit)
+        before = None if previous is None else replace(previous, values=previous.values / squares)
+        found = super().from_finite_scatter(scatter / squares, count, n_features, before, 0.0)
+        covariances = cls(found.values * squares).with_cholesky(unit[:, None] * found.cholesky)
+        if floor == 0.0 or covariances.is_above(floor):
+            return covariances
+        # The floor is in the units of the data.
+        return super().from_finite_scatter(scatter, count, n_features, previous, floor)
+
+    def check_rank(self) -> None:
+        # The ratio of the variances along the axes depends on the units.
+        MatrixByComponent.check_rank(self)

@@ -14,7 +14,7 @@ from em_toolkit.families.sharing_covariances import SharingCovariances
 from em_toolkit.families.spectra import EQUAL_SHAPES
 from em_toolkit.families.spectral import composed, principal_axes, variances_along
 from em_toolkit.families.volumes import log_volumes, pooled_matrices
-from em_toolkit.statistics import EPS, Array
+from em_toolkit.statistics import EPS, Array, BoolArray
 
 _MOST_TURNS = 200
 
@@ -58,6 +58,8 @@ class VEECovariances(SharingCovariances, MatrixByComponent):
         # Of a trace: the determinant of a start may be zero.
         start = np.log(sizes if previous is None else previous.variances.sum(axis=1))
         x = log_volumes(pooled_matrices(scatter), count, known, start, n_features)
+        if x is None:
+            return cls(_flat(unshared, known))
         shape = np.sum(np.exp(-x)[:, None, None] * scatter, axis=0) / count.sum()
         try:
             lower = np.linalg.cholesky(shape)
@@ -96,3 +98,15 @@ class VEECovariances(SharingCovariances, MatrixByComponent):
             variances = volumes[:, None] * np.maximum(pooled, floor)
         matrices, factors = composed(axes, variances)
         return cls(matrices).with_cholesky(factors)
+
+
+def _flat(matrices: Array, known: BoolArray) -> Array:
+    """The matrices, that of the smallest eigenvalue made singular by leaving it out."""
+    eigenvalues, axes = np.linalg.eigh(matrices)
+    largest = np.where(known, eigenvalues[:, -1], 1.0)
+    smallest = np.where(known, eigenvalues[:, 0] / largest, np.inf)
+    component = int(smallest.argmin())
+    kept = axes[component, :, 1:]
+    flattened = matrices.copy()
+    flattened[component] = (kept * eigenvalues[component, 1:]) @ kept.T
+    return flattened

@@ -118,6 +118,8 @@ class EqualShapes(Spectra):
         start = np.log(sizes if previous is None else previous.sum(axis=1))
         n_features = scatter.shape[1]
         x = log_volumes(pooled_variances(scatter), count, known, start, n_features)
+        if x is None:
+            return _flat(FREE.maximize(scatter, count, previous), known)
         shape = (np.exp(-x)[:, None] * scatter).sum(axis=0) / count.sum()
         return np.asarray(np.exp(x)[:, None] * shape)
 
@@ -222,6 +224,15 @@ class FreeSpectra(VaryingShapes):
 
 EQUAL, EQUAL_SHAPES, EQUAL_VOLUMES = EqualSpectra(), EqualShapes(), EqualVolumes()
 FREE = FreeSpectra()
+
+
+def _flat(variances: Array, known: BoolArray) -> Array:
+    """The variances, with zero for that which is the least beside the others of its feature."""
+    relative = variances / np.where(known[:, None], variances, 0.0).max(axis=0)
+    relative[~known] = np.inf
+    flattened = variances.copy()
+    flattened[np.unravel_index(relative.argmin(), relative.shape)] = 0.0
+    return flattened
 
 
 def _volumes(variances: Array) -> Array:

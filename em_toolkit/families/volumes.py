@@ -29,6 +29,8 @@ from em_toolkit.statistics import Array, BoolArray
 # Steps that gain less than so many nats for each row are judged by the gradient: the objective
 # has roundings of some EPS, and Newton's next step leaves the square of this.
 TOO_NEAR = 1e-12
+# Where a gradient of more, for each row, is left when no step gains, there is no minimum.
+_STATIONARY = 1e-4
 _MOST_STEPS, _MOST_HALVINGS, _LONGEST_STEP = 100, 30, 20.0
 
 
@@ -94,8 +96,11 @@ def _no_pool(n_components: int) -> Pool:
 
 def log_volumes(
     pool_at: Callable[[Array], Pool], count: Array, free: BoolArray, start: Array, n_features: int
-) -> Array:
-    """The x that minimizes h.
+) -> Array | None:
+    """Return the x that minimizes h, or None if h has no minimum.
+
+    So it is for diagonal scatters if components of more than a share 1 − m/d of the rows have no
+    spread in the same m features: volumes rise and variances of a shape fall without end.
 
     Parameters
     ----------
@@ -110,22 +115,21 @@ def log_volumes(
 
     Returns
     -------
-    ndarray of shape (n_components,)
+    ndarray of shape (n_components,), or None
     """
     n, x = float(count.sum()), np.array(start)
     wanted = n_features * count[free]
     pool = pool_at(x)
     if np.isinf(pool.log_determinant):
-        return x
+        return None
 
     def objective(x: Array, pool: Pool) -> float:
         return float(wanted @ x[free]) + n * pool.log_determinant
 
     for _ in range(_MOST_STEPS):
         if not (pool.traces[free] > 0.0).all():
-            # Scatters that have no direction in common: there is no minimum, and volumes run apart
-            # until the covariances are singular to rounding.
-            return x
+            # Scatters that have no direction in common.
+            return None
         gradient = wanted - n * pool.traces[free]
         newton = _newton_step(pool, free, gradient / n)
         # One at a time, each at its best for what the others are: slower, and never far off.
@@ -145,9 +149,10 @@ def log_volumes(
             there = pool_at(candidate)
             left = np.abs(wanted - n * there.traces[free]) / wanted
             if not left.max() < 0.5 * np.abs(gradient / wanted).max():
-                return x
+                break
         x, pool = candidate, there
-    return x
+    is_stationary = (np.abs(wanted - n * pool.traces[free]) < _STATIONARY * n).all()
+    return x if is_stationary else None
 
 
 def _moved(x: Array, free: BoolArray, move: Array) -> Array:

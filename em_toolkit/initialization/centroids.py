@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 from sklearn.cluster import KMeans
 
-from em_toolkit.initialization.rows import Data, Labelling, given_labels
+from em_toolkit.initialization.recent import Recent
+from em_toolkit.initialization.rows import Data, Labelling, given_labels, weights_of
 from em_toolkit.initialization.sampling import stratified_rows
 from em_toolkit.initialization.scaling import Scaling, singular_scaling, standardizing
 from em_toolkit.statistics import Array, IntArray
@@ -70,11 +72,33 @@ def _kmeans_scaled(
 ) -> Labelling:
     size = sample_size(n_components)
     if X.shape[0] <= size:
-        scaled = scaling_of(X, sample_weight)(X)
-        return given_labels(kmeans_labels(scaled, sample_weight, n_components, random_state))
+        scaled, weights = scaling_of(X, sample_weight)(X), weights_of(X, sample_weight)
+        _, before, *place = cast(tuple[Any, ...], random_state.get_state(legacy=True))
+        labels, state = _RECENT.get(
+            (n_components, place),
+            (scaled, weights, before),
+            lambda: _labels_and_state(scaled, sample_weight, n_components, random_state),
+        )
+        random_state.set_state(state)
+        return given_labels(labels)
     sample = X[stratified_rows(X.shape[0], sample_weight, size, random_state)]
     scaling = scaling_of(sample, None)
     return _nearest(_fitted(scaling(sample), None, n_components, random_state), scaling)
+
+
+# Those of all rows, and of each of ten folds.
+_RECENT: Recent[tuple[IntArray, Any]] = Recent(16)
+
+
+def _labels_and_state(
+    X: Data,
+    sample_weight: Array | None,
+    n_components: int,
+    random_state: np.random.RandomState,
+) -> tuple[IntArray, Any]:
+    """The labels, and the random state after they were found."""
+    labels = kmeans_labels(X, sample_weight, n_components, random_state)
+    return labels, random_state.get_state(legacy=True)
 
 
 def kmeans_labels(

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from hashlib import blake2b
-from threading import Lock
-
 import numpy as np
 
 from em_toolkit.families import Gaussian
 from em_toolkit.initialization.agglomeration import Tree, agglomerated
+from em_toolkit.initialization.recent import Recent
 from em_toolkit.initialization.rows import (
     Data,
     Labelling,
@@ -74,40 +71,15 @@ def tree_labels(X: Data, sample_weight: Array | None, n_components: int) -> IntA
     counts = np.bincount(inverse, weights).astype(np.float64)
     total = float(np.sum(weights[:, None] * np.square(scaled)))
     mean_variance = total / (weights.sum() * scaled.shape[1])
-    tree = _RECENT.tree(scaled[first], counts, mean_variance)
+    points = scaled[first]
+    tree = _RECENT.get(
+        mean_variance, (points, counts), lambda: agglomerated(points, counts, mean_variance)
+    )
     return tree.labels(n_components)[inverse]
 
 
-class _RecentTrees:
-    """The trees of the last data, by their contents.
-
-    A search for the number of components and their covariance begins all of its fits from one
-    tree, and would spend nine tenths of its time on growing it anew.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._trees: OrderedDict[bytes, Tree] = OrderedDict()
-        self._lock = Lock()
-
-    def tree(self, points: Array, weights: Array, mean_variance: float) -> Tree:
-        """That of `agglomerated`."""
-        digest = blake2b(repr((points.shape, mean_variance)).encode())
-        for values in (points, weights):
-            digest.update(np.ascontiguousarray(values).data)
-        key = digest.digest()
-        with self._lock:
-            found = self._trees.pop(key, None)
-        tree = agglomerated(points, weights, mean_variance) if found is None else found
-        with self._lock:
-            self._trees[key] = tree
-            while len(self._trees) > self._most:
-                self._trees.popitem(last=False)
-        return tree
-
-
 # Of all rows and of those outside of each of ten folds, and some to spare.
-_RECENT = _RecentTrees(16)
+_RECENT: Recent[Tree] = Recent(16)
 
 
 def classifying(sample: Array, labels: IntArray, n_components: int) -> Labelling:

@@ -99,7 +99,9 @@ class CompiledGaussianMixture(Mixture[GaussianComponents]):
     def __init__(
         self, family: Gaussian, mixing: MixingWeights | None = None, box: Box | None = None
     ) -> None:
-        compiled = CompiledGaussian(family.structure, family.prior, family.fixed, family.floor)
+        compiled = CompiledGaussian(
+            family.structure, family.prior, family.fixed, family.floor, family.resolution
+        )
         super().__init__(compiled if box is None else WithNoise(compiled, box), mixing)
         self._plain = Mixture(family if box is None else WithNoise(family, box), mixing)
         self._log_volume = 0.0 if box is None else box.log_volume

@@ -1,8 +1,9 @@
 """How many components, and of which covariance: fit all combinations and compare them."""
 
+from em_toolkit.selection.candidate import Candidate
 from em_toolkit.selection.combinations import default_covariance_types
 from em_toolkit.selection.criteria import CRITERIA, Criterion
-from em_toolkit.selection.result import Candidate, MixtureSelection
+from em_toolkit.selection.result import MixtureSelection
 from em_toolkit.selection.search import select_mixture
 
 __all__ = [

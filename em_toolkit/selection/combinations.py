@@ -9,7 +9,8 @@ from typing import Any
 from sklearn.base import clone
 
 from em_toolkit.estimators.mixture import MixtureEstimator
-from em_toolkit.families import MCLUST_STRUCTURES
+from em_toolkit.families import MCLUST_STRUCTURES, STRUCTURES
+from em_toolkit.selection.names import did_you_mean
 
 
 def default_covariance_types(n_features: int) -> tuple[str, ...]:
@@ -75,4 +76,11 @@ def _variants(
         covariance_types = default_covariance_types(n_features)
     elif isinstance(covariance_types, str):
         covariance_types = [covariance_types]
-    return [{"covariance_type": kind} for kind in dict.fromkeys(covariance_types)]
+    types = list(dict.fromkeys(covariance_types))
+    for kind in types:
+        if kind not in STRUCTURES:
+            raise ValueError(
+                f"covariance_types: expected some of {list(STRUCTURES)}, got {kind!r}."
+                f"{did_you_mean(kind, STRUCTURES)}"
+            )
+    return [{"covariance_type": kind} for kind in types]

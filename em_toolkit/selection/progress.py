@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from em_toolkit.selection.candidate import Candidate
 from em_toolkit.selection.criteria import CRITERIA
-from em_toolkit.selection.result import Candidate
 
 if TYPE_CHECKING:
     from rich.console import Console

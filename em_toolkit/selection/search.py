@@ -12,23 +12,28 @@ import numpy.typing as npt
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import KFold, check_cv
-from sklearn.utils import check_random_state
+from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_sample_weight
 
 from em_toolkit.engine import Status
+from em_toolkit.estimators.base import Data
 from em_toolkit.estimators.gaussian_mixture import GaussianMixture
 from em_toolkit.estimators.mixture import MixtureEstimator
+from em_toolkit.families import Resolution
+from em_toolkit.selection.candidate import Candidate, place_of_best
 from em_toolkit.selection.combinations import combinations
 from em_toolkit.selection.criteria import CRITERIA
+from em_toolkit.selection.names import did_you_mean
 from em_toolkit.selection.progress import progress
-from em_toolkit.selection.result import (
-    Candidate,
-    MixtureSelection,
-    complaint_about,
-    place_of_best,
-)
+from em_toolkit.selection.reporting import complaint_about, note_on_constants
+from em_toolkit.selection.result import MixtureSelection
 from em_toolkit.selection.trial import Trials
+from em_toolkit.statistics import Array
+
+# The tree finds groups of any shape, but in many columns not those that differ a little in each;
+# k-means on standardized columns does. Both start the same whatever the units and the origin.
+_STARTS = ("hierarchical", "kmeans_standardized")
 
 
 def select_mixture(
@@ -62,9 +67,19 @@ def select_mixture(
     covariance and one with a shared covariance, the one with fewer parameters is taken, and then
     the one that comes first.
 
+    Each combination is fitted from two starts, and the better fit is kept: the clusters of a tree
+    ("hierarchical", mclust's start), and those of k-means on standardized columns, which finds
+    groups that differ a little in each of many columns. They do not depend on units or origin.
+
     A combination whose fit fails does not end the search. Its score is NaN, its error is kept, and
-    a warning counts it. So too one whose fit ends in a collapse: its likelihood has no maximum.
-    Ctrl-C ends the search with what is known by then.
+    a warning counts it. So too one whose fit ends in a collapse: where a component shrinks onto
+    rows that share the value of a feature, the likelihood has no maximum
+    (`em_toolkit.families.Resolution`). Columns whose values are all equal are left out, with a
+    warning. Ctrl-C ends the search with what is known by then.
+
+    The choice does not change when X is moved or multiplied by a number. Where each column is
+    multiplied by a number of its own it may, as EII, VII, EEV, VEV, EVE and VVE then are other
+    models: they compare variances of different columns. The other eight are not.
 
     Parameters
     ----------
@@ -77,10 +92,10 @@ def select_mixture(
         (`default_covariance_types`). For mixtures that have no such parameter: None.
     criterion : {"bic", "icl", "aic", "cv"}, default="bic"
     estimator : mixture, default=None
-        What to clone for each fit; not fitted itself. By default a `GaussianMixture` as in mclust:
-        from ``init_params="hierarchical"``, with ``reg_covar=0``, since a likelihood that would be
-        infinite without says nothing, and with ``tol=1e-5`` and ``max_iter=1000``, since criteria
-        may differ by little.
+        What to clone for each fit, from its own start alone; not fitted itself. By default a
+        `GaussianMixture` with ``reg_covar=0``, since a likelihood that would be infinite without
+        would be compared by `reg_covar` alone, and with ``tol=1e-5`` and ``max_iter=1000``, since
+        criteria may differ by little.
     sample_weight : array-like of shape (n_samples,), default=None
         How many times each row counts. They are taken at their word: weights of 2 are twice the
         rows for BIC. Weights that say how important rows are should be scaled to sum to the number
@@ -97,7 +112,8 @@ def select_mixture(
     verbose : int, default=0
         1 shows the progress on stderr.
     **options
-        Parameters of the estimator, such as ``n_init=5``.
+        Parameters of the estimator, such as ``n_init=5``. With `init_params` that start is the
+        only one.
 
     Returns
     -------
@@ -129,7 +145,10 @@ def select_mixture(
     tied                 3      2314...
     """
     if criterion not in CRITERIA:
-        raise ValueError(f"criterion: expected one of {list(CRITERIA)}, got {criterion!r}.")
+        raise ValueError(
+            f"criterion: expected one of {list(CRITERIA)}, got {criterion!r}."
+            f"{did_you_mean(criterion, CRITERIA)}"
+        )
     template = _default_estimator() if estimator is None else _cloned(estimator)
     template.set_params(**options)
     rows = template._validate_rows(X, reset=True)
@@ -137,19 +156,26 @@ def select_mixture(
         sample_weight = _check_sample_weight(
             sample_weight, rows, dtype=np.float64, ensure_non_negative=True
         )
+    X, rows, features, left_out = _varying(template, X, rows, sample_weight)
     seed = _seed(template.random_state if random_state is None else random_state)
     template.set_params(random_state=seed)
     estimators = combinations(template, n_components, covariance_types, rows.shape[1])
+    starts = [template.init_params]
+    if estimator is None and "init_params" not in options:
+        starts = list(_STARTS)
     folds = list(_splitter(cv, seed).split(rows)) if criterion == "cv" else []
 
     candidates, fits = _search(
-        estimators, Trials(X, sample_weight, folds), criterion, n_jobs, verbose
+        estimators, Trials(X, sample_weight, folds, starts), criterion, n_jobs, verbose
     )
     best = place_of_best(candidates, criterion)
-    complaint = complaint_about(candidates, criterion)
-    if complaint:
-        warnings.warn(f"select_mixture: {complaint}", ConvergenceWarning, stacklevel=2)
-    return MixtureSelection(criterion, tuple(candidates), best, fits[best])
+    for remark, category in (
+        (complaint_about(candidates, criterion), ConvergenceWarning),
+        (note_on_constants(left_out), UserWarning),
+    ):
+        if remark:
+            warnings.warn(f"select_mixture: {remark}", category, stacklevel=2)
+    return MixtureSelection(criterion, tuple(candidates), best, fits[best], features, left_out)
 
 
 def _search(
@@ -188,6 +214,33 @@ def _search(
             if not fits:
                 raise
     return candidates, fits
+
+
+def _varying(
+    template: MixtureEstimator, X: Any, rows: Data, sample_weight: Array | None
+) -> tuple[Any, Data, npt.NDArray[Any], dict[Any, float]]:
+    """The columns to fit, of X as it was given and of its rows; their names; the other columns.
+
+    A density has no maximum in a column of equal values, and every mixture the same there.
+    """
+    names = getattr(template, "feature_names_in_", np.arange(rows.shape[1]))
+    if "covariance_type" not in template.get_params(deep=False):
+        return X, rows, names, {}
+    counted = rows if sample_weight is None else rows[sample_weight > 0.0]
+    constant = Resolution(counted).constant
+    if constant.all():
+        raise ValueError(
+            "select_mixture expects a column whose values differ, got equal values in each of "
+            f"{rows.shape[1]} columns."
+        )
+    if not constant.any():
+        return X, rows, names, {}
+    kept = np.flatnonzero(~constant)
+    values = np.fmax.reduce(counted[:, constant], axis=0).tolist()
+    left_out = dict(zip(names[constant].tolist(), values, strict=True))
+    has_names = hasattr(template, "feature_names_in_")
+    X = _safe_indexing(X, kept, axis=1) if has_names else rows[:, kept]
+    return X, rows[:, kept], names[kept], left_out
 
 
 def _default_estimator() -> GaussianMixture:

@@ -13,7 +13,7 @@ from sklearn.utils import _safe_indexing
 
 from em_toolkit.engine import Status
 from em_toolkit.estimators.mixture import MixtureEstimator
-from em_toolkit.selection.result import Candidate
+from em_toolkit.selection.candidate import Candidate
 from em_toolkit.statistics import Array, IntArray
 
 Fold = tuple[IntArray, IntArray]
@@ -30,11 +30,14 @@ class Trials:
     sample_weight : ndarray of shape (n_samples,) or None
     folds : sequence of (train, test)
         Indices of rows; none unless the criterion is cross-validated.
+    starts : sequence of str
+        The values of `init_params` from each of which a combination is fitted.
     """
 
     X: Any
     sample_weight: Array | None
     folds: Sequence[Fold]
+    starts: Sequence[Any]
 
     def __call__(
         self, place: int, estimator: MixtureEstimator
@@ -43,7 +46,7 @@ class Trials:
         candidate = Candidate(estimator.n_components, getattr(estimator, "covariance_type", None))
         began = perf_counter()
         try:
-            _fit(estimator, self.X, self.sample_weight)
+            estimator = self._fitted(estimator)
             seconds = perf_counter() - began
             information = estimator._information(self.X, self.sample_weight)
         except Exception as error:
@@ -57,6 +60,7 @@ class Trials:
             converged=bool(estimator.converged_),
             n_iter=int(estimator.n_iter_),
             status=estimator.status_.name.lower(),
+            init_params=_name_of_start(estimator),
             seconds=seconds,
             error=collapse,
         )
@@ -65,6 +69,24 @@ class Trials:
         held_out, failure = self._cross_validated(estimator)
         criteria = {name: getattr(information, name) for name in ("bic", "icl", "aic")}
         return place, replace(candidate, **criteria, cv=held_out, error=failure), estimator
+
+    def _fitted(self, estimator: MixtureEstimator) -> MixtureEstimator:
+        """The best fit to all rows, of those from each start that lead somewhere."""
+        # One component holds all rows, wherever it starts.
+        starts = self.starts if estimator.n_components > 1 else self.starts[:1]
+        fits: list[MixtureEstimator] = []
+        errors: list[Exception] = []
+        for start in starts:
+            other = clone(estimator).set_params(init_params=start)
+            try:
+                _fit(other, self.X, self.sample_weight)
+            except ValueError as error:
+                errors.append(error)
+            else:
+                fits.append(other)
+        if not fits:
+            raise errors[0]
+        return max(fits, key=_rank)
 
     def _cross_validated(self, estimator: MixtureEstimator) -> tuple[float, str]:
         """The mean log density of the rows held out, or NaN and what failed."""
@@ -94,6 +116,15 @@ def _fit(estimator: MixtureEstimator, X: Any, sample_weight: Array | None) -> No
     if estimator.status_ is Status.INTERRUPTED:
         # It is the whole search that a person wants to end.
         raise KeyboardInterrupt
+
+
+def _name_of_start(estimator: MixtureEstimator) -> str | None:
+    return estimator.init_params if isinstance(estimator.init_params, str) else None
+
+
+def _rank(estimator: MixtureEstimator) -> tuple[bool, float]:
+    """Of two fits to the same rows, the better one has the higher."""
+    return estimator.status_ is not Status.COLLAPSED, estimator.lower_bound_
 
 
 def _collapse(estimator: MixtureEstimator) -> str:
