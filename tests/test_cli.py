@@ -555,7 +555,7 @@ def test_compare_says_what_failed(run, folder):
     rng = np.random.default_rng(0)
     X = np.column_stack([rng.normal(size=40), np.ones(40)])
     pd.DataFrame(X, columns=["a", "one"]).to_csv(folder / "table.csv", index=False)
-    code, out, err = run("compare", "table.csv", "--reg-covar", 0)
+    code, out, err = run("compare", "table.csv", "--columns", "a,one", "--reg-covar", 0)
     assert (code, err) == (0, "")
     said = " ".join(out.split())
     assert "full em_toolkit failed" in said

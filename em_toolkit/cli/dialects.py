@@ -176,7 +176,8 @@ def find_header(rows: Sequence[Sequence[Any]], given: bool | None = None) -> Hea
     if n_for >= n_against and (n_for or not below or "text" in kinds):
         doubtful = n_against > 0
         return Header(True, f"{taken_for_names}; --no-header if it is data" if doubtful else "")
-    if _counts(rows[0]) and not any(_counts(row) for row in below):
+    are_counted = len(kinds) > 2 or any("." in str(cell) for row in below for cell in row)
+    if are_counted and _counts(rows[0]) and not any(_counts(row) for row in below):
         return Header(True, f"{taken_for_names}; --no-header if it is data")
     return Header(False, f"{taken_for_data}; --header if it holds the names of the columns")
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal as ExactDecimal
-from functools import cache
+from functools import cache, lru_cache
 from numbers import Real
 from typing import Any
 
@@ -32,6 +32,7 @@ _BLANKS = "[\u00a0\u2007\u2009\u202f]"
 _MINUS = "[\u2212\u2013\ufe63\uff0d]"
 _APOSTROPHES = "[\u2019\u02bc\u00b4`]"
 _SIGNS = (*"%$€£¥₹₽₩₺₪¢", "CHF", "EUR", "USD", "GBP")
+_SIGN = "|".join(map(re.escape, _SIGNS))
 # Texts that could be numbers one by one, and are none where a whole column has their form.
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 _DISGUISED = {
@@ -99,7 +100,12 @@ def kind_of(cell: Any) -> str:
             return "truth"
         if isinstance(cell, Real | ExactDecimal):
             return "number"
-    text = _unified(pd.Series([str(cell)], dtype=TEXT)).iloc[0]
+    return _kind_of_text(str(cell))
+
+
+@lru_cache(maxsize=100_000)
+def _kind_of_text(text: str) -> str:
+    text = re.sub(_APOSTROPHES, "'", re.sub(_BLANKS, " ", text.strip()))
     if text.lower() in MISSING:
         return "missing"
     if text.lower() in _BOOLEANS:
@@ -108,8 +114,8 @@ def kind_of(cell: Any) -> str:
         return "time"
     if _DATE.fullmatch(text):
         return "date"
-    bare, _ = _without_sign(pd.Series([text], dtype=TEXT))
-    is_number = any(re.fullmatch(_pattern(mark), bare.iloc[0]) for mark in MARKS)
+    bare = re.sub(rf"^([-+]?) ?(?:{_SIGN}) ?| ?(?:{_SIGN}|%)$", r"\1", re.sub(_MINUS, "-", text))
+    is_number = any(re.fullmatch(_pattern(mark), bare) for mark in MARKS)
     return "number" if is_number else "text"
 
 

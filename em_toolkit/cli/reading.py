@@ -146,8 +146,9 @@ def _read_excel(source: Content, options: ReadingOptions) -> Table:
             sheet = options.sheet or sheets[0]
             if sheet not in sheets:
                 raise InputError(f"{path}: no sheet '{sheet}'; the sheets are {listed(sheets)}")
-            cells = book.parse(
-                sheet,
+            cells = pd.read_excel(
+                book,
+                sheet_name=sheet,
                 header=None,
                 dtype=object,
                 skiprows=options.skip_rows,
