@@ -93,13 +93,13 @@ def numeric_columns(
         {name: column for name, column in columns.items() if is_numeric[name]}, table.separator
     )
     used = [name for name in chosen or columns if name not in excluded]
+    values = {name: columns[name].values(marks.of(name)) for name in used}
     left_out = []
     if not chosen:
         for name in used.copy():
             reason = _reason_to_skip(table, name, columns[name], is_numeric[name])
             if not reason:
-                values = columns[name].values(marks.of(name))
-                reason = reason_to_leave_out(name, values, list(columns))
+                reason = reason_to_leave_out(name, values[name], list(columns))
                 left_out += [f"'{name}' {reason}"] if reason else []
                 reason = reason and f"it {reason} (--columns can choose it)"
             if reason:
@@ -112,15 +112,16 @@ def numeric_columns(
     if not used:
         raise InputError(
             f"{table.path}: no column holds numbers; columns: {listed(list(columns), 40)}"
+            + ("; if their names stand further down, say --skip-rows" if table.header else "")
         )
     for name in used:
-        _check_cells(table, name, columns[name], marks, takes_missing)
+        _check_cells(table, name, columns[name], values[name], marks, takes_missing)
     if len(frame) < 2:
         raise InputError(f"{table.path}: one row of data; two at least are needed")
-    X = np.column_stack([columns[name].values(marks.of(name)) for name in used])
+    X = np.column_stack([values[name] for name in used])
     notes += marks.notes(used) + _notes_on_forms(used, columns)
-    for name, values in zip(used, X.T, strict=True):
-        notes += suspicious_values(name, values)
+    for name in used:
+        notes += suspicious_values(name, values[name])
     notes += _note_on_missing(used, X)
     return Numbers(used, X, notes, [marks.of(name) for name in used], marks.usual)
 
@@ -182,13 +183,12 @@ def _reason_to_skip(table: Table, name: str, column: Column, is_numeric: bool) -
 
 
 def _check_cells(
-    table: Table, name: str, column: Column, marks: Marks, takes_missing: bool
+    table: Table, name: str, column: Column, values: Array, marks: Marks, takes_missing: bool
 ) -> None:
     series, mark = table.frame[name], marks.of(name)
     if column.is_missing.all():
         raise InputError(f"{table.path}: the column '{name}' is empty")
     marks.check(table, name)
-    values = column.values(mark)
     is_text = column.is_text & ~column.fits[mark]
     is_hole = np.isnan(values) & ~is_text & (not takes_missing)
 

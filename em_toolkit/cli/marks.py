@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -126,7 +125,7 @@ class _Ambiguous:
     sign: str
     is_mixed: bool
     n_cells: int
-    values: dict[str, Any]
+    values: dict[str, float]
 
     def told(self, mark: str) -> str:
         """A note on how they were read, and on the way to the other reading."""
@@ -144,7 +143,7 @@ def _with_either(column: Column) -> _Ambiguous | None:
     first = int(np.flatnonzero(is_either)[0])
     example = str(column.texts.iloc[first])
     sign = "," if "," in example else "."
-    values = {mark: column.values(mark)[first] for mark in MARKS}
+    values = {mark: column.value(first, mark) for mark in MARKS}
     is_comma = column.texts[is_either].str.contains(",", regex=False)
     is_mixed = bool(is_comma.any() and not is_comma.all())
     return _Ambiguous(example, sign, is_mixed, int(is_either.sum()), values)

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from pandas.api import types
 
 from em_toolkit.statistics import Array, BoolArray
@@ -216,6 +217,10 @@ class Column:
             fits[mark] = matched & is_text & may_be
         return cls(texts, fixed, is_missing, fits, sign, form, missing.values)
 
+    def value(self, cell: int, mark: str) -> float:
+        """The number in a cell that is one with this decimal mark."""
+        return float(_converted(self.texts.iloc[cell : cell + 1], mark)[0])
+
     @property
     def is_text(self) -> BoolArray:
         """The cells that are neither missing nor numbers of a type of their own."""
@@ -235,14 +240,21 @@ class Column:
         values = self.fixed.copy()
         fits = self.fits[mark]
         if fits.any():
-            texts = self.texts[fits].str.replace(
-                "[ ',]" if mark == "." else "[ '.]", "", regex=True
-            )
-            texts = texts.str.replace(",", ".", regex=False).str.lower()
-            values[fits] = texts.to_numpy(dtype=object).astype(np.float64)
+            values[fits] = _converted(self.texts[fits], mark)
         for code in self.codes:
             values[values == code] = math.nan
         return values
+
+
+def _converted(texts: pd.Series[str], mark: str) -> Array:
+    """Texts that are numbers with a decimal mark, as such."""
+    signs = "[ ',]" if mark == "." else "[ '.]"
+    if texts.str.contains(signs, regex=True).any():
+        texts = texts.str.replace(signs, "", regex=True)
+    if mark == ",":
+        texts = texts.str.replace(",", ".", regex=False)
+    numbers: Array = pa.array(texts).cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return numbers
 
 
 def _split(cells: pd.Series[Any]) -> tuple[pd.Series[str], Array, BoolArray]:

@@ -156,7 +156,7 @@ def _read_excel(source: Content, options: ReadingOptions) -> Table:
             )
     except ImportError as error:
         raise InputError(
-            f"{path}: pandas needs another package for this Excel file: {error}"
+            f'{path}: Excel files need another package: pip install "em_toolkit[excel]" ({error})'
         ) from None
     except (ValueError, KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error).splitlines()[0]
