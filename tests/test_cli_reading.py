@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from decimal import Decimal
 
 import numpy as np
@@ -13,12 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from em_toolkit.cli.columns import numeric_columns
-from em_toolkit.cli.reading import InputError, read_table
+from em_toolkit.cli.messages import InputError
+from em_toolkit.cli.options import ReadingOptions
+from em_toolkit.cli.reading import read_table
 
 
-def numbers_of(path, text, wanted=None):
-    path.write_bytes(text.encode())
-    return numeric_columns(read_table(path), wanted)
+def numbers_of(path, text, takes_missing=False, **options):
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    options = ReadingOptions(**options)
+    return numeric_columns(read_table(path, options), options, takes_missing=takes_missing)
 
 
 @settings(max_examples=60, deadline=None)
@@ -37,10 +41,19 @@ def test_any_numbers_are_read_exactly(tmp_path_factory, rows, separator, ending,
     writer = csv.writer(text, delimiter=separator, lineterminator=ending)
     writer.writerow(["one", "two, and more", "three; or less"])
     writer.writerows(rows)
-    numbers = numbers_of(tmp_path_factory.getbasetemp() / "any.csv", mark + text.getvalue())
+    # Columns that are constant are used if they are asked for.
+    path = tmp_path_factory.getbasetemp() / "any.csv"
+    numbers = numbers_of(path, mark + text.getvalue(), columns="1,2,3")
     assert numbers.names == ["one", "two, and more", "three; or less"]
-    np.testing.assert_array_equal(numbers.X, rows)
-    assert numbers.notes == []
+    told = [note for note in numbers.notes if "was read as" in note]
+    ambiguous = [f"{cell!r}" for row in rows for cell in row if _looks_grouped(f"{cell!r}")]
+    if not told:
+        np.testing.assert_array_equal(numbers.X, rows)
+    assert len(told) <= len(ambiguous)
+
+
+def _looks_grouped(text):
+    return re.fullmatch(r"-?[1-9]\d{0,2}\.\d{3}", text)
 
 
 @settings(max_examples=60, deadline=None)
@@ -67,7 +80,7 @@ def test_decimal_commas(tmp_path):
     numbers = numeric_columns(table)
     np.testing.assert_array_equal(numbers.X, [[1.5, 2.0], [-2.5, 3.0], [4.0, 50.0]])
     assert any("decimal commas" in note for note in numbers.notes)
-    assert (table.separator, table.decimal) == (";", ",")
+    assert (table.separator, numbers.decimal) == (";", ",")
 
 
 def test_commas_are_no_decimals_beside_points(tmp_path):
@@ -89,14 +102,20 @@ def _written(path, text):
         ('"",a\n"1",2\n"2",3\n"3",5\n', ["a"], "'column 1' is not used: it only names the rows"),
         ("a,b,\n1,2,\n2,3,\n3,5,\n", ["a", "b"], "'column 3' is not used: it is empty"),
         ("column 1,b\n1,2\n2,3\n3,5\n", ["column 1", "b"], ""),
-        ("1,2\n2,3\n3,5\n", ["1", "2"], "line 1 (1, 2) was taken as the names"),
+        ("1,2\n2,3\n3,5\n", ["column 1", "column 2"], "the first row (1, 2) was read as data"),
         (
             "a,b\n1,2\nx,3\ny,5\n4,6\n",
             ["b"],
             "'a' is not used: 2 cells of 4 are text, the first 'x'",
         ),
         (" a , b\n1 , 2\n 2, 3\n3,5\n", ["a", "b"], ""),
-        ("yes,a\nTrue,2\nFalse,3\nTrue,5\n", ["a"], "'yes' is not used: it holds no numbers"),
+        ("yes,a\nTrue,2\nFalse,3\nTrue,5\n", ["yes", "a"], "True and False were read as 1 and 0"),
+        (
+            "ip,a\n192.168.100.200,2\n10.1.0.3,3\n8.8.8.8,5\n",
+            ["a"],
+            "'ip' is not used: it holds IP",
+        ),
+        ("day,a\n31.01.2024,2\n01.02.2024,3\n,5\n", ["a"], "'day' is not used: it holds dates"),
     ],
 )
 def test_which_columns_are_used(tmp_path, text, names, note):
@@ -107,7 +126,7 @@ def test_which_columns_are_used(tmp_path, text, names, note):
 
 def test_named_columns_come_in_the_order_named(tmp_path):
     text = '"",a,"b, c"\n1,2,3\n4,5,6\n'
-    numbers = numbers_of(tmp_path / "table.csv", text, '"b, c", column 1')
+    numbers = numbers_of(tmp_path / "table.csv", text, columns='"b, c", column 1')
     assert numbers.names == ["b, c", "column 1"]
     np.testing.assert_array_equal(numbers.X, [[3, 1], [6, 4]])
     assert numbers.notes == []
@@ -130,12 +149,12 @@ def test_parquet_types(tmp_path):
     )
     frame.to_parquet(tmp_path / "table.parquet")
     numbers = numeric_columns(read_table(tmp_path / "table.parquet"))
-    assert numbers.names == ["integer", "nullable", "single", "exact", "digits"]
-    expected = [[1, 4, 0.5, 1.5, 7], [2, 5, 1.5, 2.5, 8.5], [3, 6, 2.5, 3, 9]]
+    assert numbers.names == ["integer", "nullable", "single", "exact", "digits", "flag"]
+    expected = [[1, 4, 0.5, 1.5, 7, 1], [2, 5, 1.5, 2.5, 8.5, 0], [3, 6, 2.5, 3, 9, 1]]
     np.testing.assert_array_equal(numbers.X, expected)
-    skipped = [note.split("'")[1] for note in numbers.notes]
-    assert skipped == ["key", "flag", "day", "word", "nested"]
-    keys = numeric_columns(read_table(tmp_path / "table.parquet"), "key")
+    skipped = [note.split("'")[1] for note in numbers.notes if "not used" in note]
+    assert skipped == ["key", "day", "word", "nested"]
+    keys = numeric_columns(read_table(tmp_path / "table.parquet"), ReadingOptions(columns="key"))
     np.testing.assert_array_equal(keys.X, [[10], [20], [30]])
 
 
@@ -153,9 +172,16 @@ def test_points_and_commas_are_decimals_or_thousands(tmp_path, text, expected):
     np.testing.assert_array_equal(numbers_of(tmp_path / "marks.csv", text).X, expected)
 
 
-def test_two_decimal_marks_are_refused(tmp_path):
+def test_two_decimal_marks_in_a_column_are_refused(tmp_path):
+    text = "a;b\n1.5;1\n2.25;2\n1,82;3\n1,75;4\n"
     with pytest.raises(InputError, match=r"'1,82' has a decimal comma, and '1\.5' a decimal point"):
-        numbers_of(tmp_path / "mixed.csv", "a;b\n1.5;1,82\n2.25;1,75\n")
+        numbers_of(tmp_path / "mixed.csv", text)
+
+
+def test_each_column_has_its_own_decimal_mark(tmp_path):
+    numbers = numbers_of(tmp_path / "mixed.csv", "a;b\n1.5;1,82\n2.25;1,75\n")
+    np.testing.assert_array_equal(numbers.X, [[1.5, 1.82], [2.25, 1.75]])
+    assert numbers.notes == ["decimal commas were read as decimal points in b; a has points"]
 
 
 @pytest.mark.parametrize("mark", ["?", ".", "-", "--", "NA", "n/a", "null", ""])

@@ -19,6 +19,8 @@ from em_toolkit.cli.choices import (
     Start,
     Stopping,
 )
+from em_toolkit.cli.files import stem
+from em_toolkit.cli.options import ReadingOptions, with_reading_options
 
 app = typer.Typer(
     add_completion=False,
@@ -30,19 +32,22 @@ app = typer.Typer(
 # typer's own class or click's, by the version of typer: there is no one place to import it from.
 _UsageError: Any = typer.BadParameter.__bases__[0]
 _STOPPED = 130
+_AS_THE_TABLE_SUGGESTS = ReadingOptions()
 
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .tsv or .parquet table.")]
+File = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        help="A table: .csv, .tsv, .txt, .parquet, .xlsx, also compressed; - for standard input.",
+    ),
+]
 Components = Annotated[
     int, typer.Option("--components", "-k", help="How many components to look for.")
 ]
 Out = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="The folder for the results; FILE_em by default."),
-]
-Columns = Annotated[
-    str | None,
-    typer.Option(metavar="A,B,C", help="The columns to use; by default all numeric ones."),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the random starts.")]
 Starts = Annotated[int | None, typer.Option(help="How many starts to try; 1 by default.")]
@@ -57,7 +62,7 @@ RegCovar = Annotated[
 
 
 def _folder_for(file: Path, out: Path | None) -> Path:
-    return Path(f"{file.stem}_em") if out is None else out
+    return Path(f"{stem(file)}_em") if out is None else out
 
 
 @app.callback(invoke_without_command=True)
@@ -90,6 +95,7 @@ def demo(
 
 
 @app.command()
+@with_reading_options
 def fit(
     file: File,
     model: Annotated[
@@ -97,7 +103,7 @@ def fit(
     ] = ModelName.GAUSSIAN_MIXTURE,
     components: Components = 2,
     out: Out = None,
-    columns: Columns = None,
+    reading: ReadingOptions = _AS_THE_TABLE_SUGGESTS,
     covariance_type: Annotated[
         CovarianceType | None,
         typer.Option(help="Gaussian mixtures: the form of the covariances; full by default."),
@@ -133,7 +139,7 @@ def fit(
         model=model.value,
         n_components=components,
         out=_folder_for(file, out),
-        columns=columns,
+        reading=reading,
         settings={
             "covariance_type": covariance_type and covariance_type.value,
             "solver": solver and solver.value,
@@ -151,6 +157,7 @@ def fit(
 
 
 @app.command()
+@with_reading_options
 def select(
     file: File,
     most_components: Annotated[
@@ -163,7 +170,7 @@ def select(
         Criterion, typer.Option(help="What mixtures are compared by; icl is for clusters.")
     ] = Criterion.BIC,
     out: Out = None,
-    columns: Columns = None,
+    reading: ReadingOptions = _AS_THE_TABLE_SUGGESTS,
     seed: Seed = 0,
     n_jobs: Annotated[int | None, typer.Option(help="Processes; -1 for all cores.")] = None,
 ) -> None:
@@ -181,7 +188,7 @@ def select(
         most_components=most_components,
         criterion=criterion.value,
         out=_folder_for(file, out),
-        columns=columns,
+        reading=reading,
         seed=seed,
         n_jobs=n_jobs,
         console=Console(),
@@ -189,10 +196,11 @@ def select(
 
 
 @app.command()
+@with_reading_options
 def compare(
     file: File,
     components: Components = 2,
-    columns: Columns = None,
+    reading: ReadingOptions = _AS_THE_TABLE_SUGGESTS,
     seed: Seed = 0,
     n_init: Starts = None,
     tol: Tol = None,
@@ -206,7 +214,7 @@ def compare(
 
     compare_table(
         file,
-        columns=columns,
+        reading=reading,
         settings={
             "n_components": components,
             "random_state": seed,
@@ -232,7 +240,7 @@ def run(arguments: Sequence[str]) -> int:
     code : int
         0 if all went well; 2, with one line on stderr, for what cannot be used; 130 after Ctrl-C.
     """
-    from em_toolkit.cli.reading import InputError
+    from em_toolkit.cli.messages import InputError
 
     try:
         code = app(list(arguments), prog_name="em-toolkit", standalone_mode=False)

@@ -1,22 +1,24 @@
-"""The numeric columns of a table, and what is wrong with a cell in them."""
+"""The columns of a table that a model is fitted to, and complaints about cells in them."""
 
 from __future__ import annotations
 
 import csv
 import difflib
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from pandas.api import types
 
-from em_toolkit.cli.reading import InputError, Table, count, number
+from em_toolkit.cli.marks import Marks, decide_marks
+from em_toolkit.cli.messages import InputError, count, listed, quoted
+from em_toolkit.cli.numbers import Column, Missing
+from em_toolkit.cli.options import ReadingOptions
+from em_toolkit.cli.reading import Table
+from em_toolkit.cli.suspects import reason_to_leave_out, suspicious_values
 from em_toolkit.statistics import Array, BoolArray
 
-_MISSING = {"", "na", "n/a", "nan", "-nan", "null", "none", "<na>", "#n/a", "?", ".", "-", "--"}
+_DEFAULTS = ReadingOptions()
 # Of a column of numbers, so many cells may be text before the column counts as text itself.
 _TEXT_SHARE = 0.1
 
@@ -31,40 +33,36 @@ class Numbers:
     X : ndarray of shape (n_rows, n_features)
         Finite numbers, and NaN for missing cells where these are wanted.
     notes : list of str
-        Which columns were left out, and why.
+        Which columns were left out, and why; how ambiguous numbers were read.
+    decimals : list of str of length n_features
+        The decimal mark of each column in the file.
+    decimal : str
+        The decimal mark of most of them.
     """
 
     names: list[str]
     X: Array
     notes: list[str]
-
-
-@dataclass(frozen=True)
-class _Column:
-    """A column as numbers: NaN where a cell is missing or text."""
-
-    values: Array
-    is_missing: BoolArray
-    is_text: BoolArray
-
-    @property
-    def is_numeric(self) -> bool:
-        """Whether the column was meant to hold numbers, a few slips apart."""
-        n_text = int(self.is_text.sum())
-        n_numbers = len(self.values) - n_text - int(self.is_missing.sum())
-        return n_numbers > n_text and n_text <= max(1.0, _TEXT_SHARE * (n_numbers + n_text))
+    decimals: list[str] = field(default_factory=list)
+    decimal: str = "."
 
 
 def numeric_columns(
-    table: Table, wanted: str | None = None, *, takes_missing: bool = False
+    table: Table,
+    options: ReadingOptions = _DEFAULTS,
+    *,
+    names: Sequence[str] | None = None,
+    takes_missing: bool = False,
 ) -> Numbers:
-    """The columns to work with.
+    """Return the columns to work with.
 
     Parameters
     ----------
     table : Table
-    wanted : str, optional
-        Names separated by commas; by default every numeric column that has a name.
+    options : ReadingOptions, optional
+        Its `columns`, `exclude`, `missing`, `decimal` and `thousands`.
+    names : sequence of str, optional
+        The columns, in this order, whatever the options say: those of a model.
     takes_missing : bool, default=False
         Whether missing cells are NaN; by default they are an error.
 
@@ -75,107 +73,148 @@ def numeric_columns(
     Raises
     ------
     InputError
-        If a named column is missing, no column is numeric, or a cell of a column to work with is
-        text, infinite or (unless it may be) missing; it names the cell.
+        If a named column does not exist, no column is numeric, or a cell of a column to work with
+        is text, infinite or (unless it may be) missing; it names the cell.
     """
     frame, notes = table.frame, list(table.notes)
-    names = list(frame.columns) if wanted is None else _named(table, wanted)
-    columns = {name: _column(frame[name], table.decimal) for name in names}
-    if wanted is None:
-        for name in names:
-            reason = _reason_to_skip(table, name, columns[name])
+    chosen = names if names is not None else options.columns and _named(table, options.columns)
+    if options.columns == "" and names is None:
+        raise InputError("--columns names no column")
+    for name in names or ():
+        _check_name(table, name)
+    excluded = _named(table, options.exclude) if options.exclude and names is None else []
+    missing = Missing.of(_split(options.missing))
+    columns = {
+        str(name): Column.of(frame[name], missing, options.decimal, options.thousands)
+        for name in frame.columns
+    }
+    is_numeric = {name: _is_numeric(column) for name, column in columns.items()}
+    marks = decide_marks(
+        {name: column for name, column in columns.items() if is_numeric[name]}, table.separator
+    )
+    used = [name for name in chosen or columns if name not in excluded]
+    values = {name: columns[name].values(marks.of(name)) for name in used}
+    left_out = []
+    if not chosen:
+        for name in used.copy():
+            reason = _reason_to_skip(table, name, columns[name], is_numeric[name])
+            if not reason:
+                reason = reason_to_leave_out(name, values[name], list(columns))
+                left_out += [f"'{name}' {reason}"] if reason else []
+                reason = reason and f"it {reason} (--columns can choose it)"
             if reason:
                 notes.append(f"column '{name}' is not used: {reason}")
-                del columns[name]
-    if not columns:
+                used.remove(name)
+    if not used and left_out:
         raise InputError(
-            f"{table.path}: no column holds numbers; columns: {', '.join(map(str, frame.columns))}"
+            f"{table.path}: no column to model: {'; '.join(left_out)}; --columns can choose them"
         )
-    for name, column in columns.items():
-        _check_cells(table, name, column, takes_missing)
+    if not used:
+        raise InputError(
+            f"{table.path}: no column holds numbers; columns: {listed(list(columns), 40)}"
+            + ("; if their names stand further down, say --skip-rows" if table.header else "")
+        )
+    for name in used:
+        _check_cells(table, name, columns[name], values[name], marks, takes_missing)
     if len(frame) < 2:
         raise InputError(f"{table.path}: one row of data; two at least are needed")
-    values = np.column_stack([column.values for column in columns.values()])
-    notes += _note_on_missing(list(columns), values)
-    return Numbers(list(columns), values, notes)
+    X = np.column_stack([values[name] for name in used])
+    notes += marks.notes(used) + _notes_on_forms(used, columns)
+    for name in used:
+        notes += suspicious_values(name, values[name])
+    notes += _note_on_missing(used, X)
+    return Numbers(used, X, notes, [marks.of(name) for name in used], marks.usual)
 
 
-def _note_on_missing(names: list[str], values: Array) -> list[str]:
-    counts = np.isnan(values).sum(axis=0)
-    if not counts.any():
-        return []
-    holes = [f"{name} ({n})" for name, n in zip(names, counts, strict=True) if n]
-    listed = ", ".join(holes[:8]) + (", ..." if len(holes) > 8 else "")
-    return [f"{counts.sum()} of {values.size} cells are missing: {listed}"]
+def _is_numeric(column: Column) -> bool:
+    """Whether a column was meant to hold numbers, a few slips apart."""
+    is_text = column.is_text & ~column.fits["."] & ~column.fits[","]
+    n_text = int(is_text.sum())
+    n_numbers = len(column.fixed) - n_text - int(column.is_missing.sum())
+    return n_numbers > n_text and n_text <= max(1.0, _TEXT_SHARE * (n_numbers + n_text))
+
+
+def _split(given: str | None) -> list[str]:
+    return next(csv.reader([given or ""], skipinitialspace=True), [])
 
 
 def _named(table: Table, wanted: str) -> list[str]:
+    """The columns that a person names, or gives the positions of."""
     known = [str(name) for name in table.frame.columns]
-    names = [name.strip() for name in next(csv.reader([wanted], skipinitialspace=True), [])]
-    if not names:
-        raise InputError("--columns names no column")
-    for name in names:
-        if name in known:
-            continue
-        folded = {other.lower(): other for other in known}
-        close = difflib.get_close_matches(name.lower(), folded)
-        hint = " or ".join(f"'{folded[match]}'" for match in close)
-        listed = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
-        advice = f"did you mean {hint}?" if close else f"the columns are {listed}"
-        raise InputError(f"{table.path}: no column is named '{name}'; {advice}")
+    names = []
+    for given in map(str.strip, _split(wanted)):
+        is_position = given not in known and given.isdigit() and 0 < int(given) <= len(known)
+        name = known[int(given) - 1] if is_position else given
+        _check_name(table, name)
+        names.append(name)
     return list(dict.fromkeys(names))
 
 
-def _column(series: pd.Series[Any], decimal: str) -> _Column:
-    is_missing = series.isna().to_numpy(dtype=bool)
-    if types.is_integer_dtype(series.dtype) or types.is_float_dtype(series.dtype):
-        values = series.to_numpy(dtype=np.float64, na_value=np.nan)
-        return _Column(values, is_missing, np.zeros(len(values), dtype=bool))
-    cells = series.tolist()
-    numbers = [number(cell, decimal) for cell in cells]
-    values = np.array([math.nan if value is None else value for value in numbers])
-    says_missing = np.array([_says_missing(cell) for cell in cells], dtype=bool)
-    is_text = np.array([value is None for value in numbers], dtype=bool)
-    is_text &= ~(is_missing | says_missing)
-    return _Column(values, np.isnan(values) & ~is_text, is_text)
+def _check_name(table: Table, name: str) -> None:
+    known = [str(other) for other in table.frame.columns]
+    if name in known:
+        return
+    folded = {other.lower(): other for other in known}
+    twins = [other for other in known if other.startswith(f"{name} (column ")]
+    close = twins or [folded[near] for near in difflib.get_close_matches(name.lower(), folded)]
+    advice = f"the columns are {listed(known)}"
+    if close:
+        advice = "did you mean " + " or ".join(f"'{other}'" for other in close) + "?"
+    raise InputError(f"{table.path}: no column is named '{name}'; {advice}")
 
 
-def _says_missing(cell: Any) -> bool:
-    return isinstance(cell, str) and cell.strip().lower() in _MISSING
-
-
-def _reason_to_skip(table: Table, name: str, column: _Column) -> str:
+def _reason_to_skip(table: Table, name: str, column: Column, is_numeric: bool) -> str:
     if column.is_missing.all():
         return "it is empty"
     if name in table.row_names:
         return "it only names the rows (--columns can choose it)"
-    if column.is_numeric:
+    if is_numeric:
         return ""
-    if column.is_text.all():
+    if column.form:
+        return f"it holds {column.form}"
+    is_text = column.is_text & ~column.fits["."] & ~column.fits[","]
+    if is_text.sum() == column.is_text.sum() and not np.isfinite(column.fixed).any():
         return "it holds no numbers"
-    first = int(np.flatnonzero(column.is_text)[0])
+    first = int(np.flatnonzero(is_text)[0])
     return (
-        f"{count(int(column.is_text.sum()), 'cell')} of {len(column.values)} are text, the "
-        f"first {_quoted(table.frame[name].iloc[first])} in {table.places[first]}"
+        f"{count(int(is_text.sum()), 'cell')} of {len(column.fixed)} are text, the "
+        f"first {quoted(table.frame[name].iloc[first])} in {table.place(first)}"
     )
 
 
-def _check_cells(table: Table, name: str, column: _Column, takes_missing: bool) -> None:
-    series = table.frame[name]
+def _check_cells(
+    table: Table, name: str, column: Column, values: Array, marks: Marks, takes_missing: bool
+) -> None:
+    series, mark = table.frame[name], marks.of(name)
     if column.is_missing.all():
         raise InputError(f"{table.path}: the column '{name}' is empty")
-    is_hole = column.is_missing & (not takes_missing)
+    marks.check(table, name)
+    is_text = column.is_text & ~column.fits[mark]
+    is_hole = np.isnan(values) & ~is_text & (not takes_missing)
+
+    def not_a_number(cell: Any) -> str:
+        other = "," if mark == "." else "."
+        names = {".": "a decimal point", ",": "a decimal comma"}
+        if column.fits[other][np.flatnonzero(is_text)[0]]:
+            return f"{quoted(cell)} has {names[other]}, and other cells of the column {names[mark]}"
+        code = str(cell).strip()
+        code = f'"{code}"' if "," in code or " " in code else code
+        hints = [f"--missing {code} if it stands for a missing value"] if len(code) < 20 else []
+        if not table.header and is_text[0]:
+            hints.append("--header if the first row holds the names of the columns")
+        return f"{quoted(cell)} is not a number" + (f" ({', '.join(hints)})" if hints else "")
+
     complaints: list[tuple[BoolArray, Callable[[Any], str]]] = [
-        (column.is_text, lambda cell: f"{_quoted(cell)} is not a number"),
+        (is_text, not_a_number),
         (
             is_hole,
             lambda cell: (
-                f"the value is missing ({_quoted(cell)}), which 'em-toolkit fit --model "
-                "gaussian-mixture' alone can do with: fill it in, or leave out the row or the "
-                "column"
+                f"the value is missing ({quoted(cell)}), and only 'em-toolkit fit --model "
+                "gaussian-mixture' and 'em-toolkit select' take missing values: fill it in, or "
+                "leave out the row or the column"
             ),
         ),
-        (np.isinf(column.values), lambda cell: f"{_quoted(cell)} is not a finite number"),
+        (np.isinf(values), lambda cell: f"{quoted(cell)} is not a finite number"),
     ]
     for is_bad, complaint in complaints:
         if is_bad.any():
@@ -185,6 +224,25 @@ def _check_cells(table: Table, name: str, column: _Column, takes_missing: bool) 
             raise InputError(f"{table.where(first, name)}: {said}{others}")
 
 
-def _quoted(cell: Any) -> str:
-    text = " ".join(str(cell).split())
-    return f"'{text if len(text) <= 40 else text[:37] + '...'}'"
+def _notes_on_forms(names: Sequence[str], columns: dict[str, Column]) -> list[str]:
+    notes = []
+    signs: dict[str, list[str]] = {}
+    for name in names:
+        if columns[name].sign:
+            signs.setdefault(columns[name].sign, []).append(name)
+    for sign, having in signs.items():
+        percent = ": 5% is 5, not 0.05" if sign == "%" else ""
+        notes.append(f"the sign {sign} was left out of {listed(having)}{percent}")
+    truths = [name for name in names if columns[name].form == "True and False"]
+    if truths:
+        notes.append(f"True and False were read as 1 and 0 in {listed(truths)}")
+    return notes
+
+
+def _note_on_missing(names: Sequence[str], values: Array) -> list[str]:
+    counts = np.isnan(values).sum(axis=0)
+    if not counts.any():
+        return []
+    holes = [f"{name} ({n})" for name, n in zip(names, counts, strict=True) if n]
+    shown = ", ".join(holes[:8]) + (", ..." if len(holes) > 8 else "")
+    return [f"{counts.sum()} of {values.size} cells are missing: {shown}"]

@@ -16,8 +16,10 @@ from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 
 from em_toolkit import GaussianMixture, Status
 from em_toolkit.cli.columns import numeric_columns
+from em_toolkit.cli.messages import InputError, count
+from em_toolkit.cli.options import ReadingOptions
 from em_toolkit.cli.printing import say_data, say_notes, warnings_as_notes, with_names
-from em_toolkit.cli.reading import InputError, count, read_table
+from em_toolkit.cli.reading import read_table
 from em_toolkit.families import SCIKIT_LEARN_STRUCTURES
 from em_toolkit.statistics import Array
 
@@ -214,15 +216,15 @@ def failures(groups: Mapping[str, Sequence[Outcome]]) -> list[str]:
 
 
 def compare_table(
-    path: Path, *, columns: str | None, settings: Mapping[str, Any], console: Console
+    path: Path, *, reading: ReadingOptions, settings: Mapping[str, Any], console: Console
 ) -> None:
     """Fit ours and scikit-learn's Gaussian mixture with each covariance structure to a table.
 
     Parameters
     ----------
     path : Path
-    columns : str or None
-        Names of columns separated by commas.
+    reading : ReadingOptions
+        How to read the table, and which of its columns.
     settings : mapping
         Of the estimators; None stands for their default.
     console : Console
@@ -233,12 +235,12 @@ def compare_table(
     InputError
         If the data or the settings cannot be used.
     """
-    table = read_table(path)
-    numbers = numeric_columns(table, columns)
+    table = read_table(path, reading)
+    numbers = numeric_columns(table, reading)
     given = {name: value for name, value in settings.items() if value is not None}
     n_components, n_rows = given["n_components"], len(numbers.X)
     if n_components > n_rows:
-        raise InputError(f"{n_components} components need as many rows; {path} has {n_rows}")
+        raise InputError(f"{n_components} components need as many rows; {table.path} has {n_rows}")
     with warnings_as_notes(), console.status("Fitting ..."):
         groups = {
             structure: compete(gaussian_mixtures(given | {"covariance_type": structure}), numbers.X)
@@ -247,7 +249,7 @@ def compare_table(
     ours = {structure: outcomes[0] for structure, outcomes in groups.items()}
     if all(outcome.failure for outcome in ours.values()):
         raise InputError(with_names(ours["full"].failure, numbers))
-    say_data(path, numbers, numbers.notes, console)
+    say_data(table, numbers, numbers.notes, console)
     console.print("", comparison_table(groups, "covariance"), "")
     say_notes([with_names(line, numbers) for line in failures(groups)], console, "failed")
     console.print(LEGEND, style="dim", highlight=False)

@@ -15,7 +15,9 @@ from rich.console import Console
 
 from em_toolkit.cli import pictures
 from em_toolkit.cli.columns import Numbers, numeric_columns
+from em_toolkit.cli.messages import InputError, count
 from em_toolkit.cli.models import MODELS, Model, component_tables
+from em_toolkit.cli.options import ReadingOptions
 from em_toolkit.cli.printing import (
     say_data,
     say_notes,
@@ -24,7 +26,8 @@ from em_toolkit.cli.printing import (
     warnings_as_notes,
     with_names,
 )
-from em_toolkit.cli.reading import InputError, Table, count, read_table
+from em_toolkit.cli.reading import Table, read_table
+from em_toolkit.cli.suspects import equal_rows
 from em_toolkit.cli.writing import check_folder, new_files, versions, write_json
 from em_toolkit.statistics import Array
 
@@ -35,7 +38,7 @@ def fit_table(
     model: str,
     n_components: int,
     out: Path,
-    columns: str | None,
+    reading: ReadingOptions,
     settings: Mapping[str, Any],
     console: Console,
 ) -> None:
@@ -49,8 +52,8 @@ def fit_table(
     n_components : int
     out : Path
         The folder for the results.
-    columns : str or None
-        Names of columns separated by commas.
+    reading : ReadingOptions
+        How to read the table, and which of its columns.
     settings : mapping
         Of the estimator; None stands for its default.
     console : Console
@@ -64,18 +67,18 @@ def fit_table(
     check_folder(out)
     kind = MODELS[model]
     given = _settings_for(kind, model, n_components, settings)
-    table = read_table(path)
-    numbers = numeric_columns(table, columns, takes_missing=kind.takes_missing)
-    check_number(n_components, numbers, path)
+    table = read_table(path, reading)
+    numbers = numeric_columns(table, reading, takes_missing=kind.takes_missing)
+    check_number(n_components, numbers, table.path)
     notes = numbers.notes + kind.check(table, numbers)
     with warnings_as_notes() as warned, console.status("Fitting ..."):
         fitted = _fit(kind, given, numbers)
-    result = Result(path, table, numbers, model, fitted)
+    result = Result(table, numbers, model, fitted)
     with new_files(out) as folder:
         result.write(folder)
         written = sorted(file.name for file in folder.iterdir())
 
-    say_data(path, numbers, notes, console)
+    say_data(table, numbers, notes, console)
     result.say(console)
     say_warnings(warned)
     result.say_components(console)
@@ -96,8 +99,6 @@ class Result:
 
     Parameters
     ----------
-    path : Path
-        Of the table.
     table : Table
     numbers : Numbers
         What was fitted.
@@ -106,7 +107,6 @@ class Result:
     fitted : estimator
     """
 
-    path: Path
     table: Table
     numbers: Numbers
     model: str
@@ -123,11 +123,15 @@ class Result:
 
     @cached_property
     def _labelled(self) -> tuple[pd.DataFrame, list[str]]:
-        return _labelled(self.table, self.kind.columns(self.fitted, self.numbers.X))
+        return _labelled(self.table, self._beside)
+
+    @cached_property
+    def _beside(self) -> dict[str, Array]:
+        return self.kind.columns(self.fitted, self.numbers.X)
 
     def write(self, folder: Path) -> None:
         """The table with labels, parameters and pictures, named after the table."""
-        stem, numbers, fitted = self.path.stem, self.numbers, self.fitted
+        stem, numbers, fitted = self.table.stem, self.numbers, self.fitted
         self._write_table(self._labelled[0], folder / f"{stem}_labelled.csv")
         if np.isnan(numbers.X).any():
             filled = _imputed(self.table, numbers, fitted.impute(numbers.X))
@@ -140,13 +144,13 @@ class Result:
 
     def _write_table(self, frame: pd.DataFrame, path: Path) -> None:
         """With the separator and the decimals of the table that was read."""
-        frame.to_csv(path, index=False, sep=self.table.separator, decimal=self.table.decimal)
+        frame.to_csv(path, index=False, sep=self.table.separator, decimal=self.numbers.decimal)
 
     def _account(self) -> dict[str, Any]:
         fitted = self.fitted
         return {
             "model": self.model,
-            "file": self.path.name,
+            "file": self.table.path.name,
             "columns": self.numbers.names,
             "n_rows": len(self.numbers.X),
             "settings": fitted.get_params(),
@@ -177,7 +181,9 @@ class Result:
         for grid in component_tables(rows, console.width):
             console.print("", grid)
         console.print()
-        say_notes(self._labelled[1], console)
+        labels = self._beside.get("label")
+        spikes = [] if labels is None else equal_rows(labels, self.numbers.X, self.numbers.names)
+        say_notes(spikes + self._labelled[1], console)
 
 
 _NAMES = {"log_likelihood": "log-likelihood", "bic": "BIC", "aic": "AIC"}
@@ -220,10 +226,11 @@ def _labelled(table: Table, beside: Mapping[str, Array]) -> tuple[pd.DataFrame, 
 def _imputed(table: Table, numbers: Numbers, filled: Array) -> pd.DataFrame:
     """The whole table, with numbers in the place of missing cells; all others stay as they are."""
     frame = table.frame.copy()
-    for name, values, whole in zip(numbers.names, numbers.X.T, filled.T, strict=True):
+    pairs = zip(numbers.X.T, filled.T, strict=True)
+    for name, mark, (values, whole) in zip(numbers.names, numbers.decimals, pairs, strict=True):
         cells = frame[name].tolist()
         for row in np.flatnonzero(np.isnan(values)):
-            cells[row] = f"{whole[row]:.6g}".replace(".", table.decimal)
+            cells[row] = f"{whole[row]:.6g}".replace(".", mark)
         frame[name] = pd.Series(cells, dtype=object, index=frame.index)
     return frame
 

@@ -15,7 +15,8 @@ from rich.table import Table as Grid
 from em_toolkit import PPCA, GaussianMixture, PoissonMixture
 from em_toolkit.cli import pictures
 from em_toolkit.cli.columns import Numbers
-from em_toolkit.cli.reading import InputError, Table
+from em_toolkit.cli.messages import InputError
+from em_toolkit.cli.reading import Table
 from em_toolkit.families import STRUCTURES
 from em_toolkit.statistics import Array
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from em_toolkit.cli.reading import count
+from em_toolkit.cli.messages import count
 from em_toolkit.displays import ELBODisplay, MixtureDisplay
 from em_toolkit.displays.style import INK, palette
 from em_toolkit.statistics import Array

@@ -12,7 +12,8 @@ from pathlib import Path
 from rich.console import Console
 
 from em_toolkit.cli.columns import Numbers
-from em_toolkit.cli.reading import count
+from em_toolkit.cli.messages import count, listed
+from em_toolkit.cli.reading import Table
 
 
 @contextmanager
@@ -30,11 +31,14 @@ def warnings_as_notes() -> Iterator[list[str]]:
             notes.append(message)
 
 
-def say_data(path: Path, numbers: Numbers, notes: list[str], console: Console) -> None:
+def say_data(table: Table, numbers: Numbers, notes: list[str], console: Console) -> None:
     """Print what was read, and notes on it."""
     n_rows, n_columns = numbers.X.shape
-    names = ", ".join(numbers.names[:12]) + (", ..." if n_columns > 12 else "")
-    line = f"{path}: {n_rows} rows, {count(n_columns, 'column')}: {names}"
+    header = f"names from {table.header}" if table.header else "no names of columns"
+    line = (
+        f"{table.path}: {n_rows} rows ({header}), {count(n_columns, 'column')}: "
+        f"{listed(numbers.names)}"
+    )
     console.print(line, highlight=False, markup=False)
     say_notes(notes, console)
 

@@ -11,7 +11,9 @@ from em_toolkit import ModelSelectionDisplay, select_mixture
 from em_toolkit.cli import pictures
 from em_toolkit.cli.columns import numeric_columns
 from em_toolkit.cli.fitting import Result, check_number, contents
+from em_toolkit.cli.messages import InputError
 from em_toolkit.cli.models import MODELS
+from em_toolkit.cli.options import ReadingOptions
 from em_toolkit.cli.printing import (
     say_data,
     say_warnings,
@@ -19,7 +21,7 @@ from em_toolkit.cli.printing import (
     warnings_as_notes,
     with_names,
 )
-from em_toolkit.cli.reading import InputError, read_table
+from em_toolkit.cli.reading import read_table
 from em_toolkit.cli.writing import check_folder, new_files
 from em_toolkit.selection.reporting import note_on_constants
 
@@ -32,7 +34,7 @@ def select_for_table(
     most_components: int | None,
     criterion: str,
     out: Path,
-    columns: str | None,
+    reading: ReadingOptions,
     seed: int,
     n_jobs: int | None,
     console: Console,
@@ -48,8 +50,8 @@ def select_for_table(
     criterion : {"bic", "icl", "aic", "cv"}
     out : Path
         The folder for the results.
-    columns : str or None
-        Names of columns separated by commas.
+    reading : ReadingOptions
+        How to read the table, and which of its columns.
     seed : int
     n_jobs : int or None
         Processes.
@@ -62,11 +64,11 @@ def select_for_table(
         If the data or the settings cannot be used. Nothing is written then.
     """
     check_folder(out)
-    table = read_table(path)
-    numbers = numeric_columns(table, columns, takes_missing=True)
+    table = read_table(path, reading)
+    numbers = numeric_columns(table, reading, takes_missing=True)
     if most_components is None:
         most_components = min(_MOST, len(numbers.X))
-    check_number(most_components, numbers, path)
+    check_number(most_components, numbers, table.path)
     with warnings_as_notes() as warned:
         try:
             selection = select_mixture(
@@ -87,20 +89,20 @@ def select_for_table(
             names=[numbers.names[feature] for feature in selection.features_],
             X=numbers.X[:, selection.features_],
         )
-    result = Result(path, table, numbers, _MODEL, selection.best_estimator_)
+    result = Result(table, numbers, _MODEL, selection.best_estimator_)
     with new_files(out) as folder:
         result.write(folder)
-        selection.to_frame().to_csv(folder / f"{path.stem}_selection.csv", index=False)
+        selection.to_frame().to_csv(folder / f"{table.stem}_selection.csv", index=False)
         figure = pictures.new_figure(9.0, 6.0)
         ModelSelectionDisplay.from_selection(selection, ax=figure.subplots(), legend=True)
-        pictures.save(figure, folder / f"{path.stem}_selection.png")
+        pictures.save(figure, folder / f"{table.stem}_selection.png")
         written = sorted(file.name for file in folder.iterdir())
 
-    say_data(path, numbers, numbers.notes, console)
+    say_data(table, numbers, numbers.notes, console)
     # What warnings of the search say is in its summary, too.
     note = note_on_constants(selection.left_out)
     summary = with_names(str(selection).removesuffix(note), numbers) + with_names(note, all_numbers)
-    summary = summary.replace("to_frame()", f"{path.stem}_selection.csv")
+    summary = summary.replace("to_frame()", f"{table.stem}_selection.csv")
     console.print(summary, highlight=False, markup=False, soft_wrap=True)
     console.print()
     result.say(console)

@@ -18,7 +18,7 @@ import scipy
 import sklearn
 
 import em_toolkit
-from em_toolkit.cli.reading import InputError
+from em_toolkit.cli.messages import InputError
 
 
 def check_folder(out: Path) -> None:
