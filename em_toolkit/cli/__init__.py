@@ -1,10 +1,12 @@
-"""The command line: `em-toolkit demo`, `em-toolkit fit`, `em-toolkit compare`."""
+"""The command line: `em-toolkit demo`, `fit`, `select`, `predict` and `compare`."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
+
+from em_toolkit.cli.exit_codes import ExitCode
 
 _LIBRARIES = ("typer", "rich", "pandas", "pyarrow")
 
@@ -20,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises
     ------
     SystemExit
-        0 if all went well, 2 for input that cannot be used.
+        With an `em_toolkit.cli.exit_codes.ExitCode`.
     """
     missing = [name for name in _LIBRARIES if find_spec(name) is None]
     if missing:
@@ -29,8 +31,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             'pip install "em_toolkit[cli]"',
             file=sys.stderr,
         )
-        sys.exit(2)
+        sys.exit(ExitCode.BAD_INPUT)
 
-    from em_toolkit.cli.app import run
+    try:
+        # NumPy, SciPy and the like, which take a second: only here is Ctrl-C caught meanwhile.
+        from em_toolkit.cli.app import run
 
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+        code = run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        print("em-toolkit: stopped; nothing was written", file=sys.stderr)
+        code = ExitCode.STOPPED
+    sys.exit(code)
