@@ -94,7 +94,8 @@ def read_model(path: Path) -> tuple[Model, Any]:
 
 def _columns_of(fitted: Any, kind: Model, model: Path, table: Table) -> Numbers:
     """The columns of the model, in its order."""
-    names = getattr(fitted, "feature_names_in_", None)
+    # scikit-learn would warn of arrays, which are in the order of the names by then.
+    names = vars(fitted).pop("feature_names_in_", None)
     there = [str(name) for name in table.frame.columns]
     if names is None:
         numbers = numeric_columns(table, takes_missing=kind.takes_missing)
