@@ -6,16 +6,18 @@ SciPy and scikit-learn take a second, and the command line is to answer, and to 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
 __version__ = "0.1.0"
+
+# As type checkers know it. The module typing takes longer to import than all else here.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from em_toolkit.public import *  # noqa: F403
 else:  # A type checker would take every name for one that __getattr__ has.
 
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> object:
+        from importlib import import_module
+
         # Python and its inspect module ask packages for names of this kind, such as __wrapped__.
         if name == "__all__" or not name.startswith("__"):
             public = import_module("em_toolkit.public")
@@ -26,4 +28,6 @@ else:  # A type checker would take every name for one that __getattr__ has.
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:
+        from importlib import import_module
+
         return sorted({*globals(), *import_module("em_toolkit.public").__all__})

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from importlib.util import find_spec
 
-from em_toolkit.cli.exit_codes import ExitCode
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _LIBRARIES = ("typer", "rich", "pandas", "pyarrow")
 
@@ -24,6 +24,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     SystemExit
         With an `em_toolkit.cli.exit_codes.ExitCode`.
     """
+    try:
+        # NumPy, SciPy and the like take a second to import, in which Ctrl-C is to be caught, too.
+        code = _run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        print("em-toolkit: stopped; nothing was written", file=sys.stderr)
+        code = 130
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    from importlib.util import find_spec
+
+    from em_toolkit.cli.exit_codes import ExitCode
+
     missing = [name for name in _LIBRARIES if find_spec(name) is None]
     if missing:
         print(
@@ -31,14 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             'pip install "em_toolkit[cli]"',
             file=sys.stderr,
         )
-        sys.exit(ExitCode.BAD_INPUT)
+        return ExitCode.BAD_INPUT
 
-    try:
-        # NumPy, SciPy and the like, which take a second: only here is Ctrl-C caught meanwhile.
-        from em_toolkit.cli.app import run
+    from em_toolkit.cli.app import run
 
-        code = run(sys.argv[1:] if arguments is None else arguments)
-    except KeyboardInterrupt:
-        print("em-toolkit: stopped; nothing was written", file=sys.stderr)
-        code = ExitCode.STOPPED
-    sys.exit(code)
+    return run(arguments)

@@ -97,9 +97,9 @@ def code_of(statuses: Iterable[Status]) -> ExitCode:
     statuses = list(statuses)
     if Status.INTERRUPTED in statuses:
         return ExitCode.STOPPED
-    if statuses[-1] in (Status.MAX_ITER, Status.COLLAPSED, Status.STOPPED):
-        return ExitCode.NOT_CONVERGED
-    return ExitCode.DONE
+    last = statuses[-1]
+    done = last.converged or last in (Status.CLOSED_FORM, Status.START)
+    return ExitCode.DONE if done else ExitCode.NOT_CONVERGED
 
 
 def check_number(n_components: int, numbers: Numbers, path: Path) -> None:
