@@ -39,6 +39,7 @@ def assert_same_bits(a: Any, b: Any) -> None:
     a, b = np.asarray(a), np.asarray(b)
     assert a.dtype == b.dtype
     assert a.shape == b.shape
+    assert a.flags.c_contiguous == b.flags.c_contiguous
     if a.dtype == object:
         assert a.tolist() == b.tolist()
     else:
@@ -54,6 +55,9 @@ def assert_same_model(model: Any, other: Any, X: Any) -> None:
     for name, value in vars(model).items():
         if name.endswith("_") and isinstance(value, np.ndarray):
             assert_same_bits(value, getattr(other, name))
+    if getattr(model, "noise_box_", None) is not None:
+        for name, value in vars(model.noise_box_).items():
+            assert_same_bits(value, getattr(other.noise_box_, name))
     if hasattr(model, "trace_"):
         for name in vars(model.trace_):
             if name in type(model.trace_).__dataclass_fields__:

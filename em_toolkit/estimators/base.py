@@ -305,7 +305,9 @@ def _prediction(fit: Fit[Any]) -> str:
 def cast(arrays: Mapping[str, Array], dtype: npt.DTypeLike) -> dict[str, Data]:
     """Parameters as fitted attributes, in the precision of the data."""
     with np.errstate(over="ignore", under="ignore"):
-        attributes = {name: np.array(values, dtype=dtype) for name, values in arrays.items()}
+        attributes = {
+            name: np.array(values, dtype=dtype, order="C") for name, values in arrays.items()
+        }
     for name, values in attributes.items():
         if not np.isfinite(values).all():
             raise ValueError(

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from enum import Enum
 from inspect import Parameter, signature
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -111,7 +111,10 @@ def _encoded_array(array: np.ndarray[Any, Any], where: str) -> dict[str, Any]:
     if array.dtype.kind == "f":
         for place in np.flatnonzero(~np.isfinite(array.ravel())):
             entries[place] = repr(entries[place])
-    return {"type": "array", "dtype": dtype, "values": entries.reshape(array.shape).tolist()}
+    content = {"type": "array", "dtype": dtype, "values": entries.reshape(array.shape).tolist()}
+    # The roundings of a matrix product depend on how its factors lie in memory.
+    by_columns = array.flags.f_contiguous and not array.flags.c_contiguous
+    return content | ({"order": "F"} if by_columns else {})
 
 
 def json_text(value: Any, margin: str = "") -> str:
@@ -173,7 +176,7 @@ def decoded(value: Any, where: str) -> Any:
         ) from None
 
 
-def _array(dtype: str, values: list[Any]) -> np.ndarray[Any, Any]:
+def _array(dtype: str, values: list[Any], order: Literal["C", "F"] = "C") -> np.ndarray[Any, Any]:
     entries = np.array(values, dtype=object)
     known = _ENTRIES[dtype]
     if dtype.startswith("float"):
@@ -183,7 +186,7 @@ def _array(dtype: str, values: list[Any]) -> np.ndarray[Any, Any]:
     for entry in flat:
         if not isinstance(entry, known) or (bool not in known and isinstance(entry, bool)):
             raise ValueError(f"an entry of an array of {dtype} is {entry!r:.60}")
-    return np.array(flat, dtype=dtype).reshape(entries.shape)
+    return np.array(np.array(flat, dtype=dtype).reshape(entries.shape), order=order)
 
 
 def _float(value: str) -> float:
