@@ -158,12 +158,12 @@ def is_sound(mixture: GaussianMixture, X: Data) -> bool:
     """Whether no component is a needle."""
     root = np.linalg.inv(np.linalg.cholesky(np.cov(X.T)))
     d = X.shape[1]
-    matrices = {
-        "full": lambda: mixture.covariances_,
-        "tied": lambda: mixture.covariances_[None],
-        "diag": lambda: mixture.covariances_[:, :, None] * np.eye(d),
-    }[mixture.covariance_type]()
-    return bool(np.linalg.eigvalsh(root @ matrices @ root.T).min() > SOUND)
+    values, kind = mixture.covariances_, mixture.covariance_type
+    if kind == "tied":
+        values = np.array([values])
+    elif kind == "diag":
+        values = values[:, :, None] * np.eye(d)
+    return bool(np.linalg.eigvalsh(root @ values @ root.T).min() > SOUND)
 
 
 def from_the_truth(problem: Problem) -> float:

@@ -1,51 +1,33 @@
-"""Expectation-maximization for latent variable models, with the bound in full view."""
+"""Expectation-maximization for latent variable models, with the bound in full view.
 
-from em_toolkit.displays import ELBODisplay, MixtureDisplay, ModelSelectionDisplay
-from em_toolkit.engine import (
-    ELBODecreaseError,
-    ELBODecreaseWarning,
-    Fit,
-    Restart,
-    Rows,
-    Status,
-    Trace,
-)
-from em_toolkit.engine.em import em
-from em_toolkit.estimators import PPCA, GaussianMixture, PoissonMixture
-from em_toolkit.estimators.floor import VarianceFloorWarning
-from em_toolkit.estimators.inference import Inference
-from em_toolkit.model import LatentVariableModel
-from em_toolkit.parameters import Parameters
-from em_toolkit.priors import NormalInverseWishart, NormalMeans
-from em_toolkit.selection import MixtureSelection, select_mixture
-from em_toolkit.statistics import Statistics
-from em_toolkit.testing import check_model
+The names listed in `em_toolkit.public` are imported when the first of them is asked for: NumPy,
+SciPy and scikit-learn take a second, and the command line is to answer, and to be stopped, at once.
+"""
+
+from __future__ import annotations
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "PPCA",
-    "ELBODecreaseError",
-    "ELBODecreaseWarning",
-    "ELBODisplay",
-    "Fit",
-    "GaussianMixture",
-    "Inference",
-    "LatentVariableModel",
-    "MixtureDisplay",
-    "MixtureSelection",
-    "ModelSelectionDisplay",
-    "NormalInverseWishart",
-    "NormalMeans",
-    "Parameters",
-    "PoissonMixture",
-    "Restart",
-    "Rows",
-    "Statistics",
-    "Status",
-    "Trace",
-    "VarianceFloorWarning",
-    "check_model",
-    "em",
-    "select_mixture",
-]
+# As type checkers know it. The module typing takes longer to import than all else here.
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from em_toolkit.public import *  # noqa: F403
+else:  # A type checker would take every name for one that __getattr__ has.
+
+    def __getattr__(name: str) -> object:
+        from importlib import import_module
+
+        # Python and its inspect module ask packages for names of this kind, such as __wrapped__.
+        if name == "__all__" or not name.startswith("__"):
+            public = import_module("em_toolkit.public")
+            names = {known: getattr(public, known) for known in public.__all__}
+            globals().update(names, __all__=public.__all__)
+            if name in globals():
+                return globals()[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        from importlib import import_module
+
+        return sorted({*globals(), *import_module("em_toolkit.public").__all__})

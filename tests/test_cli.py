@@ -473,7 +473,7 @@ def test_the_default_folder_is_named(run, folder, faithful):
 def test_a_fit_that_did_not_converge_warns_in_one_line(run, folder, faithful):
     options = ("-k", 4, "--max-iter", 2, "--tol", "1e-9", "--out", "out")
     code, out, err = run("fit", faithful, *options)
-    assert code == 0
+    assert code == 3
     assert err.startswith("em-toolkit: warning: ")
     assert err.count("\n") == 1
     assert "did not converge" in err

@@ -120,7 +120,7 @@ def test_the_m_step_raises_eigenvalues(structure: str, reg_covar: float) -> None
         np.testing.assert_allclose(found, reduce(sample), rtol=1e-9, atol=1e-11)
 
 
-# -- the M-step where volumes or shapes are shared, against scipy's constrained minimizer -----------
+# -- the M-step where volumes or shapes are shared, against scipy's constrained minimizer ---------
 
 
 def misfit(logs: Data, scatter: Data, count: Data) -> float:
@@ -228,7 +228,7 @@ def test_a_forgotten_floor_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> Non
     assert least_variance(fit) < 0.2
 
 
-# -- a fit is the maximum under the constraint ------------------------------------------------------
+# -- a fit is the maximum under the constraint ----------------------------------------------------
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -294,7 +294,7 @@ def test_scikit_learns_bound_falls_where_ours_does_not() -> None:
     assert falls > 0
 
 
-# -- data without full rank -------------------------------------------------------------------------
+# -- data without full rank -----------------------------------------------------------------------
 
 
 def without_rank(kind: str, seed: int) -> Data:
@@ -323,7 +323,7 @@ def test_columns_without_rank_empty_no_component(kind: str, structure: str) -> N
         assert ours.weights_.min() > 0.01
 
 
-# -- starts, acceleration, missing values, priors, what is held fixed, single precision --------------
+# -- starts, acceleration, missing values, priors, what is held fixed, single precision -----------
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -391,7 +391,7 @@ def test_single_precision(structure: str) -> None:
     assert least_variance(fit) >= 1e-3 * (1.0 - 1e-3)
 
 
-# -- the floor speaks -------------------------------------------------------------------------------
+# -- the floor speaks -----------------------------------------------------------------------------
 
 
 def frame(**columns: Data) -> pd.DataFrame:
@@ -454,7 +454,7 @@ def test_a_fit_above_the_floor_is_silent(parameters: dict[str, Any]) -> None:
     assert fit.trace_.notes == ()
 
 
-# -- standard errors --------------------------------------------------------------------------------
+# -- standard errors ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,10 +1,12 @@
-"""The command line: `em-toolkit demo`, `em-toolkit fit`, `em-toolkit compare`."""
+"""The command line: `em-toolkit demo`, `fit`, `select`, `predict` and `compare`."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from importlib.util import find_spec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _LIBRARIES = ("typer", "rich", "pandas", "pyarrow")
 
@@ -20,8 +22,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises
     ------
     SystemExit
-        0 if all went well, 2 for input that cannot be used.
+        With an `em_toolkit.cli.exit_codes.ExitCode`.
     """
+    try:
+        # NumPy, SciPy and the like take a second to import, in which Ctrl-C is to be caught, too.
+        code = _run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        print("em-toolkit: stopped; nothing was written", file=sys.stderr)
+        code = 130
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    from importlib.util import find_spec
+
+    from em_toolkit.cli.exit_codes import ExitCode
+
     missing = [name for name in _LIBRARIES if find_spec(name) is None]
     if missing:
         print(
@@ -29,8 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             'pip install "em_toolkit[cli]"',
             file=sys.stderr,
         )
-        sys.exit(2)
+        return ExitCode.BAD_INPUT
 
     from em_toolkit.cli.app import run
 
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    return run(arguments)

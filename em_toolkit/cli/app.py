@@ -15,23 +15,25 @@ from em_toolkit.cli.choices import (
     CovarianceType,
     Criterion,
     ModelName,
+    Prior,
     Solver,
     Start,
     Stopping,
 )
+from em_toolkit.cli.exit_codes import EXIT_CODES, ExitCode
 from em_toolkit.cli.files import stem
 from em_toolkit.cli.options import ReadingOptions, with_reading_options
 
 app = typer.Typer(
     add_completion=False,
     help="Fit latent variable models by expectation-maximization, and see what it did.",
+    epilog=EXIT_CODES,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
 # typer's own class or click's, by the version of typer: there is no one place to import it from.
 _UsageError: Any = typer.BadParameter.__bases__[0]
-_STOPPED = 130
 _AS_THE_TABLE_SUGGESTS = ReadingOptions()
 
 
@@ -54,7 +56,16 @@ Starts = Annotated[int | None, typer.Option(help="How many starts to try; 1 by d
 Tol = Annotated[
     float | None, typer.Option(help="Stop when an iteration gains less, in nats a row.")
 ]
-MaxIter = Annotated[int | None, typer.Option(help="At most so many iterations.")]
+MaxIter = Annotated[int | None, typer.Option(help="The largest number of iterations.")]
+Init = Annotated[Start | None, typer.Option(help="Where EM starts a mixture; kmeans by default.")]
+Noise = Annotated[
+    bool,
+    typer.Option("--noise", help="Gaussian mixtures: rows may be noise, which has the label -1."),
+]
+PriorOption = Annotated[
+    Prior | None,
+    typer.Option(help="Gaussian mixtures: a prior that keeps components from collapsing."),
+]
 RegCovar = Annotated[
     float | None,
     typer.Option(help="Keeps covariances from collapsing; 1e-6 by default, in squared units."),
@@ -94,7 +105,7 @@ def demo(
     run_demo(out, Console())
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 @with_reading_options
 def fit(
     file: File,
@@ -110,9 +121,7 @@ def fit(
     ] = None,
     solver: Annotated[Solver | None, typer.Option(help="PPCA: closed_form by default.")] = None,
     seed: Seed = 0,
-    init_params: Annotated[
-        Start | None, typer.Option(help="Mixtures: where EM starts; kmeans by default.")
-    ] = None,
+    init_params: Init = None,
     n_init: Starts = None,
     tol: Tol = None,
     stopping: Annotated[
@@ -124,17 +133,19 @@ def fit(
     acceleration: Annotated[
         Acceleration | None, typer.Option(help="Fewer passes where EM is slow; none by default.")
     ] = None,
-) -> None:
+    noise: Noise = False,
+    prior: PriorOption = None,
+) -> ExitCode:
     """Fit a model to your own table.
 
     Prints the components; writes the table with labels and responsibilities (or latent
-    coordinates) beside each row, the parameters as JSON, and pictures.
+    coordinates) beside each row, the parameters as JSON (which predict reads), and pictures.
     """
     from rich.console import Console
 
     from em_toolkit.cli.fitting import fit_table
 
-    fit_table(
+    return fit_table(
         file,
         model=model.value,
         n_components=components,
@@ -151,12 +162,14 @@ def fit(
             "max_iter": max_iter,
             "reg_covar": reg_covar,
             "acceleration": acceleration and acceleration.value,
+            "noise": noise or None,
+            "prior": prior and prior.value,
         },
         console=Console(),
     )
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 @with_reading_options
 def select(
     file: File,
@@ -172,8 +185,16 @@ def select(
     out: Out = None,
     reading: ReadingOptions = _AS_THE_TABLE_SUGGESTS,
     seed: Seed = 0,
+    init_params: Annotated[
+        Start | None, typer.Option(help="Where EM starts; hierarchical by default.")
+    ] = None,
+    n_init: Starts = None,
+    tol: Tol = None,
+    max_iter: MaxIter = None,
+    noise: Noise = False,
+    prior: PriorOption = None,
     n_jobs: Annotated[int | None, typer.Option(help="Processes; -1 for all cores.")] = None,
-) -> None:
+) -> ExitCode:
     """Find how many components your table has, and of which shape.
 
     Fits Gaussian mixtures with each of mclust's covariance structures, compares them, and writes
@@ -183,16 +204,52 @@ def select(
 
     from em_toolkit.cli.selecting import select_for_table
 
-    select_for_table(
+    return select_for_table(
         file,
         most_components=most_components,
         criterion=criterion.value,
         out=_folder_for(file, out),
         reading=reading,
-        seed=seed,
+        settings={
+            "random_state": seed,
+            "init_params": init_params and init_params.value,
+            "n_init": n_init,
+            "tol": tol,
+            "max_iter": max_iter,
+            "noise": noise or None,
+            "prior": prior and prior.value,
+        },
         n_jobs=n_jobs,
         console=Console(),
     )
+
+
+@app.command()
+@with_reading_options
+def predict(
+    model: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL.json",
+            help="A ..._parameters.json that fit or select wrote, or what to_json did.",
+        ),
+    ],
+    file: Annotated[Path, typer.Argument(metavar="NEW.csv", help="The table of new rows.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where to write, a .csv or .tsv; by default to stdout."),
+    ] = None,
+    reading: ReadingOptions = _AS_THE_TABLE_SUGGESTS,
+) -> ExitCode:
+    """Apply a model that was fitted before to new rows.
+
+    Writes the table with, beside each row, its label and responsibilities (or latent
+    coordinates), its log density, and for each column with missing cells one where they are
+    filled in. The columns of the model are found by their names.
+    """
+    from em_toolkit.cli.predicting import predict_table
+
+    return predict_table(model, file, out, reading)
 
 
 @app.command()
@@ -238,26 +295,30 @@ def run(arguments: Sequence[str]) -> int:
     Returns
     -------
     code : int
-        0 if all went well; 2, with one line on stderr, for what cannot be used; 130 after Ctrl-C.
+        An `ExitCode`; with one line on stderr for what cannot be used.
     """
     from em_toolkit.cli.messages import InputError
 
     try:
         code = app(list(arguments), prog_name="em-toolkit", standalone_mode=False)
     except InputError as error:
-        return _fail(str(error), 2)
+        return _fail(str(error), ExitCode.BAD_INPUT)
     except _UsageError as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "em-toolkit"
-        return _fail(f"{error.format_message()} ({command} --help lists what there is)", 2)
+        return _fail(
+            f"{error.format_message()} ({command} --help lists what there is)", ExitCode.BAD_INPUT
+        )
     except em_toolkit.ELBODecreaseError as error:
-        return _fail(f"a bug in em_toolkit, please report it: {error}", 1)
+        return _fail(f"a bug in em_toolkit, please report it: {error}", ExitCode.BUG)
     except (typer.Abort, KeyboardInterrupt):
-        code = _STOPPED
-    # Newer versions of typer return this code, older ones abort.
-    if code == _STOPPED:
-        return _fail("stopped; nothing was written", _STOPPED)
-    return code if isinstance(code, int) else 0
+        return _fail("stopped; nothing was written", ExitCode.STOPPED)
+    if isinstance(code, ExitCode):
+        return code
+    # After Ctrl-C newer versions of typer return this code, and older ones abort.
+    if code == ExitCode.STOPPED:
+        return _fail("stopped; nothing was written", ExitCode.STOPPED)
+    return code if isinstance(code, int) else ExitCode.DONE
 
 
 def _fail(message: str, code: int) -> int:

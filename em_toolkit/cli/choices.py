@@ -72,6 +72,12 @@ class Acceleration(StrEnum):
     QUASI_NEWTON = "quasi_newton"
 
 
+class Prior(StrEnum):
+    """The priors that have a name."""
+
+    CONJUGATE = "conjugate"
+
+
 class Criterion(StrEnum):
     """What `em-toolkit select` compares mixtures by."""
 

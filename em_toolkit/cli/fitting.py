@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +14,10 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
+from em_toolkit import Status
 from em_toolkit.cli import pictures
 from em_toolkit.cli.columns import Numbers, numeric_columns
+from em_toolkit.cli.exit_codes import ExitCode
 from em_toolkit.cli.messages import InputError, count
 from em_toolkit.cli.models import MODELS, Model, component_tables
 from em_toolkit.cli.options import ReadingOptions
@@ -26,9 +29,11 @@ from em_toolkit.cli.printing import (
     warnings_as_notes,
     with_names,
 )
+from em_toolkit.cli.progress import FitProgress, fit_progress
 from em_toolkit.cli.reading import Table, read_table
 from em_toolkit.cli.suspects import equal_rows
-from em_toolkit.cli.writing import check_folder, new_files, versions, write_json
+from em_toolkit.cli.writing import ACCOUNT, check_folder, new_files, versions, write_json
+from em_toolkit.estimators.serialization import document_of
 from em_toolkit.statistics import Array
 
 
@@ -41,7 +46,7 @@ def fit_table(
     reading: ReadingOptions,
     settings: Mapping[str, Any],
     console: Console,
-) -> None:
+) -> ExitCode:
     """Fit a model to the table in a file; write labels, parameters and pictures.
 
     Parameters
@@ -59,6 +64,10 @@ def fit_table(
     console : Console
         Where to print.
 
+    Returns
+    -------
+    code : ExitCode
+
     Raises
     ------
     InputError
@@ -71,8 +80,8 @@ def fit_table(
     numbers = numeric_columns(table, reading, takes_missing=kind.takes_missing)
     check_number(n_components, numbers, table.path)
     notes = numbers.notes + kind.check(table, numbers)
-    with warnings_as_notes() as warned, console.status("Fitting ..."):
-        fitted = _fit(kind, given, numbers)
+    with warnings_as_notes() as warned, fit_progress() as progress:
+        fitted = _fit(kind, given, numbers, progress)
     result = Result(table, numbers, model, fitted)
     with new_files(out) as folder:
         result.write(folder)
@@ -83,6 +92,17 @@ def fit_table(
     say_warnings(warned)
     result.say_components(console)
     say_written(out, {name: contents(name, kind) for name in written}, console)
+    return code_of([fitted.status_])
+
+
+def code_of(statuses: Iterable[Status]) -> ExitCode:
+    """Return the exit code for fits that ended so, of which the last one is what was written."""
+    statuses = list(statuses)
+    if Status.INTERRUPTED in statuses:
+        return ExitCode.STOPPED
+    last = statuses[-1]
+    done = last.converged or last in (Status.CLOSED_FORM, Status.START)
+    return ExitCode.DONE if done else ExitCode.NOT_CONVERGED
 
 
 def check_number(n_components: int, numbers: Numbers, path: Path) -> None:
@@ -123,24 +143,32 @@ class Result:
 
     @cached_property
     def _labelled(self) -> tuple[pd.DataFrame, list[str]]:
-        return _labelled(self.table, self._beside)
+        return beside_table(self.table, self._beside)
 
     @cached_property
     def _beside(self) -> dict[str, Array]:
         return self.kind.columns(self.fitted, self.numbers.X)
 
     def write(self, folder: Path) -> None:
-        """The table with labels, parameters and pictures, named after the table."""
+        """Write the table with labels, pictures and parameters, named after the table.
+
+        Parameters
+        ----------
+        folder : Path
+            What else is in it is of the same run, too: the account names all files.
+        """
         stem, numbers, fitted = self.table.stem, self.numbers, self.fitted
         self._write_table(self._labelled[0], folder / f"{stem}_labelled.csv")
         if np.isnan(numbers.X).any():
             filled = _imputed(self.table, numbers, fitted.impute(numbers.X))
             self._write_table(filled, folder / f"{stem}_imputed.csv")
-        write_json(folder / f"{stem}_parameters.json", self._account())
         figure = self.kind.draw(fitted, numbers)
         pictures.save(figure, folder / f"{stem}_components.png")
         if fitted.trace_.n_iter > 0:
             pictures.save(pictures.bound(fitted), folder / f"{stem}_bound.png")
+        name = f"{stem}{ACCOUNT}"
+        files = [*(file.name for file in folder.iterdir()), name]
+        write_json(folder / name, self._account() | {"files": sorted(files)})
 
     def _write_table(self, frame: pd.DataFrame, path: Path) -> None:
         """With the separator and the decimals of the table that was read."""
@@ -164,7 +192,15 @@ class Result:
             "converged": fitted.converged_,
             "n_iter": fitted.trace_.n_iter,
             "versions": versions(),
+            "estimator": document_of(self._named),
         }
+
+    @property
+    def _named(self) -> Any:
+        """The model with the names of the columns, by which `predict` will find them."""
+        model = copy(self.fitted)
+        model.feature_names_in_ = np.array(self.numbers.names, dtype=object)
+        return model
 
     def say(self, console: Console) -> None:
         """Print how the fit ended, and how well it does."""
@@ -183,7 +219,9 @@ class Result:
         console.print()
         labels = self._beside.get("label")
         spikes = [] if labels is None else equal_rows(labels, self.numbers.X, self.numbers.names)
-        say_notes(spikes + self._labelled[1], console)
+        say_notes(
+            [*spikes, *self._labelled[1], *self.kind.notes(self.fitted, self.numbers)], console
+        )
 
 
 _NAMES = {"log_likelihood": "log-likelihood", "bic": "BIC", "aic": "AIC"}
@@ -202,15 +240,23 @@ def _settings_for(
     return {"n_components": n_components} | {k: v for k, v in given.items() if k in known}
 
 
-def _fit(kind: Model, settings: dict[str, Any], numbers: Numbers) -> Any:
+def _fit(kind: Model, settings: dict[str, Any], numbers: Numbers, progress: FitProgress) -> Any:
     try:
-        return kind.estimator(**settings).fit(numbers.X)
+        fitted = kind.estimator(**settings).set_callbacks(progress).fit(numbers.X)
+        return fitted.set_callbacks()
     except ValueError as error:
         raise InputError(with_names(str(error), numbers)) from None
 
 
-def _labelled(table: Table, beside: Mapping[str, Array]) -> tuple[pd.DataFrame, list[str]]:
-    """The whole table with the new columns, and a note if they had to be renamed."""
+def beside_table(table: Table, beside: Mapping[str, Array]) -> tuple[pd.DataFrame, list[str]]:
+    """Return the whole table with new columns, and a note if they had to be renamed.
+
+    Parameters
+    ----------
+    table : Table
+    beside : mapping
+        From the names of the new columns to their values.
+    """
     prefix, notes = "", []
     while any(prefix + name in table.frame.columns for name in beside):
         prefix += "em_"

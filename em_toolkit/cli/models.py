@@ -17,6 +17,7 @@ from em_toolkit.cli import pictures
 from em_toolkit.cli.columns import Numbers
 from em_toolkit.cli.messages import InputError
 from em_toolkit.cli.reading import Table
+from em_toolkit.estimators.fitted_mixture import NOISE
 from em_toolkit.families import STRUCTURES
 from em_toolkit.statistics import Array
 
@@ -51,6 +52,10 @@ class Model(ABC):
     def summary(self, fitted: Any, numbers: Numbers) -> list[tuple[str, list[str]]]:
         """Rows of the components' table: a name, and an entry for each component."""
 
+    def notes(self, fitted: Any, numbers: Numbers) -> list[str]:
+        """What a person should know besides the table of the components."""
+        return []
+
     @abstractmethod
     def draw(self, fitted: Any, numbers: Numbers) -> Figure:
         """A picture of the data and the components."""
@@ -67,12 +72,15 @@ class _MixtureModel(Model):
         }
 
     def columns(self, fitted: Any, X: Array) -> dict[str, Array]:
-        responsibilities = fitted.predict_proba(X)
-        labels = {"label": fitted.predict(X)}
-        return labels | {f"responsibility_{k}": r for k, r in enumerate(responsibilities.T)}
+        responsibilities = fitted.predict_proba(X).T
+        # Beyond the components there is noise.
+        names = [*range(len(fitted.weights_)), "noise"][: len(responsibilities)]
+        named = {f"responsibility_{k}": r for k, r in zip(names, responsibilities, strict=True)}
+        return {"label": fitted.predict(X)} | named
 
     def _weights(self, fitted: Any, X: Array) -> list[tuple[str, list[str]]]:
-        counts = np.bincount(fitted.predict(X), minlength=len(fitted.weights_))
+        labels = fitted.predict(X)
+        counts = [int((labels == k).sum()) for k in range(len(fitted.weights_))]
         return [
             ("weight", [f"{weight:.3f}" for weight in fitted.weights_]),
             ("rows with this label", [str(count) for count in counts]),
@@ -93,6 +101,18 @@ class _Gaussian(_MixtureModel):
             for name, means, deviations in zip(numbers.names, fitted.means_.T, stds.T, strict=True)
         ]
         return self._weights(fitted, numbers.X) + features
+
+    def parameters(self, fitted: Any) -> dict[str, Any]:
+        if fitted.noise_box_ is None:
+            return super().parameters(fitted)
+        noise = {"noise_weight": fitted.noise_weight_, "noise_volume": fitted.noise_volume_}
+        return super().parameters(fitted) | noise
+
+    def notes(self, fitted: Any, numbers: Numbers) -> list[str]:
+        if fitted.noise_box_ is None:
+            return []
+        n_rows = int((fitted.predict(numbers.X) == NOISE).sum())
+        return [f"noise: weight {fitted.noise_weight_:.3f}; {n_rows} rows have the label {NOISE}"]
 
     def draw(self, fitted: Any, numbers: Numbers) -> Figure:
         return pictures.mixture(fitted, fitted.means_, numbers.X, numbers.names)

@@ -109,7 +109,7 @@ class ReadingOptions:
     ] = None
 
 
-def with_reading_options(command: Callable[..., None]) -> Callable[..., None]:
+def with_reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Return a command whose parameter of type `ReadingOptions` is replaced by its options.
 
     Parameters
@@ -122,8 +122,8 @@ def with_reading_options(command: Callable[..., None]) -> Callable[..., None]:
     names = [field.name for field in fields(ReadingOptions)]
 
     @functools.wraps(command)
-    def with_options(**given: Any) -> None:
-        command(reading=ReadingOptions(**{name: given.pop(name) for name in names}), **given)
+    def with_options(**given: Any) -> Any:
+        return command(reading=ReadingOptions(**{name: given.pop(name) for name in names}), **given)
 
     parameters: list[inspect.Parameter] = []
     for parameter in inspect.signature(command).parameters.values():

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from em_toolkit import ModelSelectionDisplay, select_mixture
+from em_toolkit import ModelSelectionDisplay, Status, select_mixture
 from em_toolkit.cli import pictures
 from em_toolkit.cli.columns import numeric_columns
-from em_toolkit.cli.fitting import Result, check_number, contents
+from em_toolkit.cli.exit_codes import ExitCode
+from em_toolkit.cli.fitting import Result, check_number, code_of, contents
 from em_toolkit.cli.messages import InputError
 from em_toolkit.cli.models import MODELS
 from em_toolkit.cli.options import ReadingOptions
@@ -21,6 +24,7 @@ from em_toolkit.cli.printing import (
     warnings_as_notes,
     with_names,
 )
+from em_toolkit.cli.progress import lines_now_and_then
 from em_toolkit.cli.reading import read_table
 from em_toolkit.cli.writing import check_folder, new_files
 from em_toolkit.selection.reporting import note_on_constants
@@ -35,10 +39,10 @@ def select_for_table(
     criterion: str,
     out: Path,
     reading: ReadingOptions,
-    seed: int,
+    settings: Mapping[str, Any],
     n_jobs: int | None,
     console: Console,
-) -> None:
+) -> ExitCode:
     """Choose a Gaussian mixture for the table in a file; write what `fit_table` writes of it.
 
     Parameters
@@ -52,11 +56,16 @@ def select_for_table(
         The folder for the results.
     reading : ReadingOptions
         How to read the table, and which of its columns.
-    seed : int
+    settings : mapping
+        Of the mixtures, the seed among them; None stands for what `select_mixture` takes.
     n_jobs : int or None
         Processes.
     console : Console
         Where to print.
+
+    Returns
+    -------
+    code : ExitCode
 
     Raises
     ------
@@ -69,15 +78,16 @@ def select_for_table(
     if most_components is None:
         most_components = min(_MOST, len(numbers.X))
     check_number(most_components, numbers, table.path)
-    with warnings_as_notes() as warned:
+    given = {name: value for name, value in settings.items() if value is not None}
+    with warnings_as_notes() as warned, lines_now_and_then():
         try:
             selection = select_mixture(
                 numbers.X,
                 range(1, most_components + 1),
                 criterion=criterion,
-                random_state=seed,
                 n_jobs=n_jobs,
-                verbose=int(console.is_terminal),
+                verbose=1,
+                **given,
             )
         except ValueError as error:
             raise InputError(with_names(str(error), numbers)) from None
@@ -91,11 +101,11 @@ def select_for_table(
         )
     result = Result(table, numbers, _MODEL, selection.best_estimator_)
     with new_files(out) as folder:
-        result.write(folder)
         selection.to_frame().to_csv(folder / f"{table.stem}_selection.csv", index=False)
         figure = pictures.new_figure(9.0, 6.0)
         ModelSelectionDisplay.from_selection(selection, ax=figure.subplots(), legend=True)
         pictures.save(figure, folder / f"{table.stem}_selection.png")
+        result.write(folder)
         written = sorted(file.name for file in folder.iterdir())
 
     say_data(table, numbers, numbers.notes, console)
@@ -109,3 +119,6 @@ def select_for_table(
     say_warnings([message for message in warned if not message.startswith("select_mixture")])
     result.say_components(console)
     say_written(out, {name: contents(name, MODELS[_MODEL]) for name in written}, console)
+    stopped = any(c.status == Status.INTERRUPTED.name.lower() for c in selection.candidates)
+    ended = [Status.INTERRUPTED] if stopped else []
+    return code_of([*ended, selection.best_estimator_.status_])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from abc import ABCMeta
+from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,15 +20,17 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
-from em_toolkit.engine import Blocks, Fit, Status, best_of
+from em_toolkit.engine import Blocks, Fit, Restart, Status, Trace, best_of
 from em_toolkit.engine.acceleration import ACCELERATIONS
 from em_toolkit.engine.em import em
 from em_toolkit.engine.monitor import BOUND_CHECKS
 from em_toolkit.engine.stopping import STOPPING_RULES
 from em_toolkit.engine.workers import SERIAL, Workers
+from em_toolkit.estimators.json_values import json_text
 from em_toolkit.estimators.reporting import FitReporter
+from em_toolkit.estimators.serialization import document_of, estimator_from
 from em_toolkit.model import LatentVariableModel
-from em_toolkit.parameters import CollapseError
+from em_toolkit.parameters import CollapseError, Parameters
 from em_toolkit.statistics import Array
 
 Data = npt.NDArray[Any]
@@ -59,6 +63,17 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     restarts_ : list of Restart
         What became of each start.
     """
+
+    trace_: Trace
+    lower_bound_: float
+    lower_bounds_: list[float]
+    converged_: bool
+    n_iter_: int
+    n_passes_: int
+    status_: Status
+    restarts_: list[Restart]
+    n_features_in_: int
+    feature_names_in_: Data
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "tol": [Interval(Real, 0.0, None, closed="left")],
@@ -177,6 +192,91 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             # Within a grid search or a pipeline it is that which a person wants to end.
             raise KeyboardInterrupt
 
+    # -- models that were not fitted here -------------------------------------------------------
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Return the fitted model as JSON text, from which `from_json` makes the same model.
+
+        Parameters
+        ----------
+        path : str or path, default=None
+            A file to write the text into as well.
+
+        Returns
+        -------
+        text : str
+            ``schema``, ``schema_version``, the class in ``estimator``, the constructor's parameters
+            in ``settings`` and the fitted attributes in ``fitted``, the ledger included. Callbacks,
+            metadata requests and ``set_output`` are not part of it.
+
+        Raises
+        ------
+        NotFittedError
+        TypeError
+            If a parameter of the constructor is nothing that JSON can hold, such as a function.
+        """
+        text = json_text(document_of(self)) + "\n"
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+    @classmethod
+    def from_json(cls, source: str | os.PathLike[str]) -> Self:
+        """Return the fitted model that `to_json` wrote; all its predictions are equal to the bit.
+
+        Unlike unpickling, this runs no code that the text could bring along.
+
+        Parameters
+        ----------
+        source : str or path
+            The text, or the path of a file with it; a ``..._parameters.json`` that
+            ``em-toolkit fit`` wrote will do too.
+
+        Returns
+        -------
+        estimator : object
+
+        Raises
+        ------
+        ValueError
+            If the text is nothing that `to_json` wrote, of another class or of another
+            ``schema_version``; if a field is unknown or lacking; if the attributes define no model.
+        """
+        return estimator_from(source, [cls])
+
+    @abstractmethod
+    def _parameters(self) -> Parameters:
+        """The parameters that the fitted attributes hold."""
+
+    @abstractmethod
+    def _shapes(self, n_features: int) -> dict[str, tuple[int, ...]]:
+        """The shapes of the fitted attributes that hold the parameters."""
+
+    def _check_fitted(self) -> None:
+        """Raise ValueError if the fitted attributes define no model."""
+        for name, shape in self._shapes(self.n_features_in_).items():
+            values = getattr(self, name)
+            if values.shape != shape:
+                raise ValueError(f"{name} should have the shape {shape}, but has {values.shape}")
+            if not np.isfinite(values).all():
+                raise ValueError(f"{name} should be finite, but has entries that are not")
+        self._parameters().check()
+
+    def _set_known(
+        self, attributes: dict[str, Any], n_features: int, feature_names: Any = None
+    ) -> Self:
+        """Set the fitted attributes of a model that is known."""
+        known = attributes | {"n_features_in_": n_features}
+        if feature_names is not None:
+            known["feature_names_in_"] = names = np.array(list(feature_names), dtype=object)
+            if names.shape != (n_features,) or not all(isinstance(name, str) for name in names):
+                raise ValueError(
+                    f"feature_names: expected {n_features} strings, a name for each feature, got "
+                    f"{feature_names!r}."
+                )
+        self.__dict__.update(known)
+        return self
+
     @property
     def _is_watched(self) -> bool:
         """Whether somebody hears of iterations, who expects one start to follow the other."""
@@ -212,7 +312,9 @@ def _prediction(fit: Fit[Any]) -> str:
 def cast(arrays: Mapping[str, Array], dtype: npt.DTypeLike) -> dict[str, Data]:
     """Parameters as fitted attributes, in the precision of the data."""
     with np.errstate(over="ignore", under="ignore"):
-        attributes = {name: np.array(values, dtype=dtype) for name, values in arrays.items()}
+        attributes = {
+            name: np.array(values, dtype=dtype, order="C") for name, values in arrays.items()
+        }
     for name, values in attributes.items():
         if not np.isfinite(values).all():
             raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -169,12 +170,15 @@ class FittedMixture:
         rows, weights = self._rows_that_count(X, sample_weight)
         return float(np.average(self._log_density(rows), weights=weights))
 
-    def sample(self, n_samples: int = 1) -> tuple[Data, IntArray]:
-        """Draw from the fitted mixture.
+    def sample(self, n_samples: int = 1, component: int | None = None) -> tuple[Data, IntArray]:
+        """Draw from the fitted mixture, or from one of its components.
 
         Parameters
         ----------
         n_samples : int, default=1
+        component : int, default=None
+            The component that all rows are drawn from, -1 for noise. By default each is drawn from
+            the mixture: from a component that is drawn by the weights.
 
         Returns
         -------
@@ -190,9 +194,26 @@ class FittedMixture:
                 "one sample."
             )
         rng = check_random_state(self.random_state)
-        params = self._parameters_to_sample()
-        rows, labels = self._fitted_mixture().sample(params, n_samples, rng)
+        params, mixture = self._parameters_to_sample(), self._fitted_mixture()
+        if component is None:
+            rows, labels = mixture.sample(params, n_samples, rng)
+        else:
+            labels = np.full(n_samples, self._place_of(component))
+            rows = mixture.family.sample(params.components, labels, rng)
         return rows, self._public_labels(labels)
+
+    def _place_of(self, component: Any) -> int:
+        """The place of a component among those of the model, of which that of noise is last."""
+        n_components = self.weights_.shape[0]
+        is_integer = isinstance(component, Integral) and not isinstance(component, bool)
+        if is_integer and 0 <= component < n_components:
+            return int(component)
+        if is_integer and component == NOISE and self._has_noise:
+            return n_components
+        noise = ", or -1 for noise" if self._has_noise else ""
+        raise ValueError(
+            f"component: expected one from 0 to {n_components - 1}{noise}, got {component!r}."
+        )
 
     def _draw(self, n_samples: int, rng: np.random.RandomState) -> Data:
         params = self._parameters_to_sample()

@@ -283,9 +283,9 @@ class GaussianDensity(MixtureEstimator):
             estimator.prior = None
         if not isinstance(estimator.init_params, str):
             estimator.init_params = "kmeans"
-        attributes = estimator._attributes_of(params, self.means_.dtype)
-        estimator.__dict__.update(attributes, n_features_in_=features.shape[0])
-        if hasattr(self, "feature_names_in_"):
-            estimator.feature_names_in_ = self.feature_names_in_[features]
-        fitted: Self = estimator
-        return fitted
+        attributes = estimator._all_attributes_of(params, None, self.means_.dtype)
+        names = getattr(self, "feature_names_in_", None)
+        known: Self = estimator._set_known(
+            attributes, features.shape[0], None if names is None else names[features]
+        )
+        return known

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -269,6 +269,10 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
     array([0.68, 0.32])
     """
 
+    covariances_: Data
+    precisions_: Data
+    precisions_cholesky_: Data
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **MixtureEstimator._parameter_constraints,
         "covariance_type": [StrOptions(set(STRUCTURES))],
@@ -328,6 +332,70 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         self.fixed = fixed
         self.stopping = stopping
         self.noise = noise
+
+    @classmethod
+    def from_parameters(
+        cls,
+        weights: npt.ArrayLike,
+        means: npt.ArrayLike,
+        covariances: npt.ArrayLike,
+        *,
+        covariance_type: str = "full",
+        feature_names: Sequence[str] | None = None,
+        **settings: Any,
+    ) -> Self:
+        """Return a mixture that is known and was not fitted.
+
+        It predicts, scores, samples, conditions and so on. What tells of a fit (``trace_``,
+        ``converged_``, ``lower_bound_`` and the like) it has not.
+
+        Parameters
+        ----------
+        weights : array-like of shape (n_components,)
+            Non-negative, with a sum of 1.
+        means : array-like of shape (n_components, n_features)
+        covariances : array-like
+            Of the shape that ``covariances_`` has with this `covariance_type`: for "full"
+            (n_components, n_features, n_features).
+        covariance_type : str, default="full"
+            As in the constructor.
+        feature_names : sequence of str, default=None
+            The names of the features.
+        **settings
+            Parameters of the constructor, such as ``random_state``.
+
+        Returns
+        -------
+        mixture : GaussianMixture
+
+        Raises
+        ------
+        ValueError
+            For weights that do not sum to 1, covariances that are not symmetric, positive definite
+            and of the given type, and arrays whose shapes do not match.
+
+        Examples
+        --------
+        >>> from em_toolkit import GaussianMixture
+        >>> gm = GaussianMixture.from_parameters([0.5, 0.5], [[0.0], [4.0]], [[[1.0]], [[1.0]]])
+        >>> gm.predict([[1.0], [3.0]])
+        array([0, 1])
+        """
+        means = np.asarray(check_array(means, dtype=np.float64))
+        n_components, n_features = means.shape
+        estimator = cls(n_components, covariance_type=covariance_type)
+        estimator._validate_params()
+        values = check_array(covariances, dtype=np.float64, ensure_2d=False, allow_nd=True)
+        check_shape(values, estimator._shapes(n_features)["covariances_"], "covariances")
+        structure = estimator._structure
+        # A covariance and its inverse are symmetric, positive and alike for the same reasons.
+        complaint = structure.complaint_about_precisions(values)
+        if complaint:
+            raise ValueError(f"'{covariance_type} covariance' should be {complaint}")
+        components = GaussianComponents(means, structure.from_public(values, *means.shape))
+        params = MixtureParameters(check_weights(weights, n_components), components)
+        settings = settings | {"covariance_type": covariance_type}
+        return cls._known(params, n_features, feature_names, settings)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -400,11 +468,13 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         return fixed
 
     def _shapes(self, n_features: int) -> dict[str, tuple[int, ...]]:
-        alike = self._structure.alike(np.eye(n_features), self.n_components)
+        shape = self._structure.alike(np.eye(n_features), self.n_components).public.shape
         return {
             "weights_": (self.n_components,),
             "means_": (self.n_components, n_features),
-            "precisions_cholesky_": alike.public.shape,
+            "covariances_": shape,
+            "precisions_": shape,
+            "precisions_cholesky_": shape,
         }
 
     def _given(self, n_features: int) -> dict[str, Any]:

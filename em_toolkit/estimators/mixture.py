@@ -104,10 +104,6 @@ class MixtureEstimator(
     ) -> dict[str, Any]:
         """The fitted attributes that hold the parameters."""
 
-    @abstractmethod
-    def _shapes(self, n_features: int) -> dict[str, tuple[int, ...]]:
-        """The shapes of the fitted attributes from which `_parameters` is made."""
-
     def _remarks(
         self, X: Data, weights: Array | None, params: MixtureParameters[Any]
     ) -> list[Warning]:
@@ -341,6 +337,39 @@ class MixtureEstimator(
         if self.warm_start:
             self._reached = fingerprint(self, self._last_parameters(), X, weights, labels)
         return self
+
+    @classmethod
+    def _known(
+        cls,
+        params: MixtureParameters[Any],
+        n_features: int,
+        feature_names: Any,
+        settings: dict[str, Any],
+    ) -> Self:
+        """A mixture of these parameters, as if it had been fitted."""
+        estimator = cls(params.weights.shape[0], **settings)
+        estimator._validate_params()
+        if estimator._has_noise:
+            raise ValueError(
+                f"noise: expected None, got {estimator.noise!r}: the box of the noise is that of "
+                "the data of a fit, and there are none."
+            )
+        attributes = estimator._all_attributes_of(params, None, np.float64)
+        estimator._set_known(attributes, n_features, feature_names)._check_fitted()
+        return estimator
+
+    def _check_fitted(self) -> None:
+        super()._check_fitted()
+        weights = self._fitted_parameters().weights
+        if (weights < 0.0).any() or not np.isclose(weights.sum(), 1.0, rtol=0.0, atol=1e-5):
+            raise ValueError(
+                "the weights, that of noise included, should be non-negative and sum to 1, but "
+                f"are {weights}"
+            )
+        box = getattr(self, "noise_box_", None)
+        if box is not None and np.shape(box.axes) != (self.n_features_in_,) * 2:
+            raise ValueError("noise_box_ should have an edge for each feature")
+        self._fitted_mixture()
 
     def _check_continues(self, n_features: int) -> None:
         if self._has_noise and self.noise_box_ is None:

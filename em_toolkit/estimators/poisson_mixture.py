@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -113,6 +113,8 @@ class PoissonMixture(MixtureEstimator):
     (array([0.3599, 0.6401]), array([1.2561, 2.6634]), -1989.94586)
     """
 
+    rates_: Data
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **MixtureEstimator._parameter_constraints,
         "rates_init": ["array-like", None],
@@ -162,6 +164,48 @@ class PoissonMixture(MixtureEstimator):
         self.fixed = fixed
         self.stopping = stopping
 
+    @classmethod
+    def from_parameters(
+        cls,
+        weights: npt.ArrayLike,
+        rates: npt.ArrayLike,
+        *,
+        feature_names: Sequence[str] | None = None,
+        **settings: Any,
+    ) -> Self:
+        """Return a mixture that is known and was not fitted.
+
+        Parameters
+        ----------
+        weights : array-like of shape (n_components,)
+            Non-negative, with a sum of 1.
+        rates : array-like of shape (n_components, n_features)
+            Non-negative, in counts a row.
+        feature_names : sequence of str, default=None
+            The names of the features.
+        **settings
+            Parameters of the constructor, such as ``random_state``.
+
+        Returns
+        -------
+        mixture : PoissonMixture
+
+        Raises
+        ------
+        ValueError
+            For weights that do not sum to 1, negative rates, and shapes that do not match.
+
+        Examples
+        --------
+        >>> from em_toolkit import PoissonMixture
+        >>> PoissonMixture.from_parameters([0.5, 0.5], [[1.0], [9.0]]).predict([[2], [7]])
+        array([0, 1])
+        """
+        rates = np.asarray(check_array(rates, dtype=np.float64))
+        rates = _check_rates(rates, rates.shape)
+        params = MixtureParameters(check_weights(weights, rates.shape[0]), PoissonRates(rates))
+        return cls._known(params, rates.shape[1], feature_names, settings)
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.positive_only = True
@@ -183,13 +227,7 @@ class PoissonMixture(MixtureEstimator):
         if self.weights_init is not None:
             given["weights"] = check_weights(self.weights_init, self.n_components)
         if self.rates_init is not None:
-            rates = check_array(self.rates_init, dtype=np.float64, ensure_2d=False)
-            check_shape(rates, self._shapes(n_features)["rates_"], "rates")
-            if (rates < 0.0).any():
-                raise ValueError(
-                    f"The parameter 'rates' should be non-negative, but got min {rates.min():.5f}"
-                )
-            given["rates"] = rates
+            given["rates"] = _check_rates(self.rates_init, self._shapes(n_features)["rates_"])
         return given
 
     def _start_with(
@@ -208,3 +246,14 @@ class PoissonMixture(MixtureEstimator):
         self, params: MixtureParameters[PoissonRates], dtype: npt.DTypeLike
     ) -> dict[str, Any]:
         return cast({"weights_": params.weights, "rates_": params.components.rates}, dtype)
+
+
+def _check_rates(rates: Any, shape: tuple[int, ...]) -> Data:
+    """The rates of a start or of a known mixture: non-negative, and of this shape."""
+    rates = check_array(rates, dtype=np.float64, ensure_2d=False)
+    check_shape(rates, shape, "rates")
+    if (rates < 0.0).any():
+        raise ValueError(
+            f"The parameter 'rates' should be non-negative, but got min {rates.min():.5f}"
+        )
+    return np.asarray(rates)

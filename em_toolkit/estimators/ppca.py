@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from numbers import Integral
@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from em_toolkit.engine import Rows, Status
 from em_toolkit.estimators.base import Data, EMEstimator, callback_task, cast, rows_with_weight
+from em_toolkit.estimators.given import check_shape
 from em_toolkit.estimators.magnitudes import check_sizes
 from em_toolkit.models.block_krylov import krylov_axes
 from em_toolkit.models.principal_axes import PrincipalAxes, principal_axes
@@ -131,6 +132,15 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
     -404.963
     """
 
+    mean_: Data
+    loadings_: Data
+    noise_variance_: float
+    components_: Data
+    explained_variance_: Data
+    explained_variance_ratio_: Data
+    n_components_: int
+    n_samples_: int
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **EMEstimator._parameter_constraints,
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
@@ -165,6 +175,65 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
         self.bound_check = bound_check
         self.acceleration = acceleration
         self.stopping = stopping
+
+    @classmethod
+    def from_parameters(
+        cls,
+        mean: npt.ArrayLike,
+        loadings: npt.ArrayLike,
+        noise_variance: float,
+        *,
+        feature_names: Sequence[str] | None = None,
+        **settings: Any,
+    ) -> Self:
+        """Return a model that is known and was not fitted.
+
+        ``loadings_`` are turned so that their columns are orthogonal and of falling length, which
+        leaves the density as it is; ``explained_variance_ratio_`` is the share of the model's own
+        total variance.
+
+        Parameters
+        ----------
+        mean : array-like of shape (n_features,)
+        loadings : array-like of shape (n_features, n_components)
+        noise_variance : float
+            Positive, in squared units of the data.
+        feature_names : sequence of str, default=None
+            The names of the features.
+        **settings
+            Parameters of the constructor, such as ``random_state``.
+
+        Returns
+        -------
+        model : PPCA
+
+        Raises
+        ------
+        ValueError
+            For shapes that do not match, more components than n_features − 1, and a noise
+            variance that is not positive.
+
+        Examples
+        --------
+        >>> from em_toolkit import PPCA
+        >>> PPCA.from_parameters([0.0, 0.0], [[2.0], [0.0]], 1.0).get_covariance()
+        array([[5., 0.],
+               [0., 1.]])
+        """
+        loadings = np.asarray(check_array(loadings, dtype=np.float64))
+        n_features, n_components = loadings.shape
+        center = np.asarray(check_array(mean, dtype=np.float64, ensure_2d=False))
+        check_shape(center, (n_features,), "mean")
+        estimator = cls(n_components, **settings)
+        estimator._validate_params()
+        estimator._check_n_components(n_features)
+        estimator.n_components_ = n_components
+        params = PPCAParameters(center, loadings, float(noise_variance))
+        params.check()
+        total = float(np.square(loadings).sum()) + n_features * params.noise_variance
+        attributes = _attributes_of(params, np.zeros(n_features), total, np.float64)
+        estimator._set_known(attributes, n_features, feature_names)._check_fitted()
+        return estimator
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: npt.ArrayLike, y: None = None, sample_weight: Any = None) -> Self:
@@ -293,6 +362,16 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
             np.asarray(self.loadings_, dtype=np.float64),
             float(self.noise_variance_),
         )
+
+    def _shapes(self, n_features: int) -> dict[str, tuple[int, ...]]:
+        n_components = self.n_components_
+        return {
+            "mean_": (n_features,),
+            "loadings_": (n_features, n_components),
+            "components_": (n_components, n_features),
+            "explained_variance_": (n_components,),
+            "explained_variance_ratio_": (n_components,),
+        }
 
     def _fitted_rows(self, X: Any) -> Data:
         check_is_fitted(self)

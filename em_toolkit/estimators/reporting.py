@@ -35,6 +35,8 @@ class StartReporter:
                 f"\t time lapse {now - self._last:.5f}s\t ll change {self._change:.5f}",
             )
             self._last = now
+        # Callbacks find the bound there: scikit-learn's hooks have no argument for it.
+        self._iteration_context.bound = bound
         wants_to_stop = self._iteration_context.call_on_fit_task_end(
             **report.task, reconstruction_attributes=lambda: report.attributes(params)
         )
