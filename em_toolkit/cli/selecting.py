@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 from rich.console import Console
 
@@ -20,6 +21,7 @@ from em_toolkit.cli.printing import (
 )
 from em_toolkit.cli.reading import InputError, read_table
 from em_toolkit.cli.writing import check_folder, new_files
+from em_toolkit.options import Criterion
 
 _MODEL, _MOST = "gaussian-mixture", 9
 
@@ -70,7 +72,7 @@ def select_for_table(
             selection = select_mixture(
                 numbers.X,
                 range(1, most_components + 1),
-                criterion=criterion,
+                criterion=cast(Criterion, criterion),
                 random_state=seed,
                 n_jobs=n_jobs,
                 verbose=int(console.is_terminal),

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from em_toolkit.displays.style import DARKER, INK, axes_to_draw_on, palette
 from em_toolkit.engine.trace import Trace
+from em_toolkit.options import check_option
 from em_toolkit.statistics import Array, BoolArray
 
 if TYPE_CHECKING:
@@ -276,8 +277,7 @@ class ELBODisplay:
         -------
         self : ELBODisplay
         """
-        if scale not in _VIEWS:
-            raise ValueError(f"scale: expected one of {list(_VIEWS)}, got {scale!r}.")
+        check_option("scale", scale, _VIEWS)
         is_single = len(self.traces) == 1
         paths = self._paths(*(iterations or (0, None)))
         view = _VIEWS[scale](paths.values(), is_single and iterations is None)

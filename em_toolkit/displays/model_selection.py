@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from em_toolkit.displays.style import DARKER, INK, axes_to_draw_on, palette
+from em_toolkit.options import check_option
 from em_toolkit.selection import CRITERIA, MixtureSelection
 from em_toolkit.statistics import Array
 
@@ -107,7 +108,7 @@ class ModelSelectionDisplay:
     @classmethod
     def from_selection(
         cls,
-        selection: MixtureSelection,
+        selection: MixtureSelection[Any],
         *,
         ax: Axes | None = None,
         crop: bool = True,
@@ -196,10 +197,7 @@ class ModelSelectionDisplay:
         return self
 
     def _checked(self) -> tuple[list[int], dict[str, Array]]:
-        if self.criterion not in CRITERIA:
-            raise ValueError(
-                f"criterion: expected one of {list(CRITERIA)}, got {self.criterion!r}."
-            )
+        check_option("criterion", self.criterion, CRITERIA)
         numbers = [int(number) for number in self.n_components]
         if not numbers or numbers != sorted(set(numbers)):
             raise ValueError(

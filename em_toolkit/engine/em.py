@@ -17,6 +17,7 @@ from em_toolkit.engine.stopping import stopping_rule
 from em_toolkit.engine.trace import Trace
 from em_toolkit.engine.workers import SERIAL, Workers
 from em_toolkit.model import Expectation, LatentVariableModel
+from em_toolkit.options import Acceleration, BoundCheck, Stopping
 from em_toolkit.parameters import CollapseError, Parameters
 from em_toolkit.statistics import Array
 
@@ -77,9 +78,9 @@ def em(
     *,
     max_iter: int = 100,
     tol: float = 1e-3,
-    stopping: str = "step",
-    acceleration: str | None = None,
-    bound_check: str = "raise",
+    stopping: Stopping = "step",
+    acceleration: Acceleration | None = None,
+    bound_check: BoundCheck = "raise",
     previous_bound: float = -np.inf,
     listener: Listener | None = None,
     workers: Workers = SERIAL,

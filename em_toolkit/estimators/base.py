@@ -12,20 +12,20 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator
-from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
-from em_toolkit.engine import Blocks, Fit, Status, best_of
+from em_toolkit.engine import Blocks, Fit, Restart, Status, Trace, best_of
 from em_toolkit.engine.acceleration import ACCELERATIONS
 from em_toolkit.engine.em import em
 from em_toolkit.engine.monitor import BOUND_CHECKS
 from em_toolkit.engine.stopping import STOPPING_RULES
 from em_toolkit.engine.workers import SERIAL, Workers
 from em_toolkit.estimators.reporting import FitReporter
+from em_toolkit.estimators.sklearn_bases import BaseEstimator, CallbackSupportMixin
 from em_toolkit.model import LatentVariableModel
+from em_toolkit.options import Acceleration, BoundCheck, Stopping, did_you_mean
 from em_toolkit.parameters import CollapseError
 from em_toolkit.statistics import Array
 
@@ -60,6 +60,26 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         What became of each start.
     """
 
+    tol: float
+    max_iter: int
+    random_state: int | np.random.RandomState | None
+    verbose: int
+    verbose_interval: int
+    bound_check: BoundCheck
+    acceleration: Acceleration | None
+    stopping: Stopping
+
+    trace_: Trace
+    lower_bound_: float
+    lower_bounds_: list[float]
+    converged_: bool
+    n_iter_: int
+    n_passes_: int
+    status_: Status
+    restarts_: list[Restart]
+    n_features_in_: int
+    feature_names_in_: Data
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "tol": [Interval(Real, 0.0, None, closed="left")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
@@ -72,6 +92,22 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     }
 
     _collapse_message: ClassVar[str]
+
+    def _validate_params(self) -> None:
+        """Check the parameters; the error for an unknown name tells the nearest one."""
+        try:
+            super()._validate_params()
+        except InvalidParameterError as error:
+            raise InvalidParameterError(f"{error}{self._suggestion(str(error))}") from None
+
+    def _suggestion(self, message: str) -> str:
+        for name, value in self.get_params(deep=False).items():
+            if message.startswith(f"The {name!r} parameter "):
+                constraints = self._parameter_constraints[name]
+                named = [item.options for item in constraints if isinstance(item, StrOptions)]
+                # Sorted, because of options that are equally near the first one is taken.
+                return did_you_mean(value, sorted(set().union(*named)))
+        return ""
 
     def _run_em(
         self,

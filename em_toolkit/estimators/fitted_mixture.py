@@ -88,7 +88,9 @@ class FittedMixture:
         check_is_fitted(self)
         return self._validate_rows(X, reset=False)
 
-    def _rows_that_count(self, X: Any, sample_weight: Any) -> tuple[Data, Array | None]:
+    def _rows_that_count(
+        self, X: Any, sample_weight: npt.ArrayLike | None
+    ) -> tuple[Data, Array | None]:
         """Rows of positive weight that have some entry, and their weights."""
         rows, weights, _ = rows_with_weight(self._fitted_rows(X), sample_weight)
         rows, weights, _ = rows_with_entries(rows, weights)
@@ -151,7 +153,9 @@ class FittedMixture:
         """
         return self._log_density(self._fitted_rows(X))
 
-    def score(self, X: npt.ArrayLike, y: None = None, sample_weight: Any = None) -> float:
+    def score(
+        self, X: npt.ArrayLike, y: None = None, sample_weight: npt.ArrayLike | None = None
+    ) -> float:
         """The mean log density of the rows, in nats.
 
         Parameters
@@ -206,7 +210,7 @@ class FittedMixture:
     def _n_parameters(self) -> int:
         return self._fitted_mixture().n_parameters(self._fitted_parameters())
 
-    def bic(self, X: npt.ArrayLike, sample_weight: Any = None) -> float:
+    def bic(self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
         """Bayesian information criterion, −2 log p(X) + p log n: the lower the better.
 
         Parameters
@@ -223,7 +227,7 @@ class FittedMixture:
         """
         return self._information(X, sample_weight).bic
 
-    def aic(self, X: npt.ArrayLike, sample_weight: Any = None) -> float:
+    def aic(self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
         """Akaike information criterion, −2 log p(X) + 2 p: the lower the better.
 
         Parameters
@@ -238,7 +242,7 @@ class FittedMixture:
         """
         return self._information(X, sample_weight).aic
 
-    def icl(self, X: npt.ArrayLike, sample_weight: Any = None) -> float:
+    def icl(self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
         r"""Integrated completed likelihood, in BIC's approximation: the lower the better.
 
         .. math:: \mathrm{ICL} = \mathrm{BIC} - 2 \sum_i w_i \log \max_k p(k \mid x_i)
@@ -259,7 +263,9 @@ class FittedMixture:
         """
         return self._information(X, sample_weight).icl
 
-    def _information(self, X: npt.ArrayLike, sample_weight: Any) -> InformationCriteria:
+    def _information(
+        self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None
+    ) -> InformationCriteria:
         """What the criteria are made of, by one pass over the data."""
         rows, weights = self._rows_that_count(X, sample_weight)
         weights = np.ones(rows.shape[0]) if weights is None else weights

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,14 @@ from em_toolkit.families import (
 )
 from em_toolkit.initialization import filled
 from em_toolkit.models.mixture import Mixture, MixtureParameters
+from em_toolkit.options import (
+    Acceleration,
+    BoundCheck,
+    CovarianceType,
+    InitParams,
+    Matrix,
+    Stopping,
+)
 from em_toolkit.priors import (
     ComponentPrior,
     FlatPrior,
@@ -268,6 +276,11 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
     array([0.68, 0.32])
     """
 
+    covariance_type: CovarianceType
+    covariances_: Data
+    precisions_: Data
+    precisions_cholesky_: Data
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **MixtureEstimator._parameter_constraints,
         "covariance_type": [StrOptions(set(STRUCTURES))],
@@ -283,12 +296,12 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         self,
         n_components: int = 1,
         *,
-        covariance_type: str = "full",
+        covariance_type: CovarianceType = "full",
         tol: float = 1e-3,
         reg_covar: float = 1e-6,
         max_iter: int = 100,
         n_init: int = 1,
-        init_params: str | npt.ArrayLike = "kmeans",
+        init_params: InitParams | Matrix = "kmeans",
         weights_init: npt.ArrayLike | None = None,
         means_init: npt.ArrayLike | None = None,
         precisions_init: npt.ArrayLike | None = None,
@@ -296,13 +309,13 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         warm_start: bool = False,
         verbose: int = 0,
         verbose_interval: int = 10,
-        bound_check: str = "raise",
-        acceleration: str | None = None,
+        bound_check: BoundCheck = "raise",
+        acceleration: Acceleration | None = None,
         n_jobs: int | None = None,
-        prior: str | NormalInverseWishart | NormalMeans | None = None,
+        prior: Literal["conjugate"] | NormalInverseWishart | NormalMeans | None = None,
         weight_concentration: float | npt.ArrayLike = 1.0,
         fixed: Mapping[str, Any] | None = None,
-        stopping: str = "step",
+        stopping: Stopping = "step",
         noise: bool | float | None = None,
     ) -> None:
         self.n_components = n_components

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from em_toolkit.models.mixing_weights import MixingWeights
+from em_toolkit.options import did_you_mean
 from em_toolkit.statistics import Array, BoolArray
 
 
@@ -62,7 +63,10 @@ def check_fixed(
     given = {} if fixed is None else dict(fixed)
     unknown = [name for name in given if name not in parts]
     if unknown:
-        raise ValueError(f"fixed: expected some of {list(parts)} as keys, got {unknown[0]!r}.")
+        raise ValueError(
+            f"fixed: expected some of {list(parts)} as keys, got {unknown[0]!r}."
+            f"{did_you_mean(unknown[0], parts)}"
+        )
     return {name: _mask(name, given.get(name, False), n_components) for name in parts}
 
 

@@ -221,7 +221,10 @@ class InferenceMixin:
     """The method `inference` of a mixture estimator."""
 
     def inference(
-        self: Any, X: npt.ArrayLike, sample_weight: Any = None, sample_labels: Any = None
+        self: Any,
+        X: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        sample_labels: npt.ArrayLike | None = None,
     ) -> Inference:
         """Standard errors and confidence intervals of the fitted parameters.
 

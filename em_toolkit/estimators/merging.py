@@ -64,7 +64,7 @@ class MixtureMerging(ComponentMerging):
 class MergingMixin:
     """`merge`, for an estimator that has `predict_proba`."""
 
-    def merge(self, X: npt.ArrayLike, sample_weight: Any = None) -> MixtureMerging:
+    def merge(self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> MixtureMerging:
         """Merge components that overlap into clusters, step by step, by the entropy of the rows.
 
         A mixture needs several components for a cluster that is not of their shape. BIC counts

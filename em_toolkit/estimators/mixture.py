@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import DensityMixin, _fit_context
 from sklearn.utils import check_array, check_random_state, get_tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
@@ -32,6 +31,7 @@ from em_toolkit.estimators.missing import (
     rows_by_pattern,
     with_nan,
 )
+from em_toolkit.estimators.sklearn_bases import DensityMixin, fit_context
 from em_toolkit.families import Box
 from em_toolkit.initialization import (
     INITIALIZERS,
@@ -45,6 +45,7 @@ from em_toolkit.model import LatentVariableModel
 from em_toolkit.models.mixing_weights import MixingWeights
 from em_toolkit.models.mixture import Mixture, MixtureParameters
 from em_toolkit.models.partly_labelled import UNKNOWN, LabelledRows, PartlyLabelled
+from em_toolkit.options import InitParams, Matrix
 from em_toolkit.statistics import Array, BoolArray, IntArray
 
 # Numbers in the data times components: fits of fewer hold Python's lock most of the time.
@@ -55,6 +56,15 @@ class MixtureEstimator(
     FittedMixture, InferenceMixin, MergingMixin, DivergenceMixin, DensityMixin, EMEstimator
 ):
     """A mixture with scikit-learn's methods; a subclass says of what."""
+
+    n_components: int
+    n_init: int
+    init_params: InitParams | Matrix
+    weights_init: npt.ArrayLike | None
+    warm_start: bool
+    n_jobs: int | None
+    weight_concentration: float | npt.ArrayLike
+    fixed: Mapping[str, Any] | None
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **EMEstimator._parameter_constraints,
@@ -214,13 +224,13 @@ class MixtureEstimator(
 
     # -- fitting --------------------------------------------------------------------------------
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context
     def fit(
         self,
         X: npt.ArrayLike,
         y: None = None,
-        sample_weight: Any = None,
-        sample_labels: Any = None,
+        sample_weight: npt.ArrayLike | None = None,
+        sample_labels: npt.ArrayLike | None = None,
     ) -> Self:
         """Fit by expectation-maximization, `n_init` times, and keep the best.
 
@@ -299,7 +309,7 @@ class MixtureEstimator(
                 beginning, _ = plan_for(mixture, rows, self.n_components)
                 if responsibilities is not None:
                     begun = from_responsibilities(beginning, rows, weights, responsibilities)
-                else:
+                elif isinstance(self.init_params, str):
                     initialize, signal = INITIALIZERS[self.init_params], beginning
                     if box is not None:
                         initialize = beside_noise(initialize, box)
@@ -380,8 +390,8 @@ class MixtureEstimator(
         self,
         X: npt.ArrayLike,
         y: None = None,
-        sample_weight: Any = None,
-        sample_labels: Any = None,
+        sample_weight: npt.ArrayLike | None = None,
+        sample_labels: npt.ArrayLike | None = None,
     ) -> IntArray:
         """Fit, and label the rows: ``fit(X).predict(X)``.
 

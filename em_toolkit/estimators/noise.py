@@ -49,6 +49,9 @@ class NoiseMixin:
     }
 
     noise: bool | float | None
+    noise_weight_: float
+    noise_volume_: float | None
+    noise_box_: Box | None
     _has_noise: bool
 
     def _box_about(self, X: Data, weights: Array | None) -> Box | None:

@@ -15,6 +15,7 @@ from em_toolkit.estimators.given import check_shape, check_weights
 from em_toolkit.estimators.mixture import MixtureEstimator
 from em_toolkit.families import Poisson, PoissonRates
 from em_toolkit.models.mixture import Mixture, MixtureParameters
+from em_toolkit.options import Acceleration, BoundCheck, InitParams, Matrix, Stopping
 
 
 class PoissonMixture(MixtureEstimator):
@@ -113,6 +114,8 @@ class PoissonMixture(MixtureEstimator):
     (array([0.3599, 0.6401]), array([1.2561, 2.6634]), -1989.94586)
     """
 
+    rates_: Data
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **MixtureEstimator._parameter_constraints,
         "rates_init": ["array-like", None],
@@ -130,19 +133,19 @@ class PoissonMixture(MixtureEstimator):
         tol: float = 1e-3,
         max_iter: int = 100,
         n_init: int = 1,
-        init_params: str | npt.ArrayLike = "kmeans",
+        init_params: InitParams | Matrix = "kmeans",
         weights_init: npt.ArrayLike | None = None,
         rates_init: npt.ArrayLike | None = None,
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
         verbose: int = 0,
         verbose_interval: int = 10,
-        bound_check: str = "raise",
-        acceleration: str | None = None,
+        bound_check: BoundCheck = "raise",
+        acceleration: Acceleration | None = None,
         n_jobs: int | None = None,
         weight_concentration: float | npt.ArrayLike = 1.0,
         fixed: Mapping[str, Any] | None = None,
-        stopping: str = "step",
+        stopping: Stopping = "step",
     ) -> None:
         self.n_components = n_components
         self.tol = tol

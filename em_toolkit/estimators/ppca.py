@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -20,6 +19,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from em_toolkit.engine import Rows, Status
 from em_toolkit.estimators.base import Data, EMEstimator, callback_task, cast, rows_with_weight
 from em_toolkit.estimators.magnitudes import check_sizes
+from em_toolkit.estimators.sklearn_bases import (
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    fit_context,
+)
 from em_toolkit.models.block_krylov import krylov_axes
 from em_toolkit.models.principal_axes import PrincipalAxes, principal_axes
 from em_toolkit.models.probabilistic_pca import (
@@ -30,6 +34,7 @@ from em_toolkit.models.probabilistic_pca import (
     random_start,
 )
 from em_toolkit.models.weighted_rows import WeightedRows
+from em_toolkit.options import Acceleration, BoundCheck, Solver, Stopping
 from em_toolkit.parameters import CollapseError
 from em_toolkit.statistics import Array
 
@@ -131,6 +136,15 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
     -404.963
     """
 
+    mean_: Data
+    loadings_: Data
+    noise_variance_: float
+    components_: Data
+    explained_variance_: Data
+    explained_variance_ratio_: Data
+    n_components_: int
+    n_samples_: int
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **EMEstimator._parameter_constraints,
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
@@ -145,15 +159,15 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
         self,
         n_components: int | None = None,
         *,
-        solver: str = "closed_form",
+        solver: Solver = "closed_form",
         tol: float = 1e-8,
         max_iter: int = 1000,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         verbose_interval: int = 10,
-        bound_check: str = "raise",
-        acceleration: str | None = None,
-        stopping: str = "step",
+        bound_check: BoundCheck = "raise",
+        acceleration: Acceleration | None = None,
+        stopping: Stopping = "step",
     ) -> None:
         self.n_components = n_components
         self.solver = solver
@@ -166,8 +180,10 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
         self.acceleration = acceleration
         self.stopping = stopping
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: npt.ArrayLike, y: None = None, sample_weight: Any = None) -> Self:
+    @fit_context
+    def fit(
+        self, X: npt.ArrayLike, y: None = None, sample_weight: npt.ArrayLike | None = None
+    ) -> Self:
         """Fit the model.
 
         Parameters
@@ -374,7 +390,9 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
         blocks = [log_evidence for _, log_evidence in self._posteriors(X)]
         return np.concatenate(blocks).astype(X.dtype, copy=False)
 
-    def score(self, X: npt.ArrayLike, y: None = None, sample_weight: Any = None) -> float:
+    def score(
+        self, X: npt.ArrayLike, y: None = None, sample_weight: npt.ArrayLike | None = None
+    ) -> float:
         """The mean log density of the rows, in nats.
 
         Parameters

@@ -14,8 +14,9 @@ from em_toolkit.families.sharing_variances import (
     EVICovariances,
     VEICovariances,
 )
+from em_toolkit.options import CovarianceType
 
-SCIKIT_LEARN_STRUCTURES: dict[str, type[Covariances]] = {
+SCIKIT_LEARN_STRUCTURES: dict[CovarianceType, type[Covariances]] = {
     "full": FullCovariances,
     "tied": TiedCovariances,
     "diag": DiagonalCovariances,
@@ -24,7 +25,7 @@ SCIKIT_LEARN_STRUCTURES: dict[str, type[Covariances]] = {
 
 # In mclust's order, from one variance for all to a matrix for each component. The letters say
 # whether volume, shape and orientation are equal, varying or (I) none.
-MCLUST_STRUCTURES: dict[str, type[Covariances]] = {
+MCLUST_STRUCTURES: dict[CovarianceType, type[Covariances]] = {
     "EII": EIICovariances,
     "VII": SphericalCovariances,
     "EEI": EEICovariances,
@@ -41,4 +42,4 @@ MCLUST_STRUCTURES: dict[str, type[Covariances]] = {
     "VVV": FullCovariances,
 }
 
-STRUCTURES: dict[str, type[Covariances]] = SCIKIT_LEARN_STRUCTURES | MCLUST_STRUCTURES
+STRUCTURES: dict[CovarianceType, type[Covariances]] = SCIKIT_LEARN_STRUCTURES | MCLUST_STRUCTURES

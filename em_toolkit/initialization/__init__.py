@@ -27,13 +27,14 @@ from em_toolkit.initialization.rows import (
     start_by,
 )
 from em_toolkit.initialization.short_runs import auto, short_em
+from em_toolkit.options import InitParams
 
 kmeans = start_by(centroids.kmeans)
 kmeans_sample = start_by(centroids.kmeans_sample)
 kmeans_standardized = start_by(centroids.kmeans_standardized)
 hierarchical = start_by(trees.hierarchical)
 
-INITIALIZERS: dict[str, Initializer] = {
+INITIALIZERS: dict[InitParams, Initializer] = {
     "kmeans": kmeans,
     "kmeans_sample": kmeans_sample,
     "kmeans_standardized": kmeans_standardized,

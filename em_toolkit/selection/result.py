@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
 from em_toolkit.engine import Status
+from em_toolkit.estimators.mixture import MixtureEstimator
 from em_toolkit.selection.criteria import CRITERIA
 from em_toolkit.statistics import Array
 
@@ -75,8 +76,11 @@ class Candidate:
         return value
 
 
+M = TypeVar("M", bound=MixtureEstimator)
+
+
 @dataclass(frozen=True, eq=False)
-class MixtureSelection:
+class MixtureSelection(Generic[M]):
     """The result of `select_mixture`: what became of every combination, and the best fit.
 
     Parameters
@@ -102,7 +106,7 @@ class MixtureSelection:
     criterion: str
     candidates: tuple[Candidate, ...]
     best_index_: int
-    best_estimator_: Any
+    best_estimator_: M
 
     @property
     def scores(self) -> Array:

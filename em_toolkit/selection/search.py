@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from sklearn.utils.validation import _check_sample_weight
 from em_toolkit.engine import Status
 from em_toolkit.estimators.gaussian_mixture import GaussianMixture
 from em_toolkit.estimators.mixture import MixtureEstimator
+from em_toolkit.options import CovarianceType, Criterion, check_option
 from em_toolkit.selection.combinations import combinations
 from em_toolkit.selection.criteria import CRITERIA
 from em_toolkit.selection.progress import progress
@@ -29,22 +30,59 @@ from em_toolkit.selection.result import (
     place_of_best,
 )
 from em_toolkit.selection.trial import Trials
+from em_toolkit.statistics import Array
+
+M = TypeVar("M", bound=MixtureEstimator)
+
+
+@overload
+def select_mixture(
+    X: npt.ArrayLike,
+    n_components: Iterable[int] | int = ...,
+    covariance_types: Iterable[CovarianceType] | CovarianceType | None = ...,
+    *,
+    criterion: Criterion = ...,
+    estimator: None = None,
+    sample_weight: npt.ArrayLike | None = ...,
+    cv: Any = ...,
+    n_jobs: int | None = ...,
+    random_state: int | np.random.RandomState | None = ...,
+    verbose: int = ...,
+    **options: Any,
+) -> MixtureSelection[GaussianMixture]: ...
+
+
+@overload
+def select_mixture(
+    X: npt.ArrayLike,
+    n_components: Iterable[int] | int = ...,
+    covariance_types: Iterable[CovarianceType] | CovarianceType | None = ...,
+    *,
+    criterion: Criterion = ...,
+    estimator: M,
+    sample_weight: npt.ArrayLike | None = ...,
+    cv: Any = ...,
+    n_jobs: int | None = ...,
+    random_state: int | np.random.RandomState | None = ...,
+    verbose: int = ...,
+    **options: Any,
+) -> MixtureSelection[M]: ...
 
 
 def select_mixture(
     X: npt.ArrayLike,
     n_components: Iterable[int] | int = range(1, 10),
-    covariance_types: Iterable[str] | str | None = None,
+    covariance_types: Iterable[CovarianceType] | CovarianceType | None = None,
     *,
-    criterion: str = "bic",
+    criterion: Criterion = "bic",
     estimator: MixtureEstimator | None = None,
-    sample_weight: Any = None,
+    sample_weight: npt.ArrayLike | None = None,
     cv: Any = 5,
     n_jobs: int | None = None,
     random_state: int | np.random.RandomState | None = None,
     verbose: int = 0,
     **options: Any,
-) -> MixtureSelection:
+) -> MixtureSelection[Any]:
     r"""Choose the number of components and their covariance: mclust's model selection.
 
     Every combination is fitted to all rows, and all are compared by one criterion. With p free
@@ -128,13 +166,13 @@ def select_mixture(
     covariance  components         score  difference  log-likelihood  parameters
     tied                 3      2314...
     """
-    if criterion not in CRITERIA:
-        raise ValueError(f"criterion: expected one of {list(CRITERIA)}, got {criterion!r}.")
+    check_option("criterion", criterion, CRITERIA)
     template = _default_estimator() if estimator is None else _cloned(estimator)
     template.set_params(**options)
     rows = template._validate_rows(X, reset=True)
+    weights: Array | None = None
     if sample_weight is not None:
-        sample_weight = _check_sample_weight(
+        weights = _check_sample_weight(
             sample_weight, rows, dtype=np.float64, ensure_non_negative=True
         )
     seed = _seed(template.random_state if random_state is None else random_state)
@@ -142,9 +180,7 @@ def select_mixture(
     estimators = combinations(template, n_components, covariance_types, rows.shape[1])
     folds = list(_splitter(cv, seed).split(rows)) if criterion == "cv" else []
 
-    candidates, fits = _search(
-        estimators, Trials(X, sample_weight, folds), criterion, n_jobs, verbose
-    )
+    candidates, fits = _search(estimators, Trials(X, weights, folds), criterion, n_jobs, verbose)
     best = place_of_best(candidates, criterion)
     complaint = complaint_about(candidates, criterion)
     if complaint:
