@@ -48,6 +48,7 @@ def poisson_em(**settings: Any) -> Any:
         (lambda: GaussianMixture(2, fixed={"mean": True}).fit(IRIS), "means"),
         (lambda: PoissonMixture(2, acceleration="SQUAREM").fit(COUNTS), "squarem"),
         (lambda: PPCA(2, solver="closed form").fit(IRIS), "closed_form"),
+        (lambda: PPCA("MLE").fit(IRIS), "mle"),
         (lambda: select_mixture(IRIS, criterion="BIC"), "bic"),
         (lambda: select_mixture(IRIS, covariance_types=["vvv"]), "VVV"),
         (lambda: ModelSelectionDisplay(n_components=[1], scores={}, criterion="Bic").plot(), "bic"),
