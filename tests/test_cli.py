@@ -377,9 +377,9 @@ def test_fit_poisson(run, folder):
 
 @pytest.mark.usefixtures("without_pictures")
 def test_poisson_says_that_measurements_are_no_counts(run, faithful):
-    code, out, _ = run("fit", faithful, "--model", "poisson-mixture", "--out", "out")
-    assert code == 0
-    assert "not all of eruptions are whole" in " ".join(out.split())
+    code, _, err = run("fit", faithful, "--model", "poisson-mixture", "--out", "out")
+    assert code == 2
+    assert "3.6 is no whole number, and a Poisson mixture is for counts" in " ".join(err.split())
 
 
 @pytest.mark.parametrize("solver", ["closed_form", "em", "randomized"])

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from em_toolkit.engine import Blocks, Fit, Restart, Status, Trace, best_of
 from em_toolkit.engine.acceleration import ACCELERATIONS
@@ -256,6 +256,30 @@ def cast(arrays: Mapping[str, Array], dtype: npt.DTypeLike) -> dict[str, Data]:
                 "or scale them."
             )
     return attributes
+
+
+def validated(estimator: Any, X: Any, how_to_fill: str, **checks: Any) -> Data:
+    """X as scikit-learn's `validate_data` returns it; the error for NaN tells how to fill it.
+
+    Parameters
+    ----------
+    estimator : EMEstimator
+    X : array-like
+    how_to_fill : str
+        A sentence: how missing entries can be filled for this estimator.
+    **checks
+        Passed to `validate_data`.
+    """
+    try:
+        return np.asarray(validate_data(estimator, X, **checks))
+    except ValueError as error:
+        # scikit-learn goes on with advice on estimators that have nothing to do with this one.
+        problem, advice, _ = str(error).partition(
+            f"{type(estimator).__name__} does not accept missing values"
+        )
+        if not advice:
+            raise
+        raise ValueError(f"{problem}{advice} (NaN). {how_to_fill}") from None
 
 
 def callback_task(X: Data, y: Any, **metadata: Any) -> dict[str, Any]:

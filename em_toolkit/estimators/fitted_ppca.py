@@ -8,16 +8,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from sklearn.utils import check_array, check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from em_toolkit.engine import Rows
-from em_toolkit.estimators.base import Data, rows_with_weight
+from em_toolkit.estimators.base import Data, rows_with_weight, validated
 from em_toolkit.models.probabilistic_pca import (
     GaussianPosterior,
     PPCAParameters,
     ProbabilisticPCA,
 )
 from em_toolkit.statistics import Array
+
+HOW_TO_FILL = (
+    "Fill them by a Gaussian mixture of the same table, such as "
+    "em_toolkit.GaussianMixture(n_components=1).fit(X).impute(X)."
+)
 
 
 class FittedPPCA:
@@ -47,7 +52,7 @@ class FittedPPCA:
 
     def _fitted_rows(self, X: Any) -> Data:
         check_is_fitted(self)
-        return np.asarray(validate_data(self, X, dtype=[np.float64, np.float32], reset=False))
+        return validated(self, X, HOW_TO_FILL, dtype=[np.float64, np.float32], reset=False)
 
     def _posteriors(self, X: Data) -> Iterator[tuple[GaussianPosterior, Array]]:
         model, params = ProbabilisticPCA(), self._parameters()

@@ -13,11 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils import check_array, check_random_state, get_tags
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import validate_data
 
 from em_toolkit.engine import Rows, Workers, number_of_threads
 from em_toolkit.engine.blas import blas_for
-from em_toolkit.estimators.base import Data, EMEstimator, callback_task, rows_with_weight
+from em_toolkit.estimators.base import Data, EMEstimator, callback_task, rows_with_weight, validated
 from em_toolkit.estimators.continuation import fingerprint
 from em_toolkit.estimators.divergence import DivergenceMixin
 from em_toolkit.estimators.fitted_mixture import FittedMixture
@@ -138,6 +137,8 @@ class MixtureEstimator(
         concentration = check_concentration(self.weight_concentration, self.n_components)
         return MixingWeights(concentration, self._fixed()["weights"])
 
+    _how_to_fill: ClassVar[str] = ""
+
     # -- noise, for those who have the parameter ------------------------------------------------
 
     noise: bool | float | None = None
@@ -204,17 +205,10 @@ class MixtureEstimator(
         finite: bool | str = True
         if get_tags(self).input_tags.allow_nan:
             X, finite = with_nan(X), "allow-nan"
-        if not reset:
-            return np.asarray(validate_data(self, X, reset=False, ensure_all_finite=finite))
-        return np.asarray(
-            validate_data(
-                self,
-                X,
-                dtype=[np.float64, np.float32],
-                ensure_min_samples=2,
-                ensure_all_finite=finite,
-            )
-        )
+        checks: dict[str, Any] = {"ensure_all_finite": finite}
+        if reset:
+            checks |= {"dtype": [np.float64, np.float32], "ensure_min_samples": 2}
+        return validated(self, X, self._how_to_fill, reset=reset, **checks)
 
     def _rows_to_start_from(
         self, X: Data, weights: Array | None, random_state: np.random.RandomState

@@ -10,12 +10,42 @@ import numpy.typing as npt
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_non_negative
 
+from em_toolkit.engine.expectation import BLOCK_SIZE
 from em_toolkit.estimators.base import Data, cast
 from em_toolkit.estimators.given import check_shape, check_weights
 from em_toolkit.estimators.mixture import MixtureEstimator
 from em_toolkit.families import Poisson, PoissonRates
 from em_toolkit.models.mixture import Mixture, MixtureParameters
 from em_toolkit.options import Acceleration, BoundCheck, InitParams, Matrix, Stopping
+
+
+def check_whole(X: Data, names: Data | None) -> None:
+    """Raise a `ValueError` unless all entries are whole numbers.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+        Finite.
+    names : ndarray of shape (n_features,) or None
+        The names of the features.
+    """
+    whole = np.ones(X.shape[1], dtype=np.bool_)
+    # By blocks, since X may be larger than memory.
+    for start in range(0, len(X), BLOCK_SIZE):
+        block = X[start : start + BLOCK_SIZE]
+        whole &= (block == np.round(block)).all(axis=0)
+    if whole.all():
+        return
+    feature = int(np.flatnonzero(~whole)[0])
+    column = X[:, feature]
+    value = column[column != np.round(column)][0]
+    name = feature if names is None else repr(names[feature])
+    raise ValueError(
+        f"PoissonMixture: expected counts, whole numbers from 0 on, got {value:g} in feature "
+        f"{name} ({np.count_nonzero(~whole)} of {len(whole)} features have such entries). A "
+        "Poisson distribution gives them no probability. Round what should be counts "
+        "(numpy.round), leave the other columns out, or take GaussianMixture for measurements."
+    )
 
 
 class PoissonMixture(MixtureEstimator):
@@ -121,6 +151,11 @@ class PoissonMixture(MixtureEstimator):
         "rates_init": ["array-like", None],
     }
     _parts = ("weights", "rates")
+    _how_to_fill = (
+        "Fill them by a Gaussian mixture of the same table, rounded to counts: filled = "
+        "em_toolkit.GaussianMixture(n_components=1).fit(X).impute(X), then "
+        "numpy.maximum(numpy.round(filled), 0)."
+    )
     _collapse_message = (
         "Fitting the mixture model failed because the start gives some rows no probability. Use "
         "another start, or fewer components."
@@ -168,11 +203,14 @@ class PoissonMixture(MixtureEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.positive_only = True
+        # Whole numbers, which is what scikit-learn means by this.
+        tags.input_tags.categorical = True
         return tags
 
     def _validate_rows(self, X: Any, *, reset: bool) -> Data:
         rows = super()._validate_rows(X, reset=reset)
         check_non_negative(rows, "PoissonMixture (input X)")
+        check_whole(rows, getattr(self, "feature_names_in_", None))
         return rows
 
     def _model(self) -> Mixture[PoissonRates]:

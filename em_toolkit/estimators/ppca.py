@@ -14,11 +14,17 @@ import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
-from sklearn.utils.validation import validate_data
 
 from em_toolkit.engine import Status
-from em_toolkit.estimators.base import Data, EMEstimator, callback_task, cast, rows_with_weight
-from em_toolkit.estimators.fitted_ppca import FittedPPCA
+from em_toolkit.estimators.base import (
+    Data,
+    EMEstimator,
+    callback_task,
+    cast,
+    rows_with_weight,
+    validated,
+)
+from em_toolkit.estimators.fitted_ppca import HOW_TO_FILL, FittedPPCA
 from em_toolkit.estimators.magnitudes import check_sizes
 from em_toolkit.estimators.sklearn_bases import (
     ClassNamePrefixFeaturesOutMixin,
@@ -211,8 +217,8 @@ class PPCA(FittedPPCA, ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEsti
             If the bound falls, with ``bound_check="raise"``.
         """
         dtypes = [np.float64, np.float32]
-        rows: Data = validate_data(
-            self, X, dtype=dtypes, ensure_min_samples=2, ensure_min_features=2
+        rows = validated(
+            self, X, HOW_TO_FILL, dtype=dtypes, ensure_min_samples=2, ensure_min_features=2
         )
         task = callback_task(rows, y, sample_weight=sample_weight)
         X, weights, _ = rows_with_weight(rows, sample_weight)
