@@ -20,6 +20,7 @@ from em_toolkit.model import Block
 from em_toolkit.models.mixture import Mixture, MixtureParameters
 from em_toolkit.models.observed_information import ObservedInformation, observed_information
 from em_toolkit.models.partly_labelled import UNKNOWN, LabelledRows, PartlyLabelled
+from em_toolkit.notebook import html_table
 from em_toolkit.statistics import Array, IntArray
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _NEAR = 0.1
 _BLOCK = 1024
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Inference:
     """What the data say of each parameter, and how exactly.
 
@@ -162,12 +163,23 @@ class Inference:
         names = [str(k) for k in where[:split]] + [self.feature_names[j] for j in where[split:]]
         return f"{item.name}[{', '.join(names)}]"
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
+        parts = [f"{name} {item.values.shape}" for name, item in self._by_name.items()]
         return (
-            f"{self.to_frame().to_string(float_format='{:.4g}'.format)}\n"
-            f"largest fraction of information that is missing: {self.missing_fraction:.3g}"
-            + "".join(f"\n{note}" for note in self.notes)
+            f"<Inference of {', '.join(parts)}: missing fraction of information "
+            f"{self.missing_fraction:.3g}; to_frame() has estimates and standard errors>"
         )
+
+    def _repr_html_(self) -> str | None:
+        return html_table(self.to_frame, self._remark, float_format="{:.4g}".format)
+
+    def __str__(self) -> str:
+        return f"{self.to_frame().to_string(float_format='{:.4g}'.format)}\n{self._remark}"
+
+    @property
+    def _remark(self) -> str:
+        missing = f"largest fraction of information that is missing: {self.missing_fraction:.3g}"
+        return "\n".join([missing, *self.notes])
 
 
 def _interval(item: Estimand, errors: Array, z: float) -> Array:

@@ -14,7 +14,7 @@ from em_toolkit.models.merging import ComponentMerging, merge_components
 from em_toolkit.statistics import IntArray
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MixtureMerging(ComponentMerging):
     """The clusters that the components of a fitted mixture form, and the rows in them.
 
@@ -29,6 +29,12 @@ class MixtureMerging(ComponentMerging):
     """
 
     mixture: Any
+
+    def __repr__(self) -> str:
+        return (
+            f"<MixtureMerging of {len(self.entropies)} components: "
+            f"{self.suggested_n_clusters} clusters suggested>"
+        )
 
     def predict_proba(self, X: npt.ArrayLike, n_clusters: int | None = None) -> Data:
         """The posterior of the clusters.
