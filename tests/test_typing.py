@@ -24,7 +24,7 @@ from em_toolkit.selection import CRITERIA
 
 # A line that a checker must refuse says so, with the code of the error.
 PROGRAM = """\
-from typing import assert_type
+from typing import Any, assert_type
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +49,10 @@ assert_type(gm.predict(X), npt.NDArray[np.int64])
 assert_type(gm.fit_predict(X), npt.NDArray[np.int64])
 assert_type(gm.inference(X), Inference)
 assert_type(gm.marginal([0]), GaussianMixture)
+assert_type(gm.impute(table), pd.DataFrame)
+assert_type(gm.impute(X), npt.NDArray[Any])
+assert_type(gm.impute([[1.0, 2.0]]), npt.NDArray[Any])
+assert_type(gm.sample_missing(table, random_state=0), pd.DataFrame)
 assert_type(PPCA(1).fit(X).status_, Status)
 assert_type(PoissonMixture(2).fit(X), PoissonMixture)
 assert_type(select_mixture(X).best_estimator_, GaussianMixture)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.utils import check_random_state
 
 from em_toolkit.estimators.base import Data
+from em_toolkit.estimators.frames import Frame, completed_like
 from em_toolkit.families.patterns import Patterns, has_missing
 from em_toolkit.statistics import Array, IntArray
 
@@ -105,7 +106,11 @@ def order_by_pattern(X: Data) -> IntArray | slice:
 class MissingValuesMixin:
     """What a fitted Gaussian mixture says of missing entries."""
 
-    def impute(self, X: npt.ArrayLike) -> Data:
+    @overload
+    def impute(self, X: Frame) -> Frame: ...
+    @overload
+    def impute(self, X: npt.ArrayLike) -> Data: ...
+    def impute(self, X: Any) -> Any:
         r"""Rows with the expectation in the place of each missing entry.
 
         .. math:: \operatorname{E}[x_m \mid x_o] = \sum_k p(k \mid x_o)
@@ -121,8 +126,10 @@ class MissingValuesMixin:
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features)
-            Observed entries as they were.
+        X : ndarray or DataFrame of shape (n_samples, n_features)
+            Observed entries as they were. A DataFrame of pandas or polars is returned for one,
+            with its index, columns and dtypes (a column of integers in which entries are missing
+            becomes floating-point); ``sklearn.set_config(transform_output=...)`` asks for another.
 
         Examples
         --------
@@ -143,11 +150,20 @@ class MissingValuesMixin:
             block = np.asarray(data[rows], dtype=np.float64)
             filled = family.expected_rows(components, block, posterior.responsibilities)
             imputed[rows] = np.where(np.isnan(block), filled, data[rows])
-        return imputed
+        names = getattr(self, "feature_names_in_", None)
+        return completed_like(X, imputed, np.isnan(data), names)
 
+    @overload
+    def sample_missing(
+        self, X: Frame, random_state: int | np.random.RandomState | None = None
+    ) -> Frame: ...
+    @overload
     def sample_missing(
         self, X: npt.ArrayLike, random_state: int | np.random.RandomState | None = None
-    ) -> Data:
+    ) -> Data: ...
+    def sample_missing(
+        self, X: Any, random_state: int | np.random.RandomState | None = None
+    ) -> Any:
         """Rows with a draw from its posterior in the place of each missing entry.
 
         The missing entries of a row are drawn together, given its component, which is drawn
@@ -164,8 +180,10 @@ class MissingValuesMixin:
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features)
-            Observed entries as they were.
+        X : ndarray or DataFrame of shape (n_samples, n_features)
+            Observed entries as they were. A DataFrame of pandas or polars is returned for one,
+            with its index, columns and dtypes (a column of integers in which entries are missing
+            becomes floating-point); ``sklearn.set_config(transform_output=...)`` asks for another.
 
         Examples
         --------
@@ -192,4 +210,5 @@ class MissingValuesMixin:
             block = np.asarray(data[rows], dtype=np.float64)
             drawn = family.drawn_rows(components, block, labels, noise[rows])
             completed[rows] = np.where(np.isnan(block), drawn, data[rows])
-        return completed
+        names = getattr(self, "feature_names_in_", None)
+        return completed_like(X, completed, np.isnan(data), names)
