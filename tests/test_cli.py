@@ -803,3 +803,20 @@ def test_fit_with_a_start_a_structure_and_a_stopping_rule(run, folder, faithful)
     _, content = read_results(folder / "out", "faithful")
     np.testing.assert_array_equal(content["parameters"]["covariances"], gm.covariances_)
     assert content["n_iter"] == gm.n_iter_
+
+
+@pytest.mark.parametrize(
+    ("n_components", "why"),
+    [(2, "2 of 3 columns: those whose means differ most"), (1, "2 of 3 columns: the first")],
+)
+def test_the_picture_says_why_it_shows_these_columns(n_components, why):
+    from em_toolkit import GaussianMixture
+
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    fit = GaussianMixture(n_components, random_state=0).fit(X)
+    figure = pictures.mixture(fit, fit.means_, X, ["a", "b", "c"])
+    assert why in figure.axes[0].get_title()
+    two = GaussianMixture(n_components, random_state=0).fit(X[:, :2])
+    assert (
+        "columns" not in pictures.mixture(two, two.means_, X[:, :2], ["a", "b"]).axes[0].get_title()
+    )

@@ -13,6 +13,7 @@ from em_toolkit.displays.bins import edges_of_counts, edges_of_values
 from em_toolkit.displays.marginals import Densities, Moments, densities, moments
 from em_toolkit.displays.style import DARKER, INK, NOISE, axes_to_draw_on, palette
 from em_toolkit.estimators.mixture import MixtureEstimator
+from em_toolkit.options import did_you_mean
 from em_toolkit.parameters import Parameters
 from em_toolkit.statistics import Array
 
@@ -63,6 +64,8 @@ class MixtureDisplay:
         The weight of noise.
     noise_density : float, default=0
         For one feature: the density of noise.
+    note : str, default=""
+        A line below the axis, such as why these features are shown.
 
     Attributes
     ----------
@@ -114,6 +117,7 @@ class MixtureDisplay:
         feature_names: Sequence[str] | None = None,
         noise_weight: float = 0.0,
         noise_density: float = 0.0,
+        note: str = "",
     ) -> None:
         self.X = X
         self.responsibilities = responsibilities
@@ -123,6 +127,7 @@ class MixtureDisplay:
         self.feature_names = feature_names
         self.noise_weight = noise_weight
         self.noise_density = noise_density
+        self.note = note
 
     @classmethod
     def from_estimator(
@@ -166,6 +171,10 @@ class MixtureDisplay:
         rows = np.asarray(estimator._fitted_rows(X), dtype=np.float64)
         responsibilities = np.asarray(estimator.predict_proba(X), dtype=np.float64)
         columns, names = _columns(features, estimator)
+        n_features = estimator.n_features_in_
+        note = ""
+        if features is None and n_features > len(columns):
+            note = f"the first {len(columns)} of {n_features} features; features= shows others"
         shown = rows[:, columns]
         counts = None
         if sample_weight is not None:
@@ -181,6 +190,7 @@ class MixtureDisplay:
             components=look(params.components, columns, shown),
             sample_weight=counts,
             feature_names=names,
+            note=note,
             **_noise_of(estimator, columns),
         )
         return display.plot(ax, bins=bins, legend=legend, scatter_kw=scatter_kw, line_kw=line_kw)
@@ -236,6 +246,8 @@ class MixtureDisplay:
             edges = default_edges(values) if bins is None else np.histogram_bin_edges(values, bins)
             tallest = self._draw_histogram(values, shares * counts[:, None], edges)
             self._draw_densities(self.components, tallest, dict(line_kw or {}))
+        if self.note:
+            self.ax_.set_xlabel(f"{self.ax_.get_xlabel()}\n({self.note})")
         if has_legend:
             self._list_components()
         return self
@@ -442,8 +454,9 @@ def _columns(
     good = [j for j in columns if isinstance(j, int | np.integer) and 0 <= j < n_features]
     if not (len(good) == len(set(good)) == len(asked) and len(good) in _LOOKS):
         named = f" or names among {names}" if known is not None else ""
+        unknown = next(filter(None, (did_you_mean(j, names) for j in columns if j not in good)), "")
         raise ValueError(
             f"features: expected one or two different columns from 0 to {n_features - 1}{named}, "
-            f"got {features!r}."
+            f"got {features!r}.{unknown}"
         )
     return [int(j) for j in good], [names[j] for j in good]
