@@ -49,7 +49,7 @@ Starts = Annotated[int | None, typer.Option(help="How many starts to try; 1 by d
 Tol = Annotated[
     float | None, typer.Option(help="Stop when an iteration gains less, in nats a row.")
 ]
-MaxIter = Annotated[int | None, typer.Option(help="At most so many iterations.")]
+MaxIter = Annotated[int | None, typer.Option(help="The largest number of iterations.")]
 RegCovar = Annotated[
     float | None,
     typer.Option(help="Keeps covariances from collapsing; 1e-6 by default, in squared units."),

@@ -60,7 +60,7 @@ class _Path:
 
     @property
     def floor(self) -> float:
-        """The lowest bound that can be shown if a gap is to be seen."""
+        """The lowest bound that can be shown with a visible gap."""
         gaps = np.nan_to_num(self.ceiling - self.elbo)
         for i in range(self.x.size):
             lowest, highest = self.elbo[i:].min(), self.elbo[i:].max()
@@ -69,7 +69,7 @@ class _Path:
         return float(self.elbo.min())
 
     def end(self, floor: float) -> float:
-        """Where the bound has all but arrived, if most of the iterations are still to come."""
+        """Return the iteration after which the bound is flat, if most iterations come later."""
         highest = self.elbo.max()
         rising = self.x[highest - self.elbo > _READABLE_RISE * (highest - floor)]
         end = np.ceil(rising.max(initial=self.x[0])) + 1.0
@@ -78,7 +78,7 @@ class _Path:
 
 @dataclass(frozen=True)
 class _View:
-    """What the axes show."""
+    """The scale, limits and labels of the axes."""
 
     scale: str
     ylabel: str
@@ -89,7 +89,7 @@ class _View:
 
 
 def _linear(paths: Collection[_Path], crop: bool) -> _View:
-    """The bound itself, but for what would dwarf the rest, or is flat beside it."""
+    """Return a view of the bound, without a start far below and a flat end."""
     start = min(float(path.elbo.min()) for path in paths)
     floor = min(path.floor for path in paths)
     top = max(float(path.elbo.max()) for path in paths)
@@ -113,7 +113,7 @@ def _widened(low: float, high: float) -> tuple[float, float]:
 
 
 def _log(paths: Collection[_Path], crop: bool) -> _View:
-    """How far the bound is from the best one, which itself has no place on a logarithmic axis."""
+    """Return a view of the distance to the best bound, on a logarithmic axis."""
     best = max(float(path.elbo.max()) for path in paths)
 
     def distances(bounds: Array) -> Array:
@@ -255,7 +255,7 @@ class ELBODisplay:
         iterations: tuple[int, int | None] | None = None,
         line_kw: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Draw.
+        """Draw the bound of each fit.
 
         Parameters
         ----------

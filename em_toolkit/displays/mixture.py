@@ -52,7 +52,7 @@ class MixtureDisplay:
     X : ndarray of shape (n_rows, 1) or (n_rows, 2)
         The features to show; NaN where an entry is missing.
     responsibilities : ndarray of shape (n_rows, n_components)
-        With a last column more for noise, which is grey.
+        If there is noise, which is grey, a further column for it comes last.
     weights : ndarray of shape (n_components,)
     components : Moments or Densities
         For two features the components' means and covariances, for one their densities.
@@ -150,10 +150,10 @@ class MixtureDisplay:
         estimator : GaussianMixture, PoissonMixture or another mixture
             Fitted.
         X : array-like of shape (n_rows, n_features)
-            With all features that the mixture was fitted to.
+            The rows, with all features of the fit.
         features : one or two of int or str, default=None
-            The features to show, by column or by name; the first two by default, or the one there
-            is.
+            The features to show, by column or by name; by default the first two (or the only one),
+            and a note below the axis says so if there are others.
         sample_weight : array-like of shape (n_rows,), default=None
             How many times each row counts.
         ax, bins, legend, scatter_kw, line_kw
@@ -204,7 +204,7 @@ class MixtureDisplay:
         scatter_kw: Mapping[str, Any] | None = None,
         line_kw: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Draw.
+        """Draw the rows and the components.
 
         Parameters
         ----------
@@ -405,9 +405,9 @@ class MixtureDisplay:
 
 
 def _mixed_colors(shares: Array, n_components: int) -> Array:
-    """The colours of the components, and that of noise, mixed by shares.
+    """Return the colours of the components and of noise, mixed by shares.
 
-    Of shape (n_colors, n_components), or one column more for noise.
+    `shares` has shape (n_colors, n_components), with a further column if there is noise.
     """
     from matplotlib.colors import to_rgb
 
@@ -416,7 +416,7 @@ def _mixed_colors(shares: Array, n_components: int) -> Array:
 
 
 def _noise_of(estimator: MixtureEstimator, columns: list[int]) -> dict[str, float]:
-    """Its weight, and its density along one feature: 1 by the side of the box."""
+    """Return the weight of noise, and its density along one feature: 1 by the side of the box."""
     if not estimator._has_noise:
         return {}
     assert estimator.noise_box_ is not None
@@ -443,7 +443,7 @@ _LOOKS: dict[int, Callable[[Parameters, list[int], Array], Moments | Densities]]
 def _columns(
     features: Sequence[int | str] | int | str | None, estimator: MixtureEstimator
 ) -> tuple[list[int], list[str]]:
-    """The columns that `features` means, and their names."""
+    """Return the columns that are meant by `features`, and their names."""
     n_features = estimator.n_features_in_
     known = getattr(estimator, "feature_names_in_", None)
     names = [f"feature {j}" for j in range(n_features)] if known is None else list(known)

@@ -115,7 +115,7 @@ class ModelSelectionDisplay:
         legend: bool | None = None,
         line_kw: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Draw what `em_toolkit.selection.select_mixture` found.
+        """Draw the result of `em_toolkit.selection.select_mixture`.
 
         Parameters
         ----------
@@ -156,7 +156,7 @@ class ModelSelectionDisplay:
         legend: bool | None = None,
         line_kw: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Draw.
+        """Draw the scores.
 
         Parameters
         ----------
@@ -216,7 +216,7 @@ class ModelSelectionDisplay:
         return numbers, lines
 
     def _losses(self, values: npt.ArrayLike) -> Array:
-        """The lower the better, and NaN for what cannot be drawn."""
+        """Return losses, of which the lowest is the best; NaN for what cannot be drawn."""
         losses = CRITERIA[self.criterion].losses(values)
         return np.where(np.isfinite(losses), losses, np.nan)
 
@@ -261,7 +261,7 @@ class ModelSelectionDisplay:
                 self.ax_.plot(places, scores[ends], ":", color=color, linewidth=_THIN, zorder=1.5)
 
     def _set_limits(self, numbers: list[int], lines: Mapping[str, Array], crop: bool) -> None:
-        """Of the scores; and of the numbers, also where nothing is drawn."""
+        """Set the limits of the scores, and of the numbers of components."""
         losses = self._losses(list(lines.values()))
         known = losses[np.isfinite(losses)]
         best, worst = float(known.min()), float(known.max())
@@ -277,7 +277,7 @@ class ModelSelectionDisplay:
         self.ax_.set_xlim(numbers[0] - margin, numbers[-1] + margin)
 
     def _seen(self, lines: Mapping[str, Array]) -> list[str]:
-        """The lines of which some score is within the limits."""
+        """Return the lines that have a score within the limits."""
         bottom, top = self.ax_.get_ylim()
         return [
             name for name, scores in lines.items() if ((scores >= bottom) & (scores <= top)).any()
@@ -299,7 +299,7 @@ class ModelSelectionDisplay:
             formatter.set_useOffset(False)
 
     def _label_ends(self, last: int, lines: Mapping[str, Array], best: str) -> None:
-        """Names in a column to the right, each as near the end of its line as the others let it."""
+        """Write the names in a column to the right, each near the end of its line."""
         from matplotlib.transforms import blended_transform_factory
         from sklearn.isotonic import isotonic_regression
 
@@ -355,7 +355,7 @@ def _look(line: Line2D) -> dict[str, Any]:
 
 
 def _notes(numbers: list[int], lines: Mapping[str, Array], seen: Collection[str]) -> list[str]:
-    """What is not in the picture, and why."""
+    """Return notes on what is not in the picture, and why."""
     known = {name: np.isfinite(scores) for name, scores in lines.items()}
     hidden = [name for name in lines if known[name].any() and name not in seen]
     gaps = [
@@ -374,7 +374,7 @@ def _notes(numbers: list[int], lines: Mapping[str, Array], seen: Collection[str]
 
 
 def _ranges(numbers: Sequence[int]) -> str:
-    """Such as ``"3, 5–9"``."""
+    """Return whole numbers as text, such as ``"3, 5–9"``."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:
@@ -385,7 +385,7 @@ def _ranges(numbers: Sequence[int]) -> str:
 
 
 def _styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """How the lines look, which has to tell fourteen of them apart in every kind of vision."""
+    """Return the styles of the lines: up to fourteen, distinct in every kind of colour vision."""
     kinds = {name: name[1:] if _MCLUST.fullmatch(name) else name for name in names}
     distinct = list(dict.fromkeys(kinds.values()))
     colors = DARKER * palette(len(_COLORS))[list(_COLORS)]

@@ -133,7 +133,7 @@ def em(
     blocks : iterable of Block, or ndarray
         The data; iterated over once for each E-step. An array is its rows, each of weight one.
     max_iter : int
-        At most so many M-steps.
+        The largest number of M-steps.
     tol : float
         The tolerance of the stopping rule, in nats per unit of weight.
     stopping : {"step", "distance"}

@@ -1,4 +1,4 @@
-"""What all estimators share: running EM, and what is known of a run afterwards."""
+"""The base of all estimators: it runs EM, and publishes the results of the run."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     status_ : Status
         Why the fit stopped, with the remedy.
     restarts_ : list of Restart
-        What became of each start.
+        The outcome of each start.
     """
 
     tol: float
@@ -133,16 +133,16 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         blocks : iterable of Block
             The data.
         task : dict
-            What callbacks are told of the data: X, y and metadata.
+            The data as callbacks receive them: X, y and metadata.
         attributes : callable
             From parameters to the fitted attributes that hold them.
         max_iter : int
         previous_bound : float
-            Where an earlier fit is continued, the bound before its last iteration.
+            The bound before the last iteration of an earlier fit that is continued.
         workers : Workers
             The threads of the E-step.
         workers_on_starts : Workers
-            The threads that take a start each. Either these or those are one.
+            The threads that take a start each. One of `workers` and these is a single thread.
         remarks : callable
             From the fitted parameters to warnings: what a reader should know of them. They are
             kept as `trace_.notes`.
@@ -215,7 +215,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
     @property
     def _is_watched(self) -> bool:
-        """Whether somebody hears of iterations, who expects one start to follow the other."""
+        """Whether iterations are reported, so that starts have to run one after the other."""
         return bool(self.verbose) or bool(getattr(self, "_skl_callbacks", ()))
 
     def _warn_unless_converged(self, fit: Fit[Any]) -> None:
@@ -236,7 +236,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
 
 def _prediction(fit: Fit[Any]) -> str:
-    """How far `max_iter` may have been from enough, as a sentence; empty if there is no saying."""
+    """Return a sentence on the iterations that are still needed; empty if they are unknown."""
     if fit.iterations_to_go is None:
         return ""
     return (
@@ -246,7 +246,7 @@ def _prediction(fit: Fit[Any]) -> str:
 
 
 def cast(arrays: Mapping[str, Array], dtype: npt.DTypeLike) -> dict[str, Data]:
-    """Parameters as fitted attributes, in the precision of the data."""
+    """Return parameters as fitted attributes, in the precision of the data."""
     with np.errstate(over="ignore", under="ignore"):
         attributes = {name: np.array(values, dtype=dtype) for name, values in arrays.items()}
     for name, values in attributes.items():
@@ -259,7 +259,7 @@ def cast(arrays: Mapping[str, Array], dtype: npt.DTypeLike) -> dict[str, Data]:
 
 
 def validated(estimator: Any, X: Any, how_to_fill: str, **checks: Any) -> Data:
-    """X as scikit-learn's `validate_data` returns it; the error for NaN tells how to fill it.
+    """Return X as `validate_data` of scikit-learn does; the error for NaN tells how to fill it.
 
     Parameters
     ----------
@@ -283,7 +283,7 @@ def validated(estimator: Any, X: Any, how_to_fill: str, **checks: Any) -> Data:
 
 
 def callback_task(X: Data, y: Any, **metadata: Any) -> dict[str, Any]:
-    """What callbacks are told of the data: all rows, those of weight zero too."""
+    """Return the data as callbacks receive them: all rows, including those of weight zero."""
     given = {name: value for name, value in metadata.items() if value is not None}
     return {"X": X, "y": y, "metadata": given or None}
 
@@ -291,7 +291,7 @@ def callback_task(X: Data, y: Any, **metadata: Any) -> dict[str, Any]:
 def rows_with_weight(
     X: Data, sample_weight: Any, *others: Data | None
 ) -> tuple[Data, Array | None, tuple[Data | None, ...]]:
-    """Validated weights, and the rows of X (and of what goes with it) whose weight is not zero.
+    """Return the rows whose weight is not zero, their validated weights, and what goes with them.
 
     A row of weight zero is a row left out, also of the start.
     """

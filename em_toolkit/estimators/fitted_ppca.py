@@ -1,4 +1,4 @@
-"""What a fitted probabilistic PCA is good for: latent variables, densities and draws."""
+"""The methods of a fitted probabilistic PCA: latent variables, densities and draws."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class FittedPPCA:
             yield model.posterior(params, rows)
 
     def posterior(self, X: npt.ArrayLike) -> tuple[Data, Array]:
-        """The posterior of the latent variables.
+        """Return the posterior of the latent variables.
 
         Parameters
         ----------
@@ -139,7 +139,7 @@ class FittedPPCA:
         return np.asarray(latent @ self.loadings_.T + self.mean_)
 
     def score_samples(self, X: npt.ArrayLike) -> Data:
-        """The log density log p(x_i) of each row, in nats.
+        """Return the log density log p(x_i) of each row, in nats.
 
         Parameters
         ----------
@@ -156,7 +156,7 @@ class FittedPPCA:
     def score(
         self, X: npt.ArrayLike, y: None = None, sample_weight: npt.ArrayLike | None = None
     ) -> float:
-        """The mean log density of the rows, in nats.
+        """Return the mean log density of the rows, in nats.
 
         Parameters
         ----------
@@ -175,13 +175,13 @@ class FittedPPCA:
         return float(np.average(np.concatenate(blocks), weights=weights))
 
     def get_covariance(self) -> Data:
-        """The covariance of the model, W Wᵀ + σ² I, of shape (n_features, n_features)."""
+        """Return the covariance of the model, W Wᵀ + σ² I, of shape (n_features, n_features)."""
         check_is_fitted(self)
         noise = self.noise_variance_ * np.eye(self.n_features_in_)
         return np.asarray(self.loadings_ @ self.loadings_.T + noise, dtype=self.mean_.dtype)
 
     def get_precision(self) -> Data:
-        """The inverse of the covariance of the model, of shape (n_features, n_features)."""
+        """Return the inverse covariance of the model, of shape (n_features, n_features)."""
         check_is_fitted(self)
         # Along the components 1/variance, across them 1/noise: nothing is inverted.
         excess = 1.0 / self.explained_variance_ - 1.0 / self.noise_variance_
@@ -201,7 +201,7 @@ class FittedPPCA:
         X : ndarray of shape (n_samples, n_features)
             The rows.
         latent : ndarray of shape (n_samples, n_components)
-            The latent variables that they came from.
+            The latent variables of these rows.
         """
         check_is_fitted(self)
         if n_samples < 1:

@@ -1,4 +1,20 @@
-"""Rows with NaN entries, as estimators take them."""
+"""Rows with NaN entries, as estimators take them.
+
+A NaN entry is a missing value. The likelihood is that of the observed entries, and EM has the
+missing ones among its latent variables (Ghahramani & Jordan 1994): the fit is exact.
+``score_samples`` is the log density of the observed entries of a row, and `impute` and
+`sample_missing` complete rows. Entries should be missing at random: whether an entry is missing may
+depend on what is observed, but not on the missing value (Rubin 1976).
+
+A row without any entry has no information: its ``score_samples`` is 0, `predict` returns the
+component of the largest weight, and `fit`, `score` and the criteria leave the row out. A feature
+without any entry is an error in `fit`. A start is found on rows whose missing entries are drawn
+from one normal distribution that is fitted to all rows.
+
+References
+----------
+Ghahramani & Jordan (1994), NIPS 6. Rubin (1976), Biometrika 63.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +33,9 @@ from em_toolkit.statistics import Array, IntArray
 
 
 def with_nan(X: Any) -> Any:
-    """Rows with NaN for all that stands for a missing entry.
+    """Return rows with NaN in the place of every missing entry.
 
-    What a masked array masks; None and NA where pandas, or an array of objects, has them.
+    Masked entries of a masked array are missing, and None and NA of pandas and object arrays.
     """
     if isinstance(X, np.ma.MaskedArray):
         kind = X.dtype if np.issubdtype(X.dtype, np.floating) else np.float64
@@ -34,7 +50,7 @@ def with_nan(X: Any) -> Any:
 def rows_with_entries(
     X: Data, weights: Array | None, *others: Data | None
 ) -> tuple[Data, Array | None, tuple[Data | None, ...]]:
-    """The rows of which some entry is observed: others say nothing, and count for nothing."""
+    """Return the rows that have any observed entry; the others have no information."""
     if not has_missing(X):
         return X, weights, others
     nothing = np.isnan(X).all(axis=1)
@@ -49,9 +65,9 @@ def rows_by_pattern(
     *others: Data | None,
     names: Iterable[Any] | None = None,
 ) -> tuple[Data, Array | None, tuple[Data | None, ...]]:
-    """The rows of which some entry is observed, sorted by their patterns of missing entries.
+    """Return the rows that have any observed entry, sorted by pattern of missing entries.
 
-    Rows without missing entries are not touched.
+    If nothing is missing, the rows are returned as they are.
 
     Parameters
     ----------
@@ -65,7 +81,7 @@ def rows_by_pattern(
     Raises
     ------
     ValueError
-        For features of which no row has a value.
+        If no row has a value of some feature.
     """
     if len(X) and not has_missing(X):
         return X, weights, others
@@ -97,32 +113,32 @@ def _some_rows(
 
 
 def order_by_pattern(X: Data) -> IntArray | slice:
-    """An order of the rows in which those that miss the same entries are neighbours."""
+    """Return an order of the rows in which those that miss the same entries are neighbours."""
     if not has_missing(X):
         return slice(None)
     return Patterns.of(X).order()
 
 
 class MissingValuesMixin:
-    """What a fitted Gaussian mixture says of missing entries."""
+    """The methods of a fitted Gaussian mixture that complete rows."""
 
     @overload
     def impute(self, X: Frame) -> Frame: ...
     @overload
     def impute(self, X: npt.ArrayLike) -> Data: ...
     def impute(self, X: Any) -> Any:
-        r"""Rows with the expectation in the place of each missing entry.
+        r"""Return rows with the expectation in the place of each missing entry.
 
         .. math:: \operatorname{E}[x_m \mid x_o] = \sum_k p(k \mid x_o)
                   \left[ \mu_{k,m} + \Sigma_{k,mo} \Sigma_{k,oo}^{-1} (x_o - \mu_{k,o}) \right]
 
-        The best guess of each entry in the sense of squared error. Imputed rows vary less than
-        complete ones would: for estimates from them, and their errors, see `sample_missing`.
+        It is the best guess of each entry in squared error. Imputed rows vary less than
+        complete ones would; for estimates and their errors use `sample_missing`.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            NaN entries are missing. A row without any other gets the mean of the mixture.
+            NaN entries are missing. A row without any entry becomes the mean of the mixture.
 
         Returns
         -------
@@ -164,11 +180,11 @@ class MissingValuesMixin:
     def sample_missing(
         self, X: Any, random_state: int | np.random.RandomState | None = None
     ) -> Any:
-        """Rows with a draw from its posterior in the place of each missing entry.
+        """Return rows with a draw from the posterior in the place of each missing entry.
 
-        The missing entries of a row are drawn together, given its component, which is drawn
-        too. A few such completions, each analysed as if it were complete, show by how much the
-        results differ because entries are missing (multiple imputation, Rubin 1987). The
+        The component of a row is drawn first, and its missing entries together given the
+        component. Several completions, each analysed as if complete, show the uncertainty of
+        results that is due to missing entries (multiple imputation, Rubin 1987). The
         parameters are held at their estimates.
 
         Parameters

@@ -53,6 +53,8 @@ class PoissonMixture(MixtureEstimator):
 
     .. math:: p(x) = \sum_k \pi_k \prod_j \frac{\lambda_{kj}^{x_j} e^{-\lambda_{kj}}}{x_j!}
 
+    Entries are whole numbers from 0 on; anything else has no probability, and is an error.
+
     Parameters
     ----------
     n_components : int, default=1
@@ -60,41 +62,22 @@ class PoissonMixture(MixtureEstimator):
     tol : float, default=1e-3
         EM stops when an iteration raises the bound by less, in nats per unit of weight.
     max_iter : int, default=100
-        At most so many iterations. 0 returns the start.
+        The largest number of iterations. 0 returns the start.
     n_init : int, default=1
         The number of starts; the best result is kept.
     init_params : {"kmeans", "kmeans_sample", "kmeans_standardized", "k-means++", "random", \
             "random_from_data", "hierarchical", "short_em", "auto"} or array-like of shape \
             (n_samples, n_components), default="kmeans"
-        How to find a start, or the responsibilities to start from.
-
-        - "kmeans": the clusters of scikit-learn's k-means. It copies the data, and with many rows
-          it may take longer than EM.
-        - "kmeans_sample": the same on a random sample of 500 rows for each component, but 20,000
-          at least; all rows then go to the nearest centre. The choice for a million rows, and
-          for data that do not fit in memory. With no more rows than that, it is "kmeans".
-        - "k-means++", "random_from_data": components of equal weight on rows that k-means++
-          chooses, or chance.
-        - "random": responsibilities drawn at random.
-        - "kmeans_standardized": k-means on columns in their standard deviations, for features in
-          unlike units.
-        - "hierarchical": the clusters of model-based agglomeration, from which mclust starts; of
-          a sample of 2,000 rows if there are more, which takes a second. Without chance.
-        - "short_em": ten short runs of EM from random rows, of which the best is gone on with
-          (Biernacki, Celeux & Govaert 2003).
-        - "auto": three short runs of EM from k-means on scaled principal directions, likewise:
-          two or three times the cost of a fit from "kmeans", and often a better optimum.
-
-        The last two compare runs on a sample of 5,000 rows, or 250 for each component, if there
-        are more; ``n_passes_`` counts from where the best is gone on with.
+        How to find a start (`em_toolkit.initialization` compares the ways), or the
+        responsibilities to start from.
     weights_init : array-like of shape (n_components,), default=None
-        Weights of the start, instead of those that `init_params` gives.
+        Weights of the start, in place of those that `init_params` gives.
     rates_init : array-like of shape (n_components, n_features), default=None
-        Rates of the start, likewise.
+        Rates of the start, in place of those that `init_params` gives.
     random_state : int, RandomState instance or None, default=None
         Seed of the start and of `sample`.
     warm_start : bool, default=False
-        Continue from the last fit when `fit` is called again; `n_init` is then ignored.
+        Whether a second `fit` continues from the first; `n_init` is then ignored.
     verbose : int, default=0
         1 prints starts and iterations, 2 also times and gains.
     verbose_interval : int, default=10
@@ -102,22 +85,18 @@ class PoissonMixture(MixtureEstimator):
     bound_check : {"raise", "warn", "off"}, default="raise"
         What to do if the bound falls by more than rounding explains, which is a bug.
     acceleration : {None, "squarem", "quasi_newton"}, default=None
-        Where EM is slow, extrapolate its steps, as in `GaussianMixture`.
+        How to extrapolate the steps of EM, as in `GaussianMixture`.
     n_jobs : int, default=None
-        Threads; −1 is one for each core. None also is, except in a worker of joblib (as in a
-        parallel ``GridSearchCV``), which has one core to itself. They share the E-step, or, where
-        there are more starts (`n_init`) than blocks of rows to share, take a start each: never
-        both at once, and one start follows the other if `verbose` or a callback reports them. The
-        result is the same, to the bit, for any number.
+        Threads, as in `GaussianMixture`.
     weight_concentration : float or array-like of shape (n_components,), default=1.0
-        α_k ≥ 1 of a Dirichlet prior of the weights, Σ_k (α_k − 1) log π_k: α_k − 1 more rows in
-        each component. 1 is maximum likelihood.
+        α_k ≥ 1 of a Dirichlet prior of the weights, Σ_k (α_k − 1) log π_k: as if each component had
+        α_k − 1 more rows. 1 is maximum likelihood.
     fixed : dict, default=None
         What stays as it is at the start: a mapping from "weights" or "rates" to True (all
         components), to indices of components or to a mask of them, as in `GaussianMixture`.
     stopping : {"step", "distance"}, default="step"
-        What is held against `tol`: the last step, or the predicted distance to the final bound,
-        as in `GaussianMixture`.
+        What is compared with `tol`: the gain of an iteration, or the predicted distance to the
+        final bound, as in `GaussianMixture`.
 
     Attributes
     ----------

@@ -56,37 +56,30 @@ class PPCA(FittedPPCA, ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEsti
     that an iteration costs the same for a hundred rows and for a million. They are read in blocks
     and never copied: X may be a `numpy.memmap` larger than memory.
 
-    scikit-learn's ``PCA`` defines the same density with the covariance divided by n − 1. Here it
-    is the maximum likelihood's n, so that ``get_covariance()``, ``explained_variance_`` and
-    ``noise_variance_`` are (n − 1)/n times scikit-learn's. ``score_samples`` of given parameters,
-    the components and the explained variance ratios are the same. `transform` gives the
-    posterior mean, as scikit-learn's ``FactorAnalysis`` does, where ``PCA`` projects.
+    scikit-learn's ``PCA`` defines the same density with the covariance divided by n − 1, here by n:
+    ``get_covariance()``, ``explained_variance_`` and ``noise_variance_`` are (n − 1)/n times
+    scikit-learn's. The components, the explained variance ratios and the singular values are the
+    same. `transform` gives the posterior mean, as scikit-learn's ``FactorAnalysis`` does; with
+    ``whiten=True`` it gives the projection in standard deviations, as ``PCA`` does.
 
     Parameters
     ----------
-    n_components : int, default=None
-        The dimension q of the latent space, from 1 to n_features − 1. By default the largest that
-        leaves something to the noise. With q = n_features nothing would be left: the model is
-        then a Gaussian without structure, its noise variance is zero, and every solver fails;
-        that Gaussian is ``GaussianMixture(n_components=1)``.
+    n_components : int, float, "mle" or None, default=None
+        The dimension q of the latent space, from 1 to n_features − 1: a number; the share of the
+        variance to exceed, such as 0.95; "mle", which is Minka's choice (2000); or None, the
+        largest that leaves something to the noise. (With q = n_features the model is a Gaussian
+        without structure, ``GaussianMixture(n_components=1)``.)
+    whiten : bool, default=False
+        Whether `transform` returns coordinates of variance one instead of posterior means.
     solver : {"closed_form", "em", "randomized"}, default="closed_form"
-        How to maximize the likelihood.
-
-        - ``"closed_form"``: the eigenvectors of the covariance, or of the products of rows with
-          rows where these are fewer. Where the noise is so small beside the total variance that
-          rounding could change the likelihood by 1e-8 nats a row, they are found from a triangular
-          factor instead, which loses less and takes about five times as long.
-        - ``"em"``: EM, on the compressed data.
-        - ``"randomized"``: for thousands of features and few components. The leading axes are
-          sought in a Krylov space that begins with random vectors, and grows until a pass over
-          the data raises the likelihood by less than `tol`. The variances are then wrong by the
-          square of what the axes are. A noise that rounding could hide beside the total variance
-          is an error.
+        How to maximize the likelihood: by eigenvectors, by EM on the compressed data, or, for
+        thousands of features and few components, by a Krylov space from random vectors
+        (`em_toolkit.models.principal_axes`, `em_toolkit.models.block_krylov`).
     tol : float, default=1e-8
-        EM stops when an iteration raises the bound by less, in nats per unit of weight; so does
-        the randomized solver.
+        EM and the randomized solver stop when an iteration raises the bound by less, in nats per
+        unit of weight.
     max_iter : int, default=1000
-        At most so many iterations of EM or of the randomized solver.
+        The largest number of iterations of EM or of the randomized solver.
     random_state : int, RandomState instance or None, default=None
         Seed of EM's start, of the randomized solver's vectors, and of `sample`.
     verbose : int, default=0
@@ -96,9 +89,9 @@ class PPCA(FittedPPCA, ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEsti
     bound_check : {"raise", "warn", "off"}, default="raise"
         What to do if the bound falls by more than rounding explains, which is a bug.
     acceleration : {None, "squarem", "quasi_newton"}, default=None
-        Extrapolate the steps of ``solver="em"``, as in `GaussianMixture`.
+        How to extrapolate the steps of ``solver="em"``, as in `GaussianMixture`.
     stopping : {"step", "distance"}, default="step"
-        What of ``solver="em"`` is held against `tol`, as in `GaussianMixture`.
+        What ``solver="em"`` compares with `tol`, as in `GaussianMixture`.
 
     Attributes
     ----------
@@ -114,6 +107,9 @@ class PPCA(FittedPPCA, ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEsti
         The variance of the model along each component, |w_j|² + σ².
     explained_variance_ratio_ : ndarray of shape (n_components,)
         The same as a share of the total variance of the data.
+    singular_values_ : ndarray of shape (n_components,)
+        (n explained_variance_)^½: the singular values of the centred data, where n is the sum of
+        the weights.
     n_components_ : int
         q.
     n_samples_ : int
@@ -126,6 +122,8 @@ class PPCA(FittedPPCA, ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEsti
     References
     ----------
     Tipping & Bishop (1999), Probabilistic principal component analysis, JRSS B 61.
+
+    Minka (2000), Automatic choice of dimensionality for PCA, NIPS 13.
 
     Musco & Musco (2015), Randomized block Krylov methods for stronger and faster approximate
     singular value decomposition, NeurIPS 28.
@@ -212,7 +210,7 @@ class PPCA(FittedPPCA, ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEsti
         Raises
         ------
         ValueError
-            For data or parameters that cannot be used, and if nothing is left for the noise.
+            If data or parameters cannot be used, and if nothing is left for the noise.
         ELBODecreaseError
             If the bound falls, with ``bound_check="raise"``.
         """
@@ -283,7 +281,7 @@ class PPCA(FittedPPCA, ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEsti
     def _placed(
         self, axes: PrincipalAxes, rows: WeightedRows
     ) -> tuple[Callable[[Any], dict[str, Any]], PPCAParameters]:
-        """The attributes of parameters, and the maximum, for rows that lie where they do."""
+        """Return the map from parameters to attributes, and the maximum of the likelihood."""
         n_components = self._dimension(axes)
         best = closed_form(axes, n_components)
         try:
@@ -307,7 +305,7 @@ class PPCA(FittedPPCA, ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEsti
         return int(self.n_components) if isinstance(self.n_components, Integral) else None
 
     def _dimension(self, axes: PrincipalAxes) -> int:
-        """The number of components, which may follow from the variances along all axes."""
+        """Return the number of components, which may follow from the variances."""
         # As many as there are directions leave nothing to the noise.
         most = max(1, axes.rank - 1)
         if self.n_components is None:
