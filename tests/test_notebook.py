@@ -6,12 +6,14 @@ import sys
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_iris
 
 from em_toolkit import GaussianMixture, Rows, em
 from em_toolkit.families import STRUCTURES, Gaussian, GaussianComponents
 from em_toolkit.models import Mixture, MixtureParameters
+from em_toolkit.notebook import html_table
 
 FRAME = load_iris(as_frame=True).data
 
@@ -96,3 +98,9 @@ def test_without_pandas_there_is_no_table(
     for name in ("trace", "inference", "fit"):
         assert results[name]._repr_html_() is None
         assert repr(results[name])
+
+
+def test_the_words_above_a_table_are_escaped() -> None:
+    html = html_table(lambda: pd.DataFrame({"a": [1]}), "a < b & c\nand more")
+    assert html is not None
+    assert html.startswith("<div><p>a &lt; b &amp; c</p><p>and more</p>")
