@@ -701,7 +701,7 @@ def test_missing_cells_are_integrated_out_and_filled_in(run, folder):
     assert log_likelihood == pytest.approx(gm.score_samples(table).sum(), rel=1e-12)
     # What was observed is there as it was written, to the letter.
     imputed = (folder / "out" / "air_imputed.csv").read_text().splitlines()
-    filled = gm.impute(table)
+    filled = gm.impute(table).to_numpy()
     for i, (cells, now) in enumerate(zip(written[1:], imputed[1:], strict=True)):
         for j, (cell, found) in enumerate(zip(cells.split(","), now.split(","), strict=True)):
             if cell == "NA":
