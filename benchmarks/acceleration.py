@@ -33,13 +33,14 @@ from em_toolkit.initialization import kmeans
 from em_toolkit.kernels import plan
 from em_toolkit.model import LatentVariableModel
 from em_toolkit.models import Mixture, MixtureParameters, PPCAParameters, ProbabilisticPCA
+from em_toolkit.options import Acceleration, CovarianceType
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TOL = 1e-9
 MAX_ITER = 50_000
-METHODS: list[str | None] = [None, *ACCELERATIONS]
+METHODS: list[Acceleration | None] = [None, *ACCELERATIONS]
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def deaths(weight: float, rates: tuple[float, float]) -> Problem:
 
 
 def clusters(
-    n_rows: int, n_features: int, n_components: int, structure: str, apart: float
+    n_rows: int, n_features: int, n_components: int, structure: CovarianceType, apart: float
 ) -> Problem:
     """Clusters in a row."""
     rng = np.random.default_rng(0)
@@ -151,7 +152,7 @@ class Run:
     bounds: list[float]
 
 
-def fit(problem: Problem, method: str | None, target: float, workers: Workers) -> Run:
+def fit(problem: Problem, method: Acceleration | None, target: float, workers: Workers) -> Run:
     """One fit, to the target or until it converges."""
     until = Until(target)
     found = em(

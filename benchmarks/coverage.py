@@ -25,7 +25,8 @@ from em_toolkit.families import (
     GaussianComponents,
 )
 from em_toolkit.models import Mixture, MixtureParameters
-from em_toolkit.statistics import Array
+from em_toolkit.options import CovarianceType
+from em_toolkit.statistics import Array, BoolArray
 
 LEVEL = 0.95
 COLUMNS = ("weights", "means", "covariances")
@@ -34,7 +35,7 @@ MATRIX = np.array([[1.0, 0.3], [0.3, 1.0]])
 OTHER = np.array([[1.5, -0.4], [-0.4, 0.5]])
 TURN = np.array([[0.8, -0.6], [0.6, 0.8]])
 # As `covariances_` has them.
-OF_STRUCTURE = {
+OF_STRUCTURE: dict[CovarianceType, Array] = {
     "full": np.stack([MATRIX, OTHER]),
     "tied": MATRIX,
     "diag": np.array([[1.0, 0.5], [1.5, 0.8]]),
@@ -47,7 +48,7 @@ OF_STRUCTURE = {
 
 
 def mixture_of(
-    structure: str, apart: float
+    structure: CovarianceType, apart: float
 ) -> tuple[Mixture[GaussianComponents], MixtureParameters[GaussianComponents]]:
     """The two components, whose means are so far apart."""
     means = np.array([[0.0, 0.0], [apart, apart / 3.0]])
@@ -57,7 +58,7 @@ def mixture_of(
 
 
 def run(
-    structure: str, n_rows: int, apart: float, missing: float, n_draws: int, level: float
+    structure: CovarianceType, n_rows: int, apart: float, missing: float, n_draws: int, level: float
 ) -> dict[str, tuple[float, float]]:
     """For each kind of parameter its coverage, and the mean ratio of errors to deviations.
 
@@ -67,7 +68,7 @@ def run(
     mixture, params = mixture_of(structure, apart)
     means = params.components.means
     truth = {"weights": WEIGHTS, "means": means, "covariances": OF_STRUCTURE[structure]}
-    hits: dict[str, list[Array]] = {}
+    hits: dict[str, list[BoolArray]] = {}
     errors: dict[str, list[Array]] = {}
     estimates: dict[str, list[Array]] = {}
     failed = 0
@@ -96,9 +97,9 @@ def run(
             errors.setdefault(name, []).append(inference.standard_errors[name])
             estimates.setdefault(name, []).append(getattr(fit, f"{name}_"))
     found = {}
-    for name, held in hits.items():
+    for name, held_in_draws in hits.items():
         ratio = np.median(errors[name], axis=0) / np.std(estimates[name], axis=0)
-        found[name] = float(np.mean(held)), float(ratio.mean())
+        found[name] = float(np.mean(held_in_draws)), float(ratio.mean())
     return found | {"none": (failed / n_draws, np.nan)}
 
 

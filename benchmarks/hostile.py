@@ -35,6 +35,7 @@ from em_toolkit import (
 from em_toolkit.engine.monitor import SAFETY, Monitor
 from em_toolkit.families import STRUCTURES
 from em_toolkit.kernels import choice
+from em_toolkit.options import CovarianceType
 from em_toolkit.statistics import Array, IntArray
 
 Rng = np.random.Generator
@@ -133,7 +134,7 @@ def concentration(rng: Rng, n_components: int) -> Any:
     return 1.0 + 10.0 ** rng.uniform(-3, 4, n_components) * (rng.random(n_components) > 0.3)
 
 
-def held(rng: Rng, n_components: int, covariance_type: str) -> dict[str, Any] | None:
+def held(rng: Rng, n_components: int, covariance_type: CovarianceType) -> dict[str, Any] | None:
     """Nothing mostly, else some components of each part."""
     if rng.random() < 0.7:
         return None
@@ -170,7 +171,7 @@ def gaussian_mixture(rng: Rng, X: Array, seed: int) -> Any:
     if rng.random() < 0.2:
         weights = rng.dirichlet(np.ones(n_components)) * (rng.random(n_components) > 0.2)
         start["weights_init"] = (weights + 1e-300) / np.sum(weights + 1e-300)
-    covariance_type = str(rng.choice(list(STRUCTURES)))
+    covariance_type: CovarianceType = rng.choice(list(STRUCTURES)).item()
     return GaussianMixture(
         n_components,
         covariance_type=covariance_type,

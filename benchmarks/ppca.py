@@ -23,6 +23,7 @@ import argparse
 import gc
 import sys
 import tracemalloc
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
@@ -35,6 +36,7 @@ from sklearn.decomposition import PCA
 import em_toolkit
 from benchmarks.machine import machine
 from em_toolkit import PPCA
+from em_toolkit.options import Solver
 from em_toolkit.statistics import Array
 
 # Of the log-likelihood, in nats per row.
@@ -131,7 +133,7 @@ def peak_of(estimator: Any, X: Array) -> float:
     return peak / 2**20
 
 
-def measure(case: Case, solver: str, tol: float, svd_solver: str) -> Outcome:
+def measure(case: Case, solver: Solver, tol: float, svd_solver: str) -> Outcome:
     """Fit both estimators by turns."""
     X = data(case)
     ours: Any = PPCA(case.n_components, solver=solver, tol=tol, random_state=0)
@@ -188,11 +190,12 @@ def main() -> int:
     packages = (em_toolkit, np, scipy, sklearn)
     print(machine({package.__name__: package.__version__ for package in packages}))
     all_good = True
-    for cases, solver, tol, svd_solver in (
+    tables: list[tuple[Sequence[Case], Solver, float, str]] = [
         (EXACT, "closed_form", 1e-8, "covariance_eigh"),
         (TRUNCATED, "randomized", 1e-8, "randomized"),
         (TRUNCATED, "randomized", 1e-2, "randomized"),
-    ):
+    ]
+    for cases, solver, tol, svd_solver in tables:
         title = f'PPCA(solver="{solver}", tol={tol:g}), PCA(svd_solver="{svd_solver}")'
         print(f"\n{title}\n{HEADER}", flush=True)
         for case in cases:

@@ -29,6 +29,7 @@ from sklearn.metrics import adjusted_rand_score
 from benchmarks.report import folder_of, parser_of, table
 from em_toolkit import GaussianMixture, MixtureSelection, select_mixture
 from em_toolkit.datasets import load_faithful
+from em_toolkit.options import CovarianceType
 from em_toolkit.statistics import Array
 
 NARROWEST, WIDEST = 1e-6, 1e3
@@ -81,7 +82,9 @@ TABLES: dict[str, Callable[[Random], Array]] = {
 }
 
 
-def search(X: Array, types: Sequence[str] | None = None) -> MixtureSelection:
+def search(
+    X: Array, types: Sequence[CovarianceType] | None = None
+) -> MixtureSelection[GaussianMixture]:
     """What is chosen, without warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -98,7 +101,7 @@ def _matrices(fitted: GaussianMixture) -> Array:
     return np.stack([value * np.eye(n_features) for value in values])
 
 
-def extremes(X: Array, selection: MixtureSelection) -> tuple[float, float]:
+def extremes(X: Array, selection: MixtureSelection[GaussianMixture]) -> tuple[float, float]:
     """The least and greatest standard deviations of components, in those of the columns."""
     stds = X[:, selection.features_].std(axis=0)
     scaled = _matrices(selection.best_estimator_) / np.outer(stds, stds)
@@ -106,7 +109,11 @@ def extremes(X: Array, selection: MixtureSelection) -> tuple[float, float]:
     return float(np.sqrt(max(variances.min(), 0.0))), float(np.sqrt(variances.max()))
 
 
-def same_choice(one: MixtureSelection, other: MixtureSelection, log_units: float = 0.0) -> bool:
+def same_choice(
+    one: MixtureSelection[GaussianMixture],
+    other: MixtureSelection[GaussianMixture],
+    log_units: float = 0.0,
+) -> bool:
     """Whether both chose the same mixture, of the same score but for the units."""
     scores = [each.scores[each.best_index_] for each in (one, other)]
     return one.best_params_ == other.best_params_ and abs(scores[1] - scores[0] - log_units) < SAME

@@ -42,6 +42,7 @@ from benchmarks.report import folder_of, parser_of, table
 from em_toolkit import GaussianMixture
 from em_toolkit.datasets import load_faithful, load_reaven_miller
 from em_toolkit.initialization import INITIALIZERS
+from em_toolkit.options import CovarianceType, InitParams
 
 Data = npt.NDArray[Any]
 
@@ -59,7 +60,7 @@ class Problem:
     name: str
     X: Data
     n_components: int
-    structure: str = "full"
+    structure: CovarianceType = "full"
     labels: Data | None = None
 
 
@@ -136,7 +137,7 @@ def further_problems() -> list[Problem]:
     ]
 
 
-def run(problem: Problem, init_params: str, seed: int) -> Run:
+def run(problem: Problem, init_params: InitParams, seed: int) -> Run:
     """A fit, gone on with."""
     mixture = GaussianMixture(
         problem.n_components,
@@ -175,14 +176,14 @@ def from_the_truth(problem: Problem) -> float:
     return float(mixture.fit(problem.X).score(problem.X)) * len(problem.X)
 
 
-def measure(problem: Problem, n_seeds: int, names: list[str]) -> dict[str, list[Run]]:
+def measure(problem: Problem, n_seeds: int, names: list[InitParams]) -> dict[str, list[Run]]:
     """Fits by initializer; one round of all after the other, so that all share what disturbs."""
     runs: dict[str, list[Run]] = {name: [] for name in names}
     run(problem, "kmeans", 0)
     for seed in range(n_seeds):
-        for name, found in runs.items():
+        for name in names:
             if name not in CERTAIN or seed < 3:
-                found.append(run(problem, name, seed))
+                runs[name].append(run(problem, name, seed))
     return runs
 
 
@@ -221,7 +222,7 @@ def lines(problem: Problem, runs: dict[str, list[Run]]) -> Iterator[list[str]]:
         ]
 
 
-COMPARED = ["kmeans", "hierarchical", "short_em", "auto"]
+COMPARED: list[InitParams] = ["kmeans", "hierarchical", "short_em", "auto"]
 FURTHER_HEADER = ["data", "components", "truth − best", *COMPARED, "cost of auto"]
 
 

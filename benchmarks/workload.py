@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
+from em_toolkit.options import CovarianceType
 from em_toolkit.statistics import Array
 
 # Evaluated beyond as many rows would only cost time: the parameters depend on all of them.
@@ -33,7 +34,7 @@ class Case:
     n_rows: int
     n_features: int
     n_components: int
-    covariance_type: str
+    covariance_type: CovarianceType
     n_iter: int = 10
     n_runs: int = 5
 

@@ -789,7 +789,7 @@ def test_a_warm_start_goes_on(name: str) -> None:
 def test_names_are_checked() -> None:
     with pytest.raises(ValueError, match="'acceleration' parameter of GaussianMixture"):
         GaussianMixture(2, acceleration="warp").fit(FAITHFUL)
-    with pytest.raises(ValueError, match=r"expected None or one of .*got 'warp'"):
+    with pytest.raises(ValueError, match=r"expected one of \[None, .*got 'warp'"):
         em(gaussian_mixture(), faithful_start(), FAITHFUL, acceleration="warp")
 
 

@@ -376,9 +376,9 @@ def test_fit_poisson(run, folder):
 
 @pytest.mark.usefixtures("without_pictures")
 def test_poisson_says_that_measurements_are_no_counts(run, faithful):
-    code, out, _ = run("fit", faithful, "--model", "poisson-mixture", "--out", "out")
-    assert code == 0
-    assert "not all of eruptions are whole" in " ".join(out.split())
+    code, _, err = run("fit", faithful, "--model", "poisson-mixture", "--out", "out")
+    assert code == 2
+    assert "3.6 is no whole number, and a Poisson mixture is for counts" in " ".join(err.split())
 
 
 @pytest.mark.parametrize("solver", ["closed_form", "em", "randomized"])
@@ -700,7 +700,7 @@ def test_missing_cells_are_integrated_out_and_filled_in(run, folder):
     assert log_likelihood == pytest.approx(gm.score_samples(table).sum(), rel=1e-12)
     # What was observed is there as it was written, to the letter.
     imputed = (folder / "out" / "air_imputed.csv").read_text().splitlines()
-    filled = gm.impute(table)
+    filled = gm.impute(table).to_numpy()
     for i, (cells, now) in enumerate(zip(written[1:], imputed[1:], strict=True)):
         for j, (cell, found) in enumerate(zip(cells.split(","), now.split(","), strict=True)):
             if cell == "NA":
@@ -813,3 +813,20 @@ def test_select_leaves_a_constant_column_out_and_says_so(run, folder):
     assert out.count("left out") == 1
     assert "'same' (3)" in out
     assert read_results(folder / "out", "t")[1]["columns"] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("n_components", "why"),
+    [(2, "2 of 3 columns: those whose means differ most"), (1, "2 of 3 columns: the first")],
+)
+def test_the_picture_says_why_it_shows_these_columns(n_components, why):
+    from em_toolkit import GaussianMixture
+
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    fit = GaussianMixture(n_components, random_state=0).fit(X)
+    figure = pictures.mixture(fit, fit.means_, X, ["a", "b", "c"])
+    assert why in figure.axes[0].get_title()
+    two = GaussianMixture(n_components, random_state=0).fit(X[:, :2])
+    assert (
+        "columns" not in pictures.mixture(two, two.means_, X[:, :2], ["a", "b"]).axes[0].get_title()
+    )

@@ -375,7 +375,25 @@ def test_names_label_the_axes() -> None:
 
 def test_default_features(gm: GaussianMixture) -> None:
     display = MixtureDisplay.from_estimator(gm, X)
-    assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("feature 0", "feature 1")
+    note = "(the first 2 of 4 features; features= shows others)"
+    assert display.ax_.get_xlabel() == f"feature 0\n{note}"
+    assert display.ax_.get_ylabel() == "feature 1"
+
+
+def test_why_these_features_is_said_only_where_there_was_a_choice(gm: GaussianMixture) -> None:
+    asked = MixtureDisplay.from_estimator(gm, X, features=(0, 1))
+    assert asked.ax_.get_xlabel() == "feature 0"
+    for n_features in (1, 2):
+        few = GaussianMixture(2, random_state=0).fit(X[:, :n_features])
+        display = MixtureDisplay.from_estimator(few, X[:, :n_features])
+        assert display.ax_.get_xlabel() == "feature 0"
+
+
+def test_a_feature_that_is_misspelt_is_told() -> None:
+    table = load_iris(as_frame=True).data
+    fit = GaussianMixture(2, random_state=0).fit(table)
+    with pytest.raises(ValueError, match=r"Did you mean 'petal width \(cm\)'\?$"):
+        MixtureDisplay.from_estimator(fit, table, features=("Petal width", 0))
 
 
 def test_numbers_and_weights_of_ten_components() -> None:

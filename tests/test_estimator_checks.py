@@ -42,7 +42,15 @@ def _name(check: Any) -> str:
     return str(getattr(check, "func", check).__name__)
 
 
-@parametrize_with_checks(ESTIMATORS)
+def _expected_to_fail(estimator: Any) -> dict[str, str]:
+    """The one check that pays no regard to tags: it gives fractions to an estimator of counts.
+
+    test_poisson.py compares weighted with repeated rows of counts.
+    """
+    return {LEFT_OUT: "its rows are no counts"} if isinstance(estimator, PoissonMixture) else {}
+
+
+@parametrize_with_checks(ESTIMATORS, expected_failed_checks=_expected_to_fail)
 def test_scikit_learn_checks(estimator: Any, check: Callable[[Any], None]) -> None:
     check(estimator)
 

@@ -886,7 +886,9 @@ def test_sizes_of_blocks(structure: str, n: int, d: int, K: int) -> None:
 
 FITS = """
 import json, sys, warnings
-warnings.simplefilter("ignore")
+said = []
+warnings.simplefilter("always")
+warnings.showwarning = lambda message, *others, **more: said.append(str(message))
 import numpy as np
 import em_toolkit
 from em_toolkit.kernels import choice
@@ -901,7 +903,7 @@ for rows in n:
     fit = em_toolkit.GaussianMixture(2, covariance_type="diag", tol=0.0, max_iter=3, **start)
     bounds.append(fit.fit(X).lower_bound_)
     loaded.append("numba" in sys.modules)
-print(json.dumps([em_toolkit.__file__, loaded, bounds]))
+print(json.dumps([em_toolkit.__file__, loaded, bounds, said]))
 """
 
 
@@ -923,7 +925,7 @@ def fits(
 
 def test_small_fits_do_not_import_the_compiler() -> None:
     """The import of the package and a fit as large as iris do not; a large fit does."""
-    _, loaded, _ = fits(None, [150, 400_000], 4)
+    _, loaded, *_ = fits(None, [150, 400_000], 4)
     assert loaded == [False, False, True]
 
 
@@ -935,11 +937,11 @@ def package(tmp_path: Path) -> Path:
     return tmp_path / source.name
 
 
-def compiled_fits_of(package: Path, **environment: str) -> float:
-    """The bound of a compiled fit by the copy."""
-    file, loaded, bounds = fits(
+def compiled_fits_of(package: Path, **environment: str) -> tuple[float, list[str]]:
+    """The bound of compiled fits by the copy, and what its warnings say of the cache."""
+    file, loaded, bounds, said = fits(
         0,
-        [100],
+        [100, 100],
         2,
         package.parent,
         PYTHONDONTWRITEBYTECODE="1",
@@ -948,7 +950,7 @@ def compiled_fits_of(package: Path, **environment: str) -> float:
     )
     assert Path(file).parent == package
     assert loaded[-1]
-    return float(bounds[0])
+    return float(bounds[0]), [message for message in said if "NUMBA_CACHE_DIR" in message]
 
 
 def bound_here() -> float:
@@ -965,21 +967,25 @@ def fit_of_two(X: Data, start: dict[str, Any]) -> GaussianMixture:
 
 
 def test_compiled_loops_are_kept(package: Path) -> None:
-    assert compiled_fits_of(package) == pytest.approx(bound_here(), rel=1e-12)
+    found, said = compiled_fits_of(package)
+    assert found == pytest.approx(bound_here(), rel=1e-12)
+    assert said == []
     kept = {file.name.split("-")[0] for file in (package / "kernels/__pycache__").glob("*.nbi")}
     assert "diagonal.expectation" in kept
 
 
 def test_nowhere_to_keep_compiled_loops(package: Path) -> None:
-    """Each process compiles them, and fits."""
+    """Each process compiles them, fits, and says once what would help."""
     (package / "kernels/__pycache__").touch()
     nowhere = package.parent / "file"
     nowhere.touch()
-    found = compiled_fits_of(
+    found, said = compiled_fits_of(
         package, HOME=str(nowhere), XDG_CACHE_HOME=str(nowhere / "cache"), NUMBA_OPT="0"
     )
     assert found == pytest.approx(bound_here(), rel=1e-12)
     assert list(package.parent.rglob("*.nbi")) == []
+    assert len(said) == 1
+    assert "Set the environment variable NUMBA_CACHE_DIR" in said[0]
 
 
 @pytest.mark.parametrize("integer", [np.int8, np.int32, np.int64])

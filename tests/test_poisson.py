@@ -6,6 +6,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from oracles import Data, mixture_log_density, mixture_posterior
 from scipy.optimize import minimize
@@ -288,3 +289,57 @@ def test_the_m_step_keeps_what_the_data_say_nothing_of() -> None:
     X, responsibilities = np.array([[5.0, 0.0], [7.0, 0.0]]), np.array([[1.0, 0.0], [1.0, 0.0]])
     new = family.maximize(rates, family.statistics(rates, X, responsibilities))
     np.testing.assert_array_equal(new.rates, [[6.0, 0.0], [3.0, 4.0]])
+
+
+def test_repeated_rows_are_weights(data: Data) -> None:
+    """scikit-learn's check of weights, on counts: zero weights, whole ones and another order."""
+    rng = np.random.default_rng(1)
+    counts, order = rng.integers(0, 4, len(data)), rng.permutation(len(data))
+    shares = rng.dirichlet(np.ones(2), len(data))
+    weighted = PoissonMixture(2, init_params=shares[order], tol=0.0, max_iter=30)
+    weighted.fit(data[order], sample_weight=counts[order])
+    repeated = PoissonMixture(
+        2, init_params=np.repeat(shares, counts, axis=0), tol=0.0, max_iter=30
+    )
+    repeated.fit(np.repeat(data, counts, axis=0))
+    np.testing.assert_allclose(weighted.rates_, repeated.rates_, rtol=1e-10)
+    np.testing.assert_allclose(weighted.weights_, repeated.weights_, rtol=1e-10)
+
+
+def test_the_count_of_iterations_and_the_least_number_of_rows(data: Data) -> None:
+    assert PoissonMixture(max_iter=1).fit(data).n_iter_ == 1
+    with pytest.raises(ValueError, match="Expected n_samples >= n_components"):
+        PoissonMixture(12).fit(data[:10])
+
+
+@pytest.mark.parametrize("value", [1.5, 1e-3, 7.0000001])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_fractions_are_refused_in_words(data: Data, value: float, dtype: Any) -> None:
+    fit = PoissonMixture(2, random_state=0).fit(data)
+    rows = data.astype(dtype)
+    rows[17, 1] = value
+    if rows[17, 1] == np.round(rows[17, 1]):
+        pytest.skip("a whole number in single precision")
+    asked = rf"expected counts.*got {value:g} in feature 1 \(1 of 3 features.*numpy\.round"
+    for use in (PoissonMixture(2).fit, fit.predict, fit.score, fit.bic):
+        with pytest.raises(ValueError, match=asked):
+            use(rows)
+
+
+def test_fractions_are_told_by_name(data: Data) -> None:
+    frame = pd.DataFrame(data, columns=["a", "b", "c"])
+    assert PoissonMixture(2, random_state=0).fit(frame.astype(int)).n_features_in_ == 3
+    frame.loc[3, "c"] = 0.5
+    with pytest.raises(ValueError, match=r"got 0\.5 in feature 'c'"):
+        PoissonMixture(2).fit(frame)
+
+
+def test_a_fraction_in_the_last_of_many_rows() -> None:
+    rows = np.random.default_rng(0).poisson(3.0, (20_001, 1)).astype(float)
+    rows[-1] = 2.5
+    with pytest.raises(ValueError, match=r"got 2\.5 in feature 0"):
+        PoissonMixture().fit(rows)
+
+
+def test_counts_beyond_two_to_the_53_are_whole() -> None:
+    assert PoissonMixture().fit([[2.0**60], [2.0**58]]).rates_ == pytest.approx(5 * 2.0**57)

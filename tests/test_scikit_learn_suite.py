@@ -16,7 +16,7 @@ from unittest.mock import patch
 import pytest
 import sklearn.mixture
 
-from em_toolkit import GaussianMixture, PoissonMixture
+from em_toolkit import GaussianMixture
 
 # What is left out, and why. Everything else must pass.
 _FREE_FUNCTION = "tests a private function of scikit-learn's module; the class does not occur in it"
@@ -68,9 +68,9 @@ globals().update(
 
 
 @pytest.mark.parametrize("name", sorted(_tests_of(_base)))
-@pytest.mark.parametrize("estimator", [GaussianMixture(), PoissonMixture()], ids=str)
-def test_of_all_mixtures(name: str, estimator: Any) -> None:
-    getattr(_base, name)(estimator)
+def test_of_all_mixtures(name: str) -> None:
+    """Of PoissonMixture tests/test_poisson.py has the same on counts: these rows are none."""
+    getattr(_base, name)(GaussianMixture())
 
 
 def test_the_tests_run_on_our_class() -> None:

@@ -242,7 +242,7 @@ def compare_table(
     if n_components > n_rows:
         raise InputError(f"{n_components} components need as many rows; {table.path} has {n_rows}")
     with warnings_as_notes(), console.status("Fitting ..."):
-        groups = {
+        groups: dict[str, Any] = {
             structure: compete(gaussian_mixtures(given | {"covariance_type": structure}), numbers.X)
             for structure in SCIKIT_LEARN_STRUCTURES
         }

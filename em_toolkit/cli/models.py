@@ -124,20 +124,17 @@ class _Poisson(_MixtureModel):
 
     def check(self, table: Table, numbers: Numbers) -> list[str]:
         for name, values in zip(numbers.names, numbers.X.T, strict=True):
-            if values.min() < 0.0:
-                row = int(np.flatnonzero(values < 0.0)[0])
-                raise InputError(
-                    f"{table.where(row, name)}: {values[row]:g} is negative, and a Poisson mixture "
-                    "is for counts; choose columns with --columns"
-                )
-        broken = [
-            name
-            for name, values in zip(numbers.names, numbers.X.T, strict=True)
-            if (values != np.floor(values)).any()
-        ]
-        if not broken:
-            return []
-        return [f"a Poisson mixture is for counts, and not all of {', '.join(broken)} are whole"]
+            for strange, kind in (
+                (values < 0.0, "negative"),
+                (values % 1.0 != 0.0, "no whole number"),
+            ):
+                if strange.any():
+                    row = int(np.flatnonzero(strange)[0])
+                    raise InputError(
+                        f"{table.where(row, name)}: {values[row]:g} is {kind}, and a Poisson "
+                        "mixture is for counts; choose columns with --columns"
+                    )
+        return []
 
     def summary(self, fitted: Any, numbers: Numbers) -> list[tuple[str, list[str]]]:
         features = [

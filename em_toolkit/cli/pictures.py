@@ -66,7 +66,13 @@ def draw_mixture(fitted: Any, means: Array, X: Array, names: Sequence[str], ax: 
     ax.set_xlabel(chosen[0])
     if len(chosen) > 1:
         ax.set_ylabel(chosen[1])
-    ax.set_title(f"{len(X)} rows, {count(len(means), 'component')}")
+    title = f"{len(X)} rows, {count(len(means), 'component')}"
+    if len(chosen) < len(names):
+        title += f"\n{len(chosen)} of {len(names)} columns: "
+        title += (
+            "those whose means differ most between components" if len(means) > 1 else "the first"
+        )
+    ax.set_title(title)
 
 
 def telling_features(weights: Array, means: Array, X: Array) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rich.console import Console
 
@@ -27,6 +27,7 @@ from em_toolkit.cli.printing import (
 from em_toolkit.cli.progress import lines_now_and_then
 from em_toolkit.cli.reading import read_table
 from em_toolkit.cli.writing import check_folder, new_files
+from em_toolkit.options import Criterion
 from em_toolkit.selection.reporting import note_on_constants
 
 _MODEL, _MOST = "gaussian-mixture", 9
@@ -84,7 +85,7 @@ def select_for_table(
             selection = select_mixture(
                 numbers.X,
                 range(1, most_components + 1),
-                criterion=criterion,
+                criterion=cast(Criterion, criterion),
                 n_jobs=n_jobs,
                 verbose=1,
                 **given,

@@ -36,7 +36,9 @@ def check_folder(out: Path) -> None:
     place = _existing_part(out)
     if not place.is_dir():
         what = "the folder for the results" if place == out else f"a folder that {out} lies in"
-        raise InputError(f"{place} is a file, and was to be {what}; name another with --out")
+        raise InputError(
+            f"{place} is a file, but {what} is needed there; name another place with --out"
+        )
     if not os.access(place, os.W_OK | os.X_OK):
         raise InputError(f"no files may be written in {place}; name another folder with --out")
 

@@ -10,14 +10,14 @@ _MOST_BINS = 100
 
 
 def edges_of_counts(values: Array) -> Array:
-    """A bin for each count, or for as many as it takes for there to be no more than 100."""
+    """Return edges with a bin for each count, or for several counts if there would be over 100."""
     low, high = np.floor(values.min()), np.ceil(values.max())
     width = np.ceil((high - low + 1.0) / _MOST_BINS)
     return np.arange(low - 0.5, high + width, width)
 
 
 def edges_of_values(values: Array) -> Array:
-    """By Freedman and Diaconis (1981), but no fewer than by Sturges (1926), and at most 100."""
+    """Return edges by Freedman & Diaconis (1981): at least as many as Sturges', at most 100."""
     lower, upper = np.percentile(values, [25.0, 75.0])
     width = 2.0 * (upper - lower) / np.cbrt(values.size)
     n_bins = np.ptp(values) / width if width > 0.0 else 0.0

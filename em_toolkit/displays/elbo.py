@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from em_toolkit.displays.style import DARKER, INK, axes_to_draw_on, palette
 from em_toolkit.engine.trace import Trace
+from em_toolkit.options import check_option
 from em_toolkit.statistics import Array, BoolArray
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class _Path:
 
     @property
     def floor(self) -> float:
-        """The lowest bound that can be shown if a gap is to be seen."""
+        """The lowest bound that can be shown with a visible gap."""
         gaps = np.nan_to_num(self.ceiling - self.elbo)
         for i in range(self.x.size):
             lowest, highest = self.elbo[i:].min(), self.elbo[i:].max()
@@ -68,7 +69,7 @@ class _Path:
         return float(self.elbo.min())
 
     def end(self, floor: float) -> float:
-        """Where the bound has all but arrived, if most of the iterations are still to come."""
+        """Return the iteration after which the bound is flat, if most iterations come later."""
         highest = self.elbo.max()
         rising = self.x[highest - self.elbo > _READABLE_RISE * (highest - floor)]
         end = np.ceil(rising.max(initial=self.x[0])) + 1.0
@@ -77,7 +78,7 @@ class _Path:
 
 @dataclass(frozen=True)
 class _View:
-    """What the axes show."""
+    """The scale, limits and labels of the axes."""
 
     scale: str
     ylabel: str
@@ -88,7 +89,7 @@ class _View:
 
 
 def _linear(paths: Collection[_Path], crop: bool) -> _View:
-    """The bound itself, but for what would dwarf the rest, or is flat beside it."""
+    """Return a view of the bound, without a start far below and a flat end."""
     start = min(float(path.elbo.min()) for path in paths)
     floor = min(path.floor for path in paths)
     top = max(float(path.elbo.max()) for path in paths)
@@ -112,7 +113,7 @@ def _widened(low: float, high: float) -> tuple[float, float]:
 
 
 def _log(paths: Collection[_Path], crop: bool) -> _View:
-    """How far the bound is from the best one, which itself has no place on a logarithmic axis."""
+    """Return a view of the distance to the best bound, on a logarithmic axis."""
     best = max(float(path.elbo.max()) for path in paths)
 
     def distances(bounds: Array) -> Array:
@@ -254,7 +255,7 @@ class ELBODisplay:
         iterations: tuple[int, int | None] | None = None,
         line_kw: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Draw.
+        """Draw the bound of each fit.
 
         Parameters
         ----------
@@ -276,8 +277,7 @@ class ELBODisplay:
         -------
         self : ELBODisplay
         """
-        if scale not in _VIEWS:
-            raise ValueError(f"scale: expected one of {list(_VIEWS)}, got {scale!r}.")
+        check_option("scale", scale, _VIEWS)
         is_single = len(self.traces) == 1
         paths = self._paths(*(iterations or (0, None)))
         view = _VIEWS[scale](paths.values(), is_single and iterations is None)

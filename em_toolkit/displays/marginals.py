@@ -1,4 +1,4 @@
-"""What a display has to know of a family: its components seen through one or two features.
+"""The components of a family in one or two features, as displays need them.
 
 Two functions, each with a method by the type of the components' parameters. A family of one's own
 is drawn once it has registered its methods, such as
@@ -36,9 +36,9 @@ class Densities(NamedTuple):
     ----------
     grid : ndarray of shape (n_points,)
     values : ndarray of shape (n_components, n_points)
-        Densities, or probabilities where the grid is all there is between its ends.
+        Densities, or probabilities if the distribution is discrete.
     discrete : bool
-        Whether it is.
+        Whether the values are probabilities of the points of the grid.
     """
 
     grid: Array
@@ -48,13 +48,13 @@ class Densities(NamedTuple):
 
 @singledispatch
 def moments(components: Parameters, features: Sequence[int]) -> Moments:
-    """Means and covariances of the chosen features in each component."""
+    """Return means and covariances of the chosen features in each component."""
     raise TypeError(_unknown(components, "moments"))
 
 
 @singledispatch
 def densities(components: Parameters, feature: int, low: float, high: float) -> Densities:
-    """The density of one feature in each component, from `low` to `high`."""
+    """Return the density of one feature in each component, from `low` to `high`."""
     raise TypeError(_unknown(components, "densities"))
 
 

@@ -13,6 +13,7 @@ from em_toolkit.displays.bins import edges_of_counts, edges_of_values
 from em_toolkit.displays.marginals import Densities, Moments, densities, moments
 from em_toolkit.displays.style import DARKER, INK, NOISE, axes_to_draw_on, palette
 from em_toolkit.estimators.mixture import MixtureEstimator
+from em_toolkit.options import did_you_mean
 from em_toolkit.parameters import Parameters
 from em_toolkit.statistics import Array
 
@@ -51,7 +52,7 @@ class MixtureDisplay:
     X : ndarray of shape (n_rows, 1) or (n_rows, 2)
         The features to show; NaN where an entry is missing.
     responsibilities : ndarray of shape (n_rows, n_components)
-        With a last column more for noise, which is grey.
+        If there is noise, which is grey, a further column for it comes last.
     weights : ndarray of shape (n_components,)
     components : Moments or Densities
         For two features the components' means and covariances, for one their densities.
@@ -63,6 +64,8 @@ class MixtureDisplay:
         The weight of noise.
     noise_density : float, default=0
         For one feature: the density of noise.
+    note : str, default=""
+        A line below the axis, such as why these features are shown.
 
     Attributes
     ----------
@@ -114,6 +117,7 @@ class MixtureDisplay:
         feature_names: Sequence[str] | None = None,
         noise_weight: float = 0.0,
         noise_density: float = 0.0,
+        note: str = "",
     ) -> None:
         self.X = X
         self.responsibilities = responsibilities
@@ -123,6 +127,7 @@ class MixtureDisplay:
         self.feature_names = feature_names
         self.noise_weight = noise_weight
         self.noise_density = noise_density
+        self.note = note
 
     @classmethod
     def from_estimator(
@@ -145,10 +150,10 @@ class MixtureDisplay:
         estimator : GaussianMixture, PoissonMixture or another mixture
             Fitted.
         X : array-like of shape (n_rows, n_features)
-            With all features that the mixture was fitted to.
+            The rows, with all features of the fit.
         features : one or two of int or str, default=None
-            The features to show, by column or by name; the first two by default, or the one there
-            is.
+            The features to show, by column or by name; by default the first two (or the only one),
+            and a note below the axis says so if there are others.
         sample_weight : array-like of shape (n_rows,), default=None
             How many times each row counts.
         ax, bins, legend, scatter_kw, line_kw
@@ -166,6 +171,10 @@ class MixtureDisplay:
         rows = np.asarray(estimator._fitted_rows(X), dtype=np.float64)
         responsibilities = np.asarray(estimator.predict_proba(X), dtype=np.float64)
         columns, names = _columns(features, estimator)
+        n_features = estimator.n_features_in_
+        note = ""
+        if features is None and n_features > len(columns):
+            note = f"the first {len(columns)} of {n_features} features; features= shows others"
         shown = rows[:, columns]
         counts = None
         if sample_weight is not None:
@@ -181,6 +190,7 @@ class MixtureDisplay:
             components=look(params.components, columns, shown),
             sample_weight=counts,
             feature_names=names,
+            note=note,
             **_noise_of(estimator, columns),
         )
         return display.plot(ax, bins=bins, legend=legend, scatter_kw=scatter_kw, line_kw=line_kw)
@@ -194,7 +204,7 @@ class MixtureDisplay:
         scatter_kw: Mapping[str, Any] | None = None,
         line_kw: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Draw.
+        """Draw the rows and the components.
 
         Parameters
         ----------
@@ -236,6 +246,8 @@ class MixtureDisplay:
             edges = default_edges(values) if bins is None else np.histogram_bin_edges(values, bins)
             tallest = self._draw_histogram(values, shares * counts[:, None], edges)
             self._draw_densities(self.components, tallest, dict(line_kw or {}))
+        if self.note:
+            self.ax_.set_xlabel(f"{self.ax_.get_xlabel()}\n({self.note})")
         if has_legend:
             self._list_components()
         return self
@@ -393,9 +405,9 @@ class MixtureDisplay:
 
 
 def _mixed_colors(shares: Array, n_components: int) -> Array:
-    """The colours of the components, and that of noise, mixed by shares.
+    """Return the colours of the components and of noise, mixed by shares.
 
-    Of shape (n_colors, n_components), or one column more for noise.
+    `shares` has shape (n_colors, n_components), with a further column if there is noise.
     """
     from matplotlib.colors import to_rgb
 
@@ -404,7 +416,7 @@ def _mixed_colors(shares: Array, n_components: int) -> Array:
 
 
 def _noise_of(estimator: MixtureEstimator, columns: list[int]) -> dict[str, float]:
-    """Its weight, and its density along one feature: 1 by the side of the box."""
+    """Return the weight of noise, and its density along one feature: 1 by the side of the box."""
     if not estimator._has_noise:
         return {}
     assert estimator.noise_box_ is not None
@@ -431,7 +443,7 @@ _LOOKS: dict[int, Callable[[Parameters, list[int], Array], Moments | Densities]]
 def _columns(
     features: Sequence[int | str] | int | str | None, estimator: MixtureEstimator
 ) -> tuple[list[int], list[str]]:
-    """The columns that `features` means, and their names."""
+    """Return the columns that are meant by `features`, and their names."""
     n_features = estimator.n_features_in_
     known = getattr(estimator, "feature_names_in_", None)
     names = [f"feature {j}" for j in range(n_features)] if known is None else list(known)
@@ -442,8 +454,9 @@ def _columns(
     good = [j for j in columns if isinstance(j, int | np.integer) and 0 <= j < n_features]
     if not (len(good) == len(set(good)) == len(asked) and len(good) in _LOOKS):
         named = f" or names among {names}" if known is not None else ""
+        unknown = next(filter(None, (did_you_mean(j, names) for j in columns if j not in good)), "")
         raise ValueError(
             f"features: expected one or two different columns from 0 to {n_features - 1}{named}, "
-            f"got {features!r}."
+            f"got {features!r}.{unknown}"
         )
     return [int(j) for j in good], [names[j] for j in good]

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from em_toolkit.displays.style import DARKER, INK, axes_to_draw_on, palette
+from em_toolkit.options import check_option
 from em_toolkit.selection import CRITERIA, MixtureSelection
 from em_toolkit.statistics import Array
 
@@ -107,14 +108,14 @@ class ModelSelectionDisplay:
     @classmethod
     def from_selection(
         cls,
-        selection: MixtureSelection,
+        selection: MixtureSelection[Any],
         *,
         ax: Axes | None = None,
         crop: bool = True,
         legend: bool | None = None,
         line_kw: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Draw what `em_toolkit.selection.select_mixture` found.
+        """Draw the result of `em_toolkit.selection.select_mixture`.
 
         Parameters
         ----------
@@ -155,7 +156,7 @@ class ModelSelectionDisplay:
         legend: bool | None = None,
         line_kw: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Draw.
+        """Draw the scores.
 
         Parameters
         ----------
@@ -196,10 +197,7 @@ class ModelSelectionDisplay:
         return self
 
     def _checked(self) -> tuple[list[int], dict[str, Array]]:
-        if self.criterion not in CRITERIA:
-            raise ValueError(
-                f"criterion: expected one of {list(CRITERIA)}, got {self.criterion!r}."
-            )
+        check_option("criterion", self.criterion, CRITERIA)
         numbers = [int(number) for number in self.n_components]
         if not numbers or numbers != sorted(set(numbers)):
             raise ValueError(
@@ -218,7 +216,7 @@ class ModelSelectionDisplay:
         return numbers, lines
 
     def _losses(self, values: npt.ArrayLike) -> Array:
-        """The lower the better, and NaN for what cannot be drawn."""
+        """Return losses, of which the lowest is the best; NaN for what cannot be drawn."""
         losses = CRITERIA[self.criterion].losses(values)
         return np.where(np.isfinite(losses), losses, np.nan)
 
@@ -263,7 +261,7 @@ class ModelSelectionDisplay:
                 self.ax_.plot(places, scores[ends], ":", color=color, linewidth=_THIN, zorder=1.5)
 
     def _set_limits(self, numbers: list[int], lines: Mapping[str, Array], crop: bool) -> None:
-        """Of the scores; and of the numbers, also where nothing is drawn."""
+        """Set the limits of the scores, and of the numbers of components."""
         losses = self._losses(list(lines.values()))
         known = losses[np.isfinite(losses)]
         best, worst = float(known.min()), float(known.max())
@@ -279,7 +277,7 @@ class ModelSelectionDisplay:
         self.ax_.set_xlim(numbers[0] - margin, numbers[-1] + margin)
 
     def _seen(self, lines: Mapping[str, Array]) -> list[str]:
-        """The lines of which some score is within the limits."""
+        """Return the lines that have a score within the limits."""
         bottom, top = self.ax_.get_ylim()
         return [
             name for name, scores in lines.items() if ((scores >= bottom) & (scores <= top)).any()
@@ -301,7 +299,7 @@ class ModelSelectionDisplay:
             formatter.set_useOffset(False)
 
     def _label_ends(self, last: int, lines: Mapping[str, Array], best: str) -> None:
-        """Names in a column to the right, each as near the end of its line as the others let it."""
+        """Write the names in a column to the right, each near the end of its line."""
         from matplotlib.transforms import blended_transform_factory
         from sklearn.isotonic import isotonic_regression
 
@@ -357,7 +355,7 @@ def _look(line: Line2D) -> dict[str, Any]:
 
 
 def _notes(numbers: list[int], lines: Mapping[str, Array], seen: Collection[str]) -> list[str]:
-    """What is not in the picture, and why."""
+    """Return notes on what is not in the picture, and why."""
     known = {name: np.isfinite(scores) for name, scores in lines.items()}
     hidden = [name for name in lines if known[name].any() and name not in seen]
     gaps = [
@@ -376,7 +374,7 @@ def _notes(numbers: list[int], lines: Mapping[str, Array], seen: Collection[str]
 
 
 def _ranges(numbers: Sequence[int]) -> str:
-    """Such as ``"3, 5–9"``."""
+    """Return whole numbers as text, such as ``"3, 5–9"``."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:
@@ -387,7 +385,7 @@ def _ranges(numbers: Sequence[int]) -> str:
 
 
 def _styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """How the lines look, which has to tell fourteen of them apart in every kind of vision."""
+    """Return the styles of the lines: up to fourteen, distinct in every kind of colour vision."""
     kinds = {name: name[1:] if _MCLUST.fullmatch(name) else name for name in names}
     distinct = list(dict.fromkeys(kinds.values()))
     colors = DARKER * palette(len(_COLORS))[list(_COLORS)]

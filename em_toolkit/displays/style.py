@@ -1,4 +1,4 @@
-"""What the displays share: colours, and where to draw."""
+"""Colours and axes for all displays."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _COLORS = (
 
 
 def palette(n_colors: int) -> Array:
-    """RGB colours in [0, 1], of shape (n_colors, 3): ten, then the same in darker shades."""
+    """Return RGB colours in [0, 1], of shape (n_colors, 3): ten, then darker shades of them."""
     codes = [_COLORS[i % len(_COLORS)] for i in range(n_colors)]
     colors = [[int(code[i : i + 2], 16) for i in (1, 3, 5)] for code in codes]
     shades = 0.6 ** (np.arange(n_colors) // len(_COLORS))
@@ -42,7 +42,7 @@ def palette(n_colors: int) -> Array:
 
 
 def axes_to_draw_on(ax: Axes | None) -> Axes:
-    """The given axes, or those of a new figure as wide as a page of text."""
+    """Return the given axes, or those of a new figure as wide as a page of text."""
     if ax is not None:
         return ax
     import matplotlib.pyplot as plt

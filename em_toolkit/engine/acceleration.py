@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from em_toolkit.options import Acceleration, check_option
 from em_toolkit.parameters import CollapseError
 from em_toolkit.statistics import Array, BoolArray
 
@@ -258,18 +259,15 @@ class QuasiNewton(Extrapolation):
         self._longest = max(1.0, min(self._longest, self._length) / 4.0)
 
 
-ACCELERATIONS: dict[str, Callable[[], Accelerator]] = {
+ACCELERATIONS: dict[Acceleration, Callable[[], Accelerator]] = {
     "squarem": Squarem,
     "quasi_newton": QuasiNewton,
 }
 
 
-def accelerator(name: str | None) -> Accelerator:
+def accelerator(name: Acceleration | None) -> Accelerator:
     """A new accelerator of this name; None is plain EM."""
     if name is None:
         return PlainEM()
-    if name not in ACCELERATIONS:
-        raise ValueError(
-            f"acceleration: expected None or one of {list(ACCELERATIONS)}, got {name!r}."
-        )
+    check_option("acceleration", name, [None, *ACCELERATIONS])
     return ACCELERATIONS[name]()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -17,10 +17,17 @@ from em_toolkit.engine.stopping import stopping_rule
 from em_toolkit.engine.trace import Trace
 from em_toolkit.engine.workers import SERIAL, Workers
 from em_toolkit.model import Expectation, LatentVariableModel
+from em_toolkit.notebook import html_table
+from em_toolkit.options import Acceleration, BoundCheck, Stopping
 from em_toolkit.parameters import CollapseError, Parameters
 from em_toolkit.statistics import Array
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 P = TypeVar("P", bound=Parameters)
+# Parameters with more are shown by their shape.
+_MOST_NUMBERS = 9
 
 
 class Listener(Protocol):
@@ -43,7 +50,7 @@ class Silence:
         return False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Fit(Generic[P]):
     """The result of one run of EM.
 
@@ -69,6 +76,36 @@ class Fit(Generic[P]):
     n_passes: int = 0
     iterations_to_go: int | None = None
 
+    def __repr__(self) -> str:
+        return (
+            f"<Fit of {type(self.params).__name__}: {self.trace.n_iter} iterations, bound "
+            f"{self.trace.bounds[-1]:.6g}, {self.status.name.lower()}>"
+        )
+
+    def _repr_html_(self) -> str | None:
+        return html_table(self._parameters_by_name, str(self), header=False)
+
+    def __str__(self) -> str:
+        cause = f" ({self.cause})" if self.cause else ""
+        return f"{self.trace}\npasses over the data: {self.n_passes}\n{self.status}{cause}"
+
+    def _parameters_by_name(self) -> pd.DataFrame:
+        """The parameters: numbers as they are, arrays that are large by their shape."""
+        import pandas as pd
+
+        return pd.Series(dict(_by_name(self.params))).to_frame()
+
+
+def _by_name(params: Parameters, prefix: str = "") -> Iterator[tuple[str, str]]:
+    for item in fields(params):
+        value, name = getattr(params, item.name), prefix + item.name
+        if isinstance(value, Parameters):
+            yield from _by_name(value, f"{name}.")
+        elif np.size(value) <= _MOST_NUMBERS:
+            yield name, np.array2string(np.asarray(value), precision=4, separator=", ")
+        else:
+            yield name, f"array of shape {np.shape(value)}"
+
 
 def em(
     model: LatentVariableModel[P, Any, Any],
@@ -77,9 +114,9 @@ def em(
     *,
     max_iter: int = 100,
     tol: float = 1e-3,
-    stopping: str = "step",
-    acceleration: str | None = None,
-    bound_check: str = "raise",
+    stopping: Stopping = "step",
+    acceleration: Acceleration | None = None,
+    bound_check: BoundCheck = "raise",
     previous_bound: float = -np.inf,
     listener: Listener | None = None,
     workers: Workers = SERIAL,
@@ -96,7 +133,7 @@ def em(
     blocks : iterable of Block, or ndarray
         The data; iterated over once for each E-step. An array is its rows, each of weight one.
     max_iter : int
-        At most so many M-steps.
+        The largest number of M-steps.
     tol : float
         The tolerance of the stopping rule, in nats per unit of weight.
     stopping : {"step", "distance"}

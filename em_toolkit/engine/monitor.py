@@ -11,6 +11,7 @@ from typing import Any
 from em_toolkit.engine.outlook import Climb
 from em_toolkit.engine.trace import Trace, TraceBuilder
 from em_toolkit.model import Expectation, LatentVariableModel
+from em_toolkit.options import BoundCheck, check_option
 from em_toolkit.statistics import EPS
 
 # Rounding errors as the models state them, times this. On a thousand hostile fits the largest
@@ -84,7 +85,7 @@ def _ignore(error: ELBODecreaseError) -> None:
     """``bound_check="off"``."""
 
 
-BOUND_CHECKS: dict[str, Callable[[ELBODecreaseError], None]] = {
+BOUND_CHECKS: dict[BoundCheck, Callable[[ELBODecreaseError], None]] = {
     "raise": _raise,
     "warn": _warn,
     "off": _ignore,
@@ -105,9 +106,10 @@ class Monitor:
     """
 
     def __init__(
-        self, model: LatentVariableModel[Any, Any, Any], bound_check: str = "raise"
+        self, model: LatentVariableModel[Any, Any, Any], bound_check: BoundCheck = "raise"
     ) -> None:
         self._model = model
+        check_option("bound_check", bound_check, BOUND_CHECKS)
         self._report = BOUND_CHECKS[bound_check]
         self._builder = TraceBuilder()
         self._began = perf_counter()

@@ -24,7 +24,7 @@ class Status(Enum):
         "components, more regularization (reg_covar), or another start"
     )
     FAILED = "failed at the start, for which no density is defined: start elsewhere"
-    INTERRUPTED = "interrupted from the keyboard: these are the best parameters until then"
+    INTERRUPTED = "interrupted from the keyboard: these are the best parameters found so far"
     STOPPED = "stopped by a callback"
 
     def __str__(self) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from em_toolkit.engine.outlook import Outlook
 from em_toolkit.engine.status import Status
+from em_toolkit.options import Stopping, check_option
 
 if TYPE_CHECKING:
     from em_toolkit.engine.monitor import Monitor
@@ -86,14 +87,13 @@ class PredictedDistance:
         return outlook.iterations_to(self._tol)
 
 
-STOPPING_RULES: dict[str, Callable[[float, float], StoppingRule]] = {
+STOPPING_RULES: dict[Stopping, Callable[[float, float], StoppingRule]] = {
     "step": SmallStep,
     "distance": PredictedDistance,
 }
 
 
-def stopping_rule(name: str, tol: float, previous_bound: float) -> StoppingRule:
+def stopping_rule(name: Stopping, tol: float, previous_bound: float) -> StoppingRule:
     """A new rule of this name."""
-    if name not in STOPPING_RULES:
-        raise ValueError(f"stopping: expected one of {list(STOPPING_RULES)}, got {name!r}.")
+    check_option("stopping", name, STOPPING_RULES)
     return STOPPING_RULES[name](tol, previous_bound)

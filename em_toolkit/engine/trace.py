@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from em_toolkit.engine.outlook import Climb, Outlook
+from em_toolkit.notebook import html_table
 from em_toolkit.statistics import EPS, Array, BoolArray, IntArray, fields_of
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _DISTANCES = (1e-3, 1e-6, 1e-9)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trace:
     """What each half-step of EM did to the bound.
 
@@ -166,6 +167,18 @@ class Trace:
         import pandas as pd
 
         return pd.DataFrame({name: getattr(self, name) for name in _COLUMNS})
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return "<Trace: empty>"
+        first, last = self.elbo[0], self.elbo[-1]
+        return (
+            f"<Trace: {self.n_iter} iterations, bound from {first:.6g} to {last:.6g} nats per unit "
+            "of weight>"
+        )
+
+    def _repr_html_(self) -> str | None:
+        return html_table(self.to_frame, str(self), max_rows=20, float_format="{:.6g}".format)
 
     def __str__(self) -> str:
         bounds = self.bounds

@@ -1,4 +1,4 @@
-"""What all estimators share: running EM, and what is known of a run afterwards."""
+"""The base of all estimators: it runs EM, and publishes the results of the run."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator
-from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
+from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from em_toolkit.engine import Blocks, Fit, Restart, Status, Trace, best_of
 from em_toolkit.engine.acceleration import ACCELERATIONS
@@ -29,7 +27,9 @@ from em_toolkit.engine.workers import SERIAL, Workers
 from em_toolkit.estimators.json_values import json_text
 from em_toolkit.estimators.reporting import FitReporter
 from em_toolkit.estimators.serialization import document_of, estimator_from
+from em_toolkit.estimators.sklearn_bases import BaseEstimator, CallbackSupportMixin
 from em_toolkit.model import LatentVariableModel
+from em_toolkit.options import Acceleration, BoundCheck, Stopping, did_you_mean
 from em_toolkit.parameters import CollapseError, Parameters
 from em_toolkit.statistics import Array
 
@@ -61,8 +61,17 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     status_ : Status
         Why the fit stopped, with the remedy.
     restarts_ : list of Restart
-        What became of each start.
+        The outcome of each start.
     """
+
+    tol: float
+    max_iter: int
+    random_state: int | np.random.RandomState | None
+    verbose: int
+    verbose_interval: int
+    bound_check: BoundCheck
+    acceleration: Acceleration | None
+    stopping: Stopping
 
     trace_: Trace
     lower_bound_: float
@@ -88,6 +97,22 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
     _collapse_message: ClassVar[str]
 
+    def _validate_params(self) -> None:
+        """Check the parameters; the error for an unknown name tells the nearest one."""
+        try:
+            super()._validate_params()
+        except InvalidParameterError as error:
+            raise InvalidParameterError(f"{error}{self._suggestion(str(error))}") from None
+
+    def _suggestion(self, message: str) -> str:
+        for name, value in self.get_params(deep=False).items():
+            if message.startswith(f"The {name!r} parameter "):
+                constraints = self._parameter_constraints[name]
+                named = [item.options for item in constraints if isinstance(item, StrOptions)]
+                # Sorted, because of options that are equally near the first one is taken.
+                return did_you_mean(value, sorted(set().union(*named)))
+        return ""
+
     def _run_em(
         self,
         model: LatentVariableModel[Any, Any, Any],
@@ -112,16 +137,16 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         blocks : iterable of Block
             The data.
         task : dict
-            What callbacks are told of the data: X, y and metadata.
+            The data as callbacks receive them: X, y and metadata.
         attributes : callable
             From parameters to the fitted attributes that hold them.
         max_iter : int
         previous_bound : float
-            Where an earlier fit is continued, the bound before its last iteration.
+            The bound before the last iteration of an earlier fit that is continued.
         workers : Workers
             The threads of the E-step.
         workers_on_starts : Workers
-            The threads that take a start each. Either these or those are one.
+            The threads that take a start each. One of `workers` and these is a single thread.
         remarks : callable
             From the fitted parameters to warnings: what a reader should know of them. They are
             kept as `trace_.notes`.
@@ -279,7 +304,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
     @property
     def _is_watched(self) -> bool:
-        """Whether somebody hears of iterations, who expects one start to follow the other."""
+        """Whether iterations are reported, so that starts have to run one after the other."""
         return bool(self.verbose) or bool(getattr(self, "_skl_callbacks", ()))
 
     def _warn_unless_converged(self, fit: Fit[Any]) -> None:
@@ -300,7 +325,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
 
 def _prediction(fit: Fit[Any]) -> str:
-    """How far `max_iter` may have been from enough, as a sentence; empty if there is no saying."""
+    """Return a sentence on the iterations that are still needed; empty if they are unknown."""
     if fit.iterations_to_go is None:
         return ""
     return (
@@ -310,7 +335,7 @@ def _prediction(fit: Fit[Any]) -> str:
 
 
 def cast(arrays: Mapping[str, Array], dtype: npt.DTypeLike) -> dict[str, Data]:
-    """Parameters as fitted attributes, in the precision of the data."""
+    """Return parameters as fitted attributes, in the precision of the data."""
     with np.errstate(over="ignore", under="ignore"):
         attributes = {
             name: np.array(values, dtype=dtype, order="C") for name, values in arrays.items()
@@ -324,8 +349,32 @@ def cast(arrays: Mapping[str, Array], dtype: npt.DTypeLike) -> dict[str, Data]:
     return attributes
 
 
+def validated(estimator: Any, X: Any, how_to_fill: str, **checks: Any) -> Data:
+    """Return X as `validate_data` of scikit-learn does; the error for NaN tells how to fill it.
+
+    Parameters
+    ----------
+    estimator : EMEstimator
+    X : array-like
+    how_to_fill : str
+        A sentence: how missing entries can be filled for this estimator.
+    **checks
+        Passed to `validate_data`.
+    """
+    try:
+        return np.asarray(validate_data(estimator, X, **checks))
+    except ValueError as error:
+        # scikit-learn goes on with advice on estimators that have nothing to do with this one.
+        problem, advice, _ = str(error).partition(
+            f"{type(estimator).__name__} does not accept missing values"
+        )
+        if not advice:
+            raise
+        raise ValueError(f"{problem}{advice} (NaN). {how_to_fill}") from None
+
+
 def callback_task(X: Data, y: Any, **metadata: Any) -> dict[str, Any]:
-    """What callbacks are told of the data: all rows, those of weight zero too."""
+    """Return the data as callbacks receive them: all rows, including those of weight zero."""
     given = {name: value for name, value in metadata.items() if value is not None}
     return {"X": X, "y": y, "metadata": given or None}
 
@@ -333,7 +382,7 @@ def callback_task(X: Data, y: Any, **metadata: Any) -> dict[str, Any]:
 def rows_with_weight(
     X: Data, sample_weight: Any, *others: Data | None
 ) -> tuple[Data, Array | None, tuple[Data | None, ...]]:
-    """Validated weights, and the rows of X (and of what goes with it) whose weight is not zero.
+    """Return the rows whose weight is not zero, their validated weights, and what goes with them.
 
     A row of weight zero is a row left out, also of the start.
     """

@@ -1,4 +1,4 @@
-"""How far a fitted density is from another."""
+"""The divergence of one fitted density from another."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from em_toolkit.statistics import IntArray
 
 
 class DivergenceMixin:
-    """`kl_divergence`, for an estimator that has `score_samples` and can be drawn from."""
+    """The method `kl_divergence`, for an estimator with `score_samples` and draws."""
 
     n_features_in_: int
 
     @abstractmethod
     def _draw(self, n_samples: int, rng: np.random.RandomState) -> Data:
-        """Rows of the fitted density."""
+        """Draw rows of the fitted density."""
 
     def kl_divergence(
         self,
@@ -32,17 +32,17 @@ class DivergenceMixin:
         n_samples: int = 10_000,
         random_state: int | np.random.RandomState | None = None,
     ) -> DivergenceEstimate:
-        """The Kullback-Leibler divergence from this density to another, by simulation.
+        """Estimate the Kullback-Leibler divergence from this density to another, by simulation.
 
-        The mean over rows drawn from this one of the difference of the log densities.
+        It is the mean difference of the log densities over rows drawn from this density.
 
         Parameters
         ----------
         other : estimator
             Any fitted density of the same features with ``score_samples``: of another number of
-            components or ``covariance_type``, or no mixture.
+            components or ``covariance_type``, or of another kind.
         n_samples : int, default=10_000
-            Rows to draw, two at least. Four times as many halve the standard error.
+            Rows to draw, at least two. Four times as many halve the standard error.
         random_state : int, RandomState instance or None, default=None
             Seed of the draws.
 
@@ -81,7 +81,7 @@ class DivergenceMixin:
         return mean_log_ratio(_log_density(self, X), _log_density(other, X[:, columns]))
 
     def _columns_of(self, other: Any) -> IntArray:
-        """The features of this one in the order of the other."""
+        """Return the features of this density in the order of the other."""
         mine: Any = getattr(self, "feature_names_in_", None)
         theirs: Any = getattr(other, "feature_names_in_", None)
         n_features = getattr(other, "n_features_in_", self.n_features_in_)

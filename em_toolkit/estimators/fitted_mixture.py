@@ -1,4 +1,4 @@
-"""What a fitted mixture is good for: labels, densities, draws and criteria."""
+"""The methods of a fitted mixture: labels, densities, draws and criteria."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOISE = -1
 
 
 class FittedMixture:
-    """scikit-learn's methods of a mixture that was fitted; a subclass fits it."""
+    """The methods of a fitted mixture, as scikit-learn has them; a subclass fits it."""
 
     n_jobs: int | None
     random_state: int | np.random.RandomState | None
@@ -44,18 +44,18 @@ class FittedMixture:
 
     @abstractmethod
     def _fitted_mixture(self) -> Mixture[Any]:
-        """The mixture, that of the fit."""
+        """Return the mixture that was fitted."""
 
     @abstractmethod
     def _fitted_parameters(self) -> MixtureParameters[Any]:
-        """Its parameters, those of the noise included."""
+        """Return its parameters, including those of the noise."""
 
     @abstractmethod
     def _parameters_to_sample(self) -> MixtureParameters[Any]:
-        """Those that `sample` draws from."""
+        """Return the parameters that `sample` draws from."""
 
     def _posteriors(self, X: Data) -> Iterator[tuple[slice | IntArray, Responsibilities, Array]]:
-        """The posterior and the log density of some rows after the other, and which they are."""
+        """Yield blocks of rows: which rows they are, their posterior and their log density."""
         params = self._fitted_parameters()
         order = order_by_pattern(X)
         X = X if isinstance(order, slice) else np.take(X, order, axis=0)
@@ -76,7 +76,7 @@ class FittedMixture:
                 start = rows.stop
 
     def _precision(self, X: Data) -> np.dtype[Any]:
-        """As precise as X and the fit are."""
+        """Return the dtype of results: as precise as X and the fit."""
         return np.result_type(X, self.weights_)
 
     def _log_density(self, X: Data) -> Data:
@@ -89,8 +89,10 @@ class FittedMixture:
         check_is_fitted(self)
         return self._validate_rows(X, reset=False)
 
-    def _rows_that_count(self, X: Any, sample_weight: Any) -> tuple[Data, Array | None]:
-        """Rows of positive weight that have some entry, and their weights."""
+    def _rows_that_count(
+        self, X: Any, sample_weight: npt.ArrayLike | None
+    ) -> tuple[Data, Array | None]:
+        """Return the rows of positive weight that have any entry, and their weights."""
         rows, weights, _ = rows_with_weight(self._fitted_rows(X), sample_weight)
         rows, weights, _ = rows_with_entries(rows, weights)
         if len(rows) == 0:
@@ -101,7 +103,7 @@ class FittedMixture:
         return rows, weights
 
     def predict(self, X: npt.ArrayLike) -> IntArray:
-        """The most probable component of each row.
+        """Return the most probable component of each row.
 
         Parameters
         ----------
@@ -119,7 +121,7 @@ class FittedMixture:
         return self._public_labels(labels)
 
     def predict_proba(self, X: npt.ArrayLike) -> Data:
-        """The responsibilities p(k | x_i).
+        """Return the responsibilities p(k | x_i).
 
         Parameters
         ----------
@@ -128,7 +130,7 @@ class FittedMixture:
         Returns
         -------
         responsibilities : ndarray of shape (n_samples, n_components)
-            With a last column more for noise, if the mixture has it.
+            If the mixture has noise, a further column for it comes last.
         """
         return self._responsibilities(self._fitted_rows(X))
 
@@ -140,7 +142,7 @@ class FittedMixture:
         return responsibilities
 
     def score_samples(self, X: npt.ArrayLike) -> Data:
-        """The log density log p(x_i) of each row, in nats.
+        """Return the log density log p(x_i) of each row, in nats.
 
         Parameters
         ----------
@@ -152,8 +154,10 @@ class FittedMixture:
         """
         return self._log_density(self._fitted_rows(X))
 
-    def score(self, X: npt.ArrayLike, y: None = None, sample_weight: Any = None) -> float:
-        """The mean log density of the rows, in nats.
+    def score(
+        self, X: npt.ArrayLike, y: None = None, sample_weight: npt.ArrayLike | None = None
+    ) -> float:
+        """Return the mean log density of the rows, in nats.
 
         Parameters
         ----------
@@ -220,15 +224,15 @@ class FittedMixture:
         return self._fitted_mixture().sample(params, n_samples, rng)[0]
 
     def _public_labels(self, labels: IntArray) -> IntArray:
-        """Labels of components as they are, and −1 for noise, which comes after them."""
+        """Return the labels with −1 for noise, which comes after the components."""
         labels[labels == self.weights_.shape[0]] = NOISE
         return labels
 
     def _n_parameters(self) -> int:
         return self._fitted_mixture().n_parameters(self._fitted_parameters())
 
-    def bic(self, X: npt.ArrayLike, sample_weight: Any = None) -> float:
-        """Bayesian information criterion, −2 log p(X) + p log n: the lower the better.
+    def bic(self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
+        """Return the Bayesian information criterion, −2 log p(X) + p log n: lower is better.
 
         Parameters
         ----------
@@ -244,8 +248,8 @@ class FittedMixture:
         """
         return self._information(X, sample_weight).bic
 
-    def aic(self, X: npt.ArrayLike, sample_weight: Any = None) -> float:
-        """Akaike information criterion, −2 log p(X) + 2 p: the lower the better.
+    def aic(self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
+        """Return the Akaike information criterion, −2 log p(X) + 2 p: lower is better.
 
         Parameters
         ----------
@@ -259,12 +263,12 @@ class FittedMixture:
         """
         return self._information(X, sample_weight).aic
 
-    def icl(self, X: npt.ArrayLike, sample_weight: Any = None) -> float:
-        r"""Integrated completed likelihood, in BIC's approximation: the lower the better.
+    def icl(self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
+        r"""Return the integrated completed likelihood, as BIC approximates it: lower is better.
 
         .. math:: \mathrm{ICL} = \mathrm{BIC} - 2 \sum_i w_i \log \max_k p(k \mid x_i)
 
-        BIC, and a penalty for rows that might belong to several components (Biernacki, Celeux &
+        It is BIC with a penalty for rows that may belong to several components (Biernacki, Celeux &
         Govaert 2000, IEEE Trans. Pattern Anal. Mach. Intell. 22): it looks for clusters, where BIC
         looks for a density. mclust's ``icl`` is the same with the opposite sign.
 
@@ -280,8 +284,10 @@ class FittedMixture:
         """
         return self._information(X, sample_weight).icl
 
-    def _information(self, X: npt.ArrayLike, sample_weight: Any) -> InformationCriteria:
-        """What the criteria are made of, by one pass over the data."""
+    def _information(
+        self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None
+    ) -> InformationCriteria:
+        """Return what the criteria are computed from, by one pass over the data."""
         rows, weights = self._rows_that_count(X, sample_weight)
         weights = np.ones(rows.shape[0]) if weights is None else weights
         log_likelihood = log_certainty = 0.0

@@ -36,7 +36,7 @@ from em_toolkit.statistics import IntArray
 
 
 class GaussianDensity(MixtureEstimator):
-    """A Gaussian mixture as a density: what a fit says of some of its features.
+    """A Gaussian mixture as a density: marginals and conditionals of some of its features.
 
     Features are given by their index or, where the fit has ``feature_names_in_``, by name.
     """
@@ -49,7 +49,7 @@ class GaussianDensity(MixtureEstimator):
     }
 
     def marginal(self, features: Any) -> Self:
-        """The mixture of some of the features, the others integrated out.
+        """Return the mixture of some of the features, with the others integrated out.
 
         Parameters
         ----------
@@ -62,8 +62,8 @@ class GaussianDensity(MixtureEstimator):
             A fitted mixture of the features named, of the same class and the same weights. It has
             the attributes that are the density (``weights_``, ``means_``, ``covariances_``,
             ``precisions_``, ``precisions_cholesky_``) and those of the features
-            (``n_features_in_``, ``feature_names_in_``). What tells of a fit (``converged_``,
-            ``trace_``, ``lower_bound_`` and the like) it has not: it was not fitted. Full, tied,
+            (``n_features_in_``, ``feature_names_in_``), and none of those that describe a fit
+            (``converged_``, ``trace_``, ``lower_bound_`` and the like). Full, tied,
             diagonal and spherical covariances remain what they are; any other
             ``covariance_type`` becomes the nearest of these. What was given for all the features
             (``means_init`` and the like, ``fixed``, a `prior` by its numbers) is left out, so that
@@ -72,7 +72,7 @@ class GaussianDensity(MixtureEstimator):
         Raises
         ------
         ValueError
-            For no features, repeated ones or ones that there are not.
+            If no features are given, or repeated or unknown ones.
 
         Examples
         --------
@@ -90,7 +90,7 @@ class GaussianDensity(MixtureEstimator):
         return self._of_features(marginal(self._density(), chosen), chosen)
 
     def condition(self, values: Any, features: Any = None) -> Self:
-        """The mixture of the remaining features, given the values of some.
+        """Return the mixture of the remaining features, given the values of some.
 
         Parameters
         ----------
@@ -109,8 +109,8 @@ class GaussianDensity(MixtureEstimator):
         Raises
         ------
         ValueError
-            For no features, all of them, repeated ones or ones that there are not, and for values
-            that are not finite or not as many.
+            If no features are given, all of them, or repeated or unknown ones; and if the values
+            are not finite, or not as many as the features.
 
         Examples
         --------
@@ -138,9 +138,9 @@ class GaussianDensity(MixtureEstimator):
     def predict_conditional(
         self, X: npt.ArrayLike, *, given: Any, targets: Any = None, return_cov: bool = False
     ) -> Data | tuple[Data, Data]:
-        """The mean of some features given others: Gaussian mixture regression.
+        """Return the mean of some features given others: Gaussian mixture regression.
 
-        For each row, the mean of `condition`, and with it the covariance; see
+        It is the mean of `condition` for each row, and its covariance; see
         `em_toolkit.models.gaussian_regression.predict_conditional` for the equations.
 
         Parameters
@@ -151,8 +151,8 @@ class GaussianDensity(MixtureEstimator):
         given : int, str, or array-like of int, str or bool
             The features that are known.
         targets : int, str, or array-like of int, str or bool, default=None
-            The features to predict, in the order wanted; all that are not given by default. Those
-            that are neither are integrated out.
+            The features to predict, in this order; by default all that are not given. Other
+            features are integrated out.
         return_cov : bool, default=False
             Whether to return the covariances too.
 
@@ -166,7 +166,7 @@ class GaussianDensity(MixtureEstimator):
         Raises
         ------
         ValueError
-            For features as in `condition`, and values that are not finite.
+            If the features are refused by `condition`, and if values are not finite.
 
         Examples
         --------
@@ -191,7 +191,7 @@ class GaussianDensity(MixtureEstimator):
     def conditional_score_samples(
         self, X: npt.ArrayLike, *, given: Any, targets: Any = None
     ) -> Data:
-        """The log density log p(x_t | x_g) of some features of each row given others, in nats.
+        """Return the log density log p(x_t | x_g) of some features given others, in nats.
 
         Parameters
         ----------
@@ -250,7 +250,7 @@ class GaussianDensity(MixtureEstimator):
         return given, targets_given(given, targets, self.n_features_in_)
 
     def _columns_given(self, X: Any, given: IntArray) -> Data:
-        """The values of the given features, in their order."""
+        """Return the values of the given features, in their order."""
         names = getattr(self, "feature_names_in_", None)
         if names is not None and hasattr(X, "columns"):
             wanted = names[given].tolist()
@@ -270,7 +270,7 @@ class GaussianDensity(MixtureEstimator):
         return rows
 
     def _of_features(self, params: GaussianMixtureParameters, features: IntArray) -> Self:
-        """A fitted mixture like this one, of these parameters."""
+        """Return a fitted mixture like this one, with these parameters."""
         estimator: Any = clone(self)
         structure = type(params.components.covariances)
         if structure is not estimator._structure:

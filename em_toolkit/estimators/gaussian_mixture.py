@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,14 @@ from em_toolkit.families import (
 )
 from em_toolkit.initialization import filled
 from em_toolkit.models.mixture import Mixture, MixtureParameters
+from em_toolkit.options import (
+    Acceleration,
+    BoundCheck,
+    CovarianceType,
+    InitParams,
+    Matrix,
+    Stopping,
+)
 from em_toolkit.priors import (
     ComponentPrior,
     FlatPrior,
@@ -48,19 +56,8 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
     .. math:: p(x) = \sum_k \pi_k \, \mathcal N(x \mid \mu_k, \Sigma_k)
 
     A drop-in for ``sklearn.mixture.GaussianMixture``: the same parameters, attributes and
-    methods, and from the same ``random_state`` the same start and path. Beyond it: the ledger of
-    the bound in ``trace_``, ``sample_weight``, a start from responsibilities, a ``lower_bound_``
-    that belongs to the parameters returned, and a regularization that is part of the objective.
-
-    NaN entries of X are missing values, in `fit` and in all that takes rows. The likelihood is that
-    of the observed entries, the exact EM has the missing ones among its latent variables
-    (Ghahramani & Jordan 1994), and ``score_samples`` is the log density of what was observed of a
-    row; `impute` and `sample_missing` complete rows. Entries should be missing at random: whether
-    one is may depend on what is observed (Rubin 1976). A row without any entry says nothing:
-    ``score_samples`` is 0 (the logarithm of a sum of weights, to rounding), `predict` gives the
-    component of the largest weight, and `fit`, `score` and the criteria leave the row out. A
-    feature without any entry is an error in `fit`. A start is found on rows whose missing entries
-    are drawn from one normal distribution fitted to all rows.
+    methods, and from the same ``random_state`` the same start and path. NaN entries of X are
+    missing values, in `fit` and wherever rows are taken (`em_toolkit.estimators.missing`).
 
     Parameters
     ----------
@@ -68,70 +65,36 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         The number of components K.
     covariance_type : {"full", "tied", "diag", "spherical"} or one of mclust's fourteen names, \
             default="full"
-        Each component its own matrix, one matrix for all, a variance for each component and
-        feature, or a variance for each component.
-
-        In mclust's names a covariance is a volume λ, a shape A (a diagonal matrix of determinant
-        1) and an orientation D (orthogonal), Σ = λ D A Dᵀ; a letter for each, in this order, says
-        whether it is equal in all components (E) or varying (V). An I as second letter is a
-        sphere, and as third letter axes that are those of the features:
-
-        - "EII", "VII" (which is "spherical"): spheres, of one size or of any.
-        - "EEI", "VEI", "EVI", "VVI" (which is "diag"): along the features.
-        - "EEE" (which is "tied"), "VEE", "EVE", "VVE": with axes in common.
-        - "EEV", "VEV", "EVV", "VVV" (which is "full"): each with its own axes.
-
-        The M-step is that of Celeux & Govaert (1995): in closed form, or by Newton's method where
-        it has none (VEI, VEE, VEV, EVE, VVE). Axes are compared across all features, so put these
-        on one scale where orientation is shared or shape is turned.
+        Which covariances: a matrix for each component, one for all, variances along the features,
+        or one variance for each component. mclust's names, such as "VEI", say what components
+        share (`em_toolkit.families.structures`).
     tol : float, default=1e-3
-        EM stops when an iteration raises the bound by less, in nats per unit of weight (or what
-        else `stopping` says).
+        EM stops when an iteration raises the bound by less, in nats per unit of weight (see
+        `stopping`).
     reg_covar : float, default=1e-6
         The floor ε ≥ 0, in squared units of the data: no component has less variance in any
         direction (Hathaway 1985). A fit that it holds up says so by a `VarianceFloorWarning`. It
         changes no other variance, where scikit-learn adds it to all.
     max_iter : int, default=100
-        At most so many iterations. 0 returns the start.
+        The largest number of iterations. 0 returns the start.
     n_init : int, default=1
         The number of starts; the best result is kept.
     init_params : {"kmeans", "kmeans_sample", "kmeans_standardized", "k-means++", "random", \
             "random_from_data", "hierarchical", "short_em", "auto"} or array-like of shape \
             (n_samples, n_components), default="kmeans"
-        How to find a start, or the responsibilities to start from.
-
-        - "kmeans": the clusters of scikit-learn's k-means. It copies the data, and with many rows
-          it may take longer than EM.
-        - "kmeans_sample": the same on a random sample of 500 rows for each component, but 20,000
-          at least; all rows then go to the nearest centre. The choice for a million rows, and
-          for data that do not fit in memory. With no more rows than that, it is "kmeans".
-        - "k-means++", "random_from_data": components of equal weight on rows that k-means++
-          chooses, or chance.
-        - "random": responsibilities drawn at random.
-        - "kmeans_standardized": k-means on columns in their standard deviations, for features in
-          unlike units.
-        - "hierarchical": the clusters of model-based agglomeration, from which mclust starts; of
-          a sample of 2,000 rows if there are more, which takes a second. Without chance.
-        - "short_em": ten short runs of EM from random rows, of which the best is gone on with
-          (Biernacki, Celeux & Govaert 2003).
-        - "auto": a race of a hundred starts, whose winner is gone on with: one to three times the
-          cost of a fit from "kmeans", and the best known optimum nearly always where components
-          are few and not too many for their rows (`benchmarks/results/starts.md`). Where a race is
-          too much work (as for ten components in ten dimensions), the best of three short runs
-          from k-means on scaled principal directions.
-
-        The last two compare runs on a sample of 5,000 rows, or 250 for each component, if there
-        are more; ``n_passes_`` counts from where the best is gone on with.
+        How to find a start (`em_toolkit.initialization` compares the ways), or the
+        responsibilities to start from. "kmeans" is scikit-learn's; "kmeans_sample" suits a million
+        rows; "auto" takes longer and leads more often to the best optimum.
     weights_init : array-like of shape (n_components,), default=None
-        Weights of the start, instead of those that `init_params` gives.
+        Weights of the start, in place of those that `init_params` gives.
     means_init : array-like of shape (n_components, n_features), default=None
-        Means of the start, likewise.
+        Means of the start, in place of those that `init_params` gives.
     precisions_init : array-like, default=None
-        Inverse covariances of the start, likewise, in the shape of ``precisions_``.
+        Inverse covariances of the start, in the shape of ``precisions_``.
     random_state : int, RandomState instance or None, default=None
         Seed of the start and of `sample`.
     warm_start : bool, default=False
-        Continue from the last fit when `fit` is called again; `n_init` is then ignored.
+        Whether a second `fit` continues from the first; `n_init` is then ignored.
     verbose : int, default=0
         1 prints starts and iterations, 2 also times and gains.
     verbose_interval : int, default=10
@@ -139,53 +102,32 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
     bound_check : {"raise", "warn", "off"}, default="raise"
         What to do if the bound falls by more than rounding explains, which is a bug.
     acceleration : {None, "squarem", "quasi_newton"}, default=None
-        Where EM is slow, because the components overlap, extrapolate its steps: None is plain EM;
-        "squarem" leaps along the last two steps (Varadhan & Roland 2008); "quasi_newton" along
-        the last five, the fastest by far (Zhou, Alexander & Lange 2011). A leap that gains less
-        than the M-step by itself is taken back, so the bound never falls, and costs one of the
-        ``n_passes_``. The path is another than scikit-learn's, and so may be the local maximum.
+        How to extrapolate the steps of EM, which helps where components overlap; None is plain EM,
+        "quasi_newton" mostly the fastest. The bound never falls, but another local maximum may be
+        reached (`em_toolkit.engine.acceleration`).
     n_jobs : int, default=None
-        Threads; −1 is one for each core. None also is, unless ``joblib.parallel_config`` says
-        otherwise, and except in a worker of joblib (as in a parallel ``GridSearchCV``), which has
-        one core to itself. They share the E-step, or, where
-        there are more starts (`n_init`) than blocks of rows to share, take a start each: never
-        both at once, and one start follows the other if `verbose` or a callback reports them. The
-        result is the same, to the bit, for any number.
+        Threads; −1 or None is one for each core, unless ``joblib.parallel_config`` says otherwise,
+        and one in a worker of joblib. The result is the same to the bit for any number
+        (`em_toolkit.estimators.mixture`).
     prior : {"conjugate"}, NormalInverseWishart or NormalMeans, default=None
-        A prior of means and covariances: "conjugate" is the
-        normal-inverse-Wishart prior with mclust's hyperparameters, `NormalInverseWishart()`, and
-        `NormalMeans()` one of the means alone. The
-        fit is the maximum of the posterior (MAP), ``lower_bound_`` has the prior in it, and
-        ``score`` and ``bic`` have not. Its pseudo-rows count against the rows of X, or the
-        weights of the rows.
+        A prior of means and covariances; the fit is then the maximum of the posterior.
+        "conjugate" is `NormalInverseWishart()`, with mclust's hyperparameters. ``lower_bound_`` has
+        the prior in it, ``score`` and ``bic`` have not.
     weight_concentration : float or array-like of shape (n_components,), default=1.0
-        α_k ≥ 1 of a Dirichlet prior of the weights, Σ_k (α_k − 1) log π_k: α_k − 1 more rows in
-        each component. 1 is maximum likelihood.
+        α_k ≥ 1 of a Dirichlet prior of the weights, Σ_k (α_k − 1) log π_k: as if each component had
+        α_k − 1 more rows. 1 is maximum likelihood.
     fixed : dict, default=None
-        What stays as it is at the start: a mapping from some of "weights", "means" and
-        "covariances" to True (all components), to indices of components or to a mask of them. The
-        start is `weights_init`, `means_init`, `precisions_init`, or what `init_params` finds; a
-        warm start's is the last fit. Free weights share what the fixed ones leave. Where
-        components share a part of their covariances (as if tied), all are fixed or none. What is
-        fixed does not count as a parameter in ``bic``.
+        What stays as it is at the start: a mapping from "weights", "means" or "covariances" to True
+        (all components), indices or a mask of components. Covariances that share a part are fixed
+        together. What is fixed does not count as a parameter in ``bic``.
     stopping : {"step", "distance"}, default="step"
-        What is held against `tol`. "step" is scikit-learn's rule: what an iteration gains. A
-        small step is not nearness: where components overlap, hundreds of such steps may lie
-        ahead. "distance" is what plain EM is predicted to gain in all that is left of its way
-        (Aitken's rule; Boehning et al. 1994, Lindsay 1995), which takes more iterations. It is a
-        prediction from the rate of convergence so far: too bold near a saddle, and before slow
-        directions have emerged, the more often the larger `tol` is. Take 1e-5 or less where it
-        matters. Of an accelerated fit the prediction is rougher.
+        What is compared with `tol`: the gain of an iteration, as in scikit-learn, or the predicted
+        distance to the final bound, which takes more iterations and ends nearer to the maximum
+        (`em_toolkit.engine.stopping`).
     noise : bool or float, default=None
-        A component more, of noise that may be anywhere: its density is 1/V wherever a row is
-        (Banfield & Raftery 1993). True takes for V what R's mclust takes, the smaller of the
-        volumes of two boxes about the data, along the features and along the principal
-        directions; a number is V itself, in units of the data to the power of n_features. Then
-        ``predict`` labels noise -1, ``predict_proba`` has a last column for it, and `weights_init`
-        and the responsibilities of `init_params` have one more, too. Outside of the box 1/V is no
-        density: ``score_samples`` is a log density within it. The start takes rows for noise in
-        whose neighbourhood the density is less than 1/V. (``bic`` counts the weight of the noise;
-        mclust counts V, too.)
+        Whether there is a further component for outliers, with the constant density 1/V; a number
+        is V. It has the label -1, and a last column in ``predict_proba``
+        (`em_toolkit.estimators.noise`).
 
     Attributes
     ----------
@@ -220,11 +162,11 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
     trace_ : em_toolkit.Trace
         The ledger: a row for each half-step.
     status_ : em_toolkit.Status
-        Why the fit stopped, with the remedy.
+        Why the fit stopped, and what to do about it.
     n_passes_ : int
-        Passes over the data of the best start: ``n_iter_ + 1``, and the leaps taken back.
+        Passes over the data of the best start: ``n_iter_ + 1``, and the rejected steps.
     restarts_ : list of em_toolkit.Restart
-        The bound, iterations and status of each start, and what failed or collapsed.
+        The bound, iterations and status of each start, with the cause of a failure.
     n_features_in_ : int
         Features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -251,24 +193,9 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
     array([1, 0])
     >>> bool((np.diff(gm.trace_.elbo) >= -1e-12).all())
     True
-
-    A background of known shape, about the origin with standard deviation 5, and a cluster in it:
-
-    >>> rng = np.random.default_rng(0)
-    >>> X = np.vstack([rng.normal(0, 5, (200, 2)), rng.normal(3, 1, (100, 2))])
-    >>> gm = GaussianMixture(
-    ...     n_components=2,
-    ...     means_init=[[0, 0], [2, 2]],
-    ...     precisions_init=[np.eye(2) / 25, np.eye(2)],
-    ...     fixed={"means": [0], "covariances": [0]},
-    ... ).fit(X)
-    >>> gm.means_.round(1)
-    array([[0. , 0. ],
-           [3. , 3.2]])
-    >>> gm.weights_.round(2)
-    array([0.68, 0.32])
     """
 
+    covariance_type: CovarianceType
     covariances_: Data
     precisions_: Data
     precisions_cholesky_: Data
@@ -288,12 +215,12 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         self,
         n_components: int = 1,
         *,
-        covariance_type: str = "full",
+        covariance_type: CovarianceType = "full",
         tol: float = 1e-3,
         reg_covar: float = 1e-6,
         max_iter: int = 100,
         n_init: int = 1,
-        init_params: str | npt.ArrayLike = "kmeans",
+        init_params: InitParams | Matrix = "kmeans",
         weights_init: npt.ArrayLike | None = None,
         means_init: npt.ArrayLike | None = None,
         precisions_init: npt.ArrayLike | None = None,
@@ -301,13 +228,13 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         warm_start: bool = False,
         verbose: int = 0,
         verbose_interval: int = 10,
-        bound_check: str = "raise",
-        acceleration: str | None = None,
+        bound_check: BoundCheck = "raise",
+        acceleration: Acceleration | None = None,
         n_jobs: int | None = None,
-        prior: str | NormalInverseWishart | NormalMeans | None = None,
+        prior: Literal["conjugate"] | NormalInverseWishart | NormalMeans | None = None,
         weight_concentration: float | npt.ArrayLike = 1.0,
         fixed: Mapping[str, Any] | None = None,
-        stopping: str = "step",
+        stopping: Stopping = "step",
         noise: bool | float | None = None,
     ) -> None:
         self.n_components = n_components
@@ -340,7 +267,7 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         means: npt.ArrayLike,
         covariances: npt.ArrayLike,
         *,
-        covariance_type: str = "full",
+        covariance_type: CovarianceType = "full",
         feature_names: Sequence[str] | None = None,
         **settings: Any,
     ) -> Self:
@@ -408,7 +335,7 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         return filled(X, weights, self._structure, random_state)
 
     def _incomplete(self) -> tuple[Any, GaussianComponents]:
-        """The family that knows of missing entries, and the fitted components."""
+        """Return the family that integrates out missing entries, and the fitted components."""
         return self._fitted_mixture().family.incomplete(), self._parameters().components
 
     @property

@@ -19,7 +19,7 @@ def check_shape(array: Data, shape: tuple[int, ...], name: str) -> None:
 
 
 def check_weights(weights: Any, n_components: int) -> Data:
-    """The weights of a start: as many as components, in [0, 1], summing to one."""
+    """Return the checked weights of a start: one for each component, in [0, 1], of sum one."""
     weights = check_array(weights, dtype=[np.float64, np.float32], ensure_2d=False)
     check_shape(weights, (n_components,), "weights")
     if (weights < 0.0).any() or (weights > 1.0).any():

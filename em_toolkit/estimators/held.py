@@ -1,4 +1,4 @@
-"""What an estimator is told of the prior of its weights, and of what it shall not change."""
+"""Checks of `weight_concentration` and `fixed`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from em_toolkit.models.mixing_weights import MixingWeights
+from em_toolkit.options import did_you_mean
 from em_toolkit.statistics import Array, BoolArray
 
 
 def check_concentration(concentration: Any, n_components: int) -> float | Array:
-    """The concentration of a Dirichlet prior: a number, or one for each component, from 1 on."""
+    """Return the checked concentration of a Dirichlet prior: one number, or one by component."""
     values = np.asarray(concentration, dtype=np.float64)
     if values.shape not in ((), (n_components,)) or not (np.isfinite(values) & (values >= 1)).all():
         raise ValueError(
@@ -48,7 +49,7 @@ def check_support(weights: Array, mixing: MixingWeights, name: str) -> None:
 def check_fixed(
     fixed: Mapping[str, Any] | None, parts: Sequence[str], n_components: int
 ) -> dict[str, BoolArray | None]:
-    """Which components are held fixed, by the part: a mask of shape (n_components,), or None.
+    """Return for each part a mask of the components that are held fixed, or None.
 
     Parameters
     ----------
@@ -56,13 +57,16 @@ def check_fixed(
         From some of the parts to True (all components), False (none), indices of components, or a
         mask of them.
     parts : sequence of str
-        What may be fixed.
+        The parts that may be fixed.
     n_components : int
     """
     given = {} if fixed is None else dict(fixed)
     unknown = [name for name in given if name not in parts]
     if unknown:
-        raise ValueError(f"fixed: expected some of {list(parts)} as keys, got {unknown[0]!r}.")
+        raise ValueError(
+            f"fixed: expected some of {list(parts)} as keys, got {unknown[0]!r}."
+            f"{did_you_mean(unknown[0], parts)}"
+        )
     return {name: _mask(name, given.get(name, False), n_components) for name in parts}
 
 

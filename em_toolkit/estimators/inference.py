@@ -20,6 +20,7 @@ from em_toolkit.model import Block
 from em_toolkit.models.mixture import Mixture, MixtureParameters
 from em_toolkit.models.observed_information import ObservedInformation, observed_information
 from em_toolkit.models.partly_labelled import UNKNOWN, LabelledRows, PartlyLabelled
+from em_toolkit.notebook import html_table
 from em_toolkit.statistics import Array, IntArray
 
 if TYPE_CHECKING:
@@ -31,13 +32,13 @@ _NEAR = 0.1
 _BLOCK = 1024
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Inference:
-    """What the data say of each parameter, and how exactly.
+    """Standard errors and confidence intervals of all parameters of a fitted mixture.
 
-    Standard errors are those of maximum likelihood (of the maximum of the posterior, where there is
-    a prior), from the observed information: right for many rows, a mixture of this form, and
-    components that do not all but coincide. Which component is which is taken as known.
+    Standard errors are those of maximum likelihood (or of the maximum of the posterior, if there is
+    a prior), from the observed information. They hold for many rows from a mixture of this form,
+    whose components are well apart; the order of the components is taken as known.
 
     Parameters
     ----------
@@ -49,11 +50,11 @@ class Inference:
     Attributes
     ----------
     missing_fraction : float
-        The largest fraction of information that is missing, because the components are not seen
-        and entries are not: the rate of convergence of EM at the maximum (compare
+        The largest fraction of information that is missing, because components and entries are
+        not observed. It is the rate of convergence of EM at the maximum (compare
         ``trace_.rate``).
     distance : float
-        How far the maximum is predicted to be, in standard errors.
+        The predicted distance to the maximum, in standard errors.
     """
 
     information: ObservedInformation
@@ -74,7 +75,7 @@ class Inference:
 
     @property
     def standard_errors(self) -> dict[str, Array]:
-        """Of "weights", "means" and so on, each in the shape of the fitted attribute.
+        """The standard errors of "weights", "means" and so on, in the fitted attributes' shapes.
 
         Zero for what is held fixed, and for the weight of a single component.
         """
@@ -85,7 +86,7 @@ class Inference:
         }
 
     def covariance(self, name: str, other: str | None = None) -> Array:
-        """The covariance of the estimates of two kinds of parameters, raveled.
+        """Return the covariance of the estimates of two kinds of parameters, raveled.
 
         Parameters
         ----------
@@ -101,10 +102,10 @@ class Inference:
         return np.asarray(left @ right.T)
 
     def confidence_intervals(self, level: float = 0.95) -> dict[str, Array]:
-        """Intervals that hold the truth with a probability of about `level`, each by itself.
+        """Return intervals that contain the true values with a probability of about `level` each.
 
-        Those of weights are symmetric in their log odds, those of variances and rates in their
-        logarithm, and so within what these can be; the others are symmetric.
+        Intervals of weights are symmetric in log odds, those of variances and rates in the
+        logarithm, so that they stay within the possible values; the others are symmetric.
 
         Parameters
         ----------
@@ -114,7 +115,7 @@ class Inference:
         Returns
         -------
         intervals : dict of str to ndarray of shape (..., 2)
-            Lower and upper ends, of the fitted attribute's shape but for the last axis.
+            Lower and upper ends along the last axis, after the fitted attribute's own axes.
         """
         if not 0.0 < level < 1.0:
             raise ValueError(f"level: expected a number between 0 and 1, got {level!r}.")
@@ -123,12 +124,12 @@ class Inference:
         return {name: _interval(item, errors[name], z) for name, item in self._by_name.items()}
 
     def to_frame(self, level: float = 0.95) -> pd.DataFrame:
-        """A row for each parameter, such as "means[0, petal_length]".
+        """Return a table with a row for each parameter, such as "means[0, petal_length]".
 
         Parameters
         ----------
         level : float
-            Of the intervals.
+            The level of the intervals.
 
         Returns
         -------
@@ -154,7 +155,7 @@ class Inference:
         return pd.concat(frames)
 
     def _label(self, item: Estimand, where: tuple[int, ...]) -> str:
-        """Indices of components as numbers, those of features by name."""
+        """Return the label of a parameter: components by number, features by name."""
         n_features = len(self.feature_names)
         n_axes = 2 if item.symmetric else int(item.values.ndim == 2)
         assert all(size == n_features for size in item.values.shape[item.values.ndim - n_axes :])
@@ -162,12 +163,23 @@ class Inference:
         names = [str(k) for k in where[:split]] + [self.feature_names[j] for j in where[split:]]
         return f"{item.name}[{', '.join(names)}]"
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
+        parts = [f"{name} {item.values.shape}" for name, item in self._by_name.items()]
         return (
-            f"{self.to_frame().to_string(float_format='{:.4g}'.format)}\n"
-            f"largest fraction of information that is missing: {self.missing_fraction:.3g}"
-            + "".join(f"\n{note}" for note in self.notes)
+            f"<Inference of {', '.join(parts)}: missing fraction of information "
+            f"{self.missing_fraction:.3g}; to_frame() has estimates and standard errors>"
         )
+
+    def _repr_html_(self) -> str | None:
+        return html_table(self.to_frame, self._remark, float_format="{:.4g}".format)
+
+    def __str__(self) -> str:
+        return f"{self.to_frame().to_string(float_format='{:.4g}'.format)}\n{self._remark}"
+
+    @property
+    def _remark(self) -> str:
+        missing = f"largest fraction of information that is missing: {self.missing_fraction:.3g}"
+        return "\n".join([missing, *self.notes])
 
 
 def _interval(item: Estimand, errors: Array, z: float) -> Array:
@@ -195,7 +207,7 @@ def infer(
     feature_names: Sequence[str],
     notes: tuple[str, ...] = (),
 ) -> Inference:
-    """Standard errors at fitted parameters, with a warning if they are no maximum."""
+    """Return standard errors at fitted parameters, with a warning if they are no maximum."""
     if labels is None:
         labels = np.full(len(X), UNKNOWN)
     mixture = mixture.for_rows(X)
@@ -221,19 +233,22 @@ class InferenceMixin:
     """The method `inference` of a mixture estimator."""
 
     def inference(
-        self: Any, X: npt.ArrayLike, sample_weight: Any = None, sample_labels: Any = None
+        self: Any,
+        X: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        sample_labels: npt.ArrayLike | None = None,
     ) -> Inference:
-        """Standard errors and confidence intervals of the fitted parameters.
+        """Return standard errors and confidence intervals of the fitted parameters.
 
-        They come from the observed information of the objective (Louis 1982), log likelihood plus
-        log prior, and the delta method, exactly and without differences. A conjugate prior counts
-        as its pseudo-rows do. Variances that `reg_covar` holds on its floor are taken as known;
-        `notes` says which. The cost is about that of n p² multiplications for p parameters.
+        They follow from the observed information of log likelihood plus log prior (Louis 1982)
+        and the delta method, without numerical differentiation. A conjugate prior counts as its
+        pseudo-rows do. Variances that `reg_covar` holds on its floor are taken as known; `notes`
+        says which. The cost is about n p² multiplications for p parameters.
 
-        They are known for Gaussian components of every `covariance_type`, and for Poisson counts.
-        NaN entries are integrated out; that the information is the observed one, and not what is
-        expected of it, makes it right for entries that are missing at random (Kenward &
-        Molenberghs 1998).
+        It is implemented for Gaussian components of every `covariance_type`, and for Poisson
+        counts. NaN entries are integrated out. The observed information, unlike the expected one,
+        is valid for entries that are missing at random (Kenward & Molenberghs 1998). With noise its
+        weight is the last one, and its volume is taken as known.
 
         Parameters
         ----------
@@ -244,8 +259,6 @@ class InferenceMixin:
         sample_labels : array-like of int of shape (n_samples,), default=None
             Their labels, as in `fit`.
 
-        With noise its weight is the last one; its volume is taken as known.
-
         Returns
         -------
         inference : Inference
@@ -254,9 +267,9 @@ class InferenceMixin:
         Raises
         ------
         ValueError
-            If the data do not determine the parameters, with the one that they determine least:
-            of components that coincide, of features that are never seen in one row, of axes
-            along which variances are equal.
+            If the data do not determine the parameters: components coincide, features are never
+            observed in one row, or variances are equal along two axes. The message names the
+            parameter that is determined least.
 
         Warns
         -----

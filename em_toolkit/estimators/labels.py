@@ -1,4 +1,4 @@
-"""Known labels of rows, as a user gives them."""
+"""Checks of `sample_labels`, the known labels of rows."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from em_toolkit.statistics import IntArray
 
 
 def check_sample_labels(sample_labels: Any, X: Any, n_labels: int) -> IntArray:
-    """Labels as integers, one for each row: components, and −1 where they are unknown.
+    """Return labels as integers, one for each row: a component, or −1 if it is unknown.
 
-    Unknown is what is −1, or missing.
+    A label is unknown if it is −1 or missing.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def check_sample_labels(sample_labels: Any, X: Any, n_labels: int) -> IntArray:
     Raises
     ------
     ValueError
-        For labels that are no whole numbers from −1 to ``n_labels − 1``, or not one for each row.
+        If there is not one for each row, or one is no whole number from −1 to ``n_labels − 1``.
     """
     expected = (
         f"sample_labels: expected the index of a component, from 0 to {n_labels - 1}, for each row "

@@ -14,7 +14,7 @@ from em_toolkit.models.merging import ComponentMerging, merge_components
 from em_toolkit.statistics import IntArray
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MixtureMerging(ComponentMerging):
     """The clusters that the components of a fitted mixture form, and the rows in them.
 
@@ -30,8 +30,14 @@ class MixtureMerging(ComponentMerging):
 
     mixture: Any
 
+    def __repr__(self) -> str:
+        return (
+            f"<MixtureMerging of {len(self.entropies)} components: "
+            f"{self.suggested_n_clusters} clusters suggested>"
+        )
+
     def predict_proba(self, X: npt.ArrayLike, n_clusters: int | None = None) -> Data:
-        """The posterior of the clusters.
+        """Return the posterior of the clusters.
 
         Parameters
         ----------
@@ -46,7 +52,7 @@ class MixtureMerging(ComponentMerging):
         return self.combine(self.mixture.predict_proba(X), n_clusters)
 
     def labels(self, X: npt.ArrayLike, n_clusters: int | None = None) -> IntArray:
-        """The most probable cluster of each row.
+        """Return the most probable cluster of each row.
 
         Parameters
         ----------
@@ -62,19 +68,20 @@ class MixtureMerging(ComponentMerging):
 
 
 class MergingMixin:
-    """`merge`, for an estimator that has `predict_proba`."""
+    """The method `merge`, for an estimator with `predict_proba`."""
 
-    def merge(self, X: npt.ArrayLike, sample_weight: Any = None) -> MixtureMerging:
-        """Merge components that overlap into clusters, step by step, by the entropy of the rows.
+    def merge(self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> MixtureMerging:
+        """Merge overlapping components into clusters, step by step, by the entropy of the rows.
 
-        A mixture needs several components for a cluster that is not of their shape. BIC counts
-        components; merged, they are clusters, and the density remains as it is. See
+        A cluster that does not have the shape of a component takes several components. BIC counts
+        components; merging turns them into clusters, and leaves the density as it is. See
         `em_toolkit.models.merging.ComponentMerging` (Baudry et al. 2010).
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            The rows whose entropy counts, such as those of the fit; not those without any entry.
+            The rows whose entropy counts, such as those of the fit; rows without any entry are
+            left out.
         sample_weight : array-like of shape (n_samples,), default=None
             How many times each row counts.
 

@@ -1,24 +1,41 @@
-"""Rows with NaN entries, as estimators take them."""
+"""Rows with NaN entries, as estimators take them.
+
+A NaN entry is a missing value. The likelihood is that of the observed entries, and EM has the
+missing ones among its latent variables (Ghahramani & Jordan 1994): the fit is exact.
+``score_samples`` is the log density of the observed entries of a row, and `impute` and
+`sample_missing` complete rows. Entries should be missing at random: whether an entry is missing may
+depend on what is observed, but not on the missing value (Rubin 1976).
+
+A row without any entry has no information: its ``score_samples`` is 0, `predict` returns the
+component of the largest weight, and `fit`, `score` and the criteria leave the row out. A feature
+without any entry is an error in `fit`. A start is found on rows whose missing entries are drawn
+from one normal distribution that is fitted to all rows.
+
+References
+----------
+Ghahramani & Jordan (1994), NIPS 6. Rubin (1976), Biometrika 63.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.utils import check_random_state
 
 from em_toolkit.estimators.base import Data
+from em_toolkit.estimators.frames import Frame, completed_like
 from em_toolkit.families.patterns import Patterns, has_missing
 from em_toolkit.statistics import Array, IntArray
 
 
 def with_nan(X: Any) -> Any:
-    """Rows with NaN for all that stands for a missing entry.
+    """Return rows with NaN in the place of every missing entry.
 
-    What a masked array masks; None and NA where pandas, or an array of objects, has them.
+    Masked entries of a masked array are missing, and None and NA of pandas and object arrays.
     """
     if isinstance(X, np.ma.MaskedArray):
         kind = X.dtype if np.issubdtype(X.dtype, np.floating) else np.float64
@@ -33,7 +50,7 @@ def with_nan(X: Any) -> Any:
 def rows_with_entries(
     X: Data, weights: Array | None, *others: Data | None
 ) -> tuple[Data, Array | None, tuple[Data | None, ...]]:
-    """The rows of which some entry is observed: others say nothing, and count for nothing."""
+    """Return the rows that have any observed entry; the others have no information."""
     if not has_missing(X):
         return X, weights, others
     nothing = np.isnan(X).all(axis=1)
@@ -48,9 +65,9 @@ def rows_by_pattern(
     *others: Data | None,
     names: Iterable[Any] | None = None,
 ) -> tuple[Data, Array | None, tuple[Data | None, ...]]:
-    """The rows of which some entry is observed, sorted by their patterns of missing entries.
+    """Return the rows that have any observed entry, sorted by pattern of missing entries.
 
-    Rows without missing entries are not touched.
+    If nothing is missing, the rows are returned as they are.
 
     Parameters
     ----------
@@ -64,7 +81,7 @@ def rows_by_pattern(
     Raises
     ------
     ValueError
-        For features of which no row has a value.
+        If no row has a value of some feature.
     """
     if len(X) and not has_missing(X):
         return X, weights, others
@@ -96,33 +113,39 @@ def _some_rows(
 
 
 def order_by_pattern(X: Data) -> IntArray | slice:
-    """An order of the rows in which those that miss the same entries are neighbours."""
+    """Return an order of the rows in which those that miss the same entries are neighbours."""
     if not has_missing(X):
         return slice(None)
     return Patterns.of(X).order()
 
 
 class MissingValuesMixin:
-    """What a fitted Gaussian mixture says of missing entries."""
+    """The methods of a fitted Gaussian mixture that complete rows."""
 
-    def impute(self, X: npt.ArrayLike) -> Data:
-        r"""Rows with the expectation in the place of each missing entry.
+    @overload
+    def impute(self, X: Frame) -> Frame: ...
+    @overload
+    def impute(self, X: npt.ArrayLike) -> Data: ...
+    def impute(self, X: Any) -> Any:
+        r"""Return rows with the expectation in the place of each missing entry.
 
         .. math:: \operatorname{E}[x_m \mid x_o] = \sum_k p(k \mid x_o)
                   \left[ \mu_{k,m} + \Sigma_{k,mo} \Sigma_{k,oo}^{-1} (x_o - \mu_{k,o}) \right]
 
-        The best guess of each entry in the sense of squared error. Imputed rows vary less than
-        complete ones would: for estimates from them, and their errors, see `sample_missing`.
+        It is the best guess of each entry in squared error. Imputed rows vary less than
+        complete ones would; for estimates and their errors use `sample_missing`.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            NaN entries are missing. A row without any other gets the mean of the mixture.
+            NaN entries are missing. A row without any entry becomes the mean of the mixture.
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features)
-            Observed entries as they were.
+        X : ndarray or DataFrame of shape (n_samples, n_features)
+            Observed entries as they were. A DataFrame of pandas or polars is returned for one,
+            with its index, columns and dtypes (a column of integers in which entries are missing
+            becomes floating-point); ``sklearn.set_config(transform_output=...)`` asks for another.
 
         Examples
         --------
@@ -143,16 +166,25 @@ class MissingValuesMixin:
             block = np.asarray(data[rows], dtype=np.float64)
             filled = family.expected_rows(components, block, posterior.responsibilities)
             imputed[rows] = np.where(np.isnan(block), filled, data[rows])
-        return imputed
+        names = getattr(self, "feature_names_in_", None)
+        return completed_like(X, imputed, np.isnan(data), names)
 
+    @overload
+    def sample_missing(
+        self, X: Frame, random_state: int | np.random.RandomState | None = None
+    ) -> Frame: ...
+    @overload
     def sample_missing(
         self, X: npt.ArrayLike, random_state: int | np.random.RandomState | None = None
-    ) -> Data:
-        """Rows with a draw from its posterior in the place of each missing entry.
+    ) -> Data: ...
+    def sample_missing(
+        self, X: Any, random_state: int | np.random.RandomState | None = None
+    ) -> Any:
+        """Return rows with a draw from the posterior in the place of each missing entry.
 
-        The missing entries of a row are drawn together, given its component, which is drawn
-        too. A few such completions, each analysed as if it were complete, show by how much the
-        results differ because entries are missing (multiple imputation, Rubin 1987). The
+        The component of a row is drawn first, and its missing entries together given the
+        component. Several completions, each analysed as if complete, show the uncertainty of
+        results that is due to missing entries (multiple imputation, Rubin 1987). The
         parameters are held at their estimates.
 
         Parameters
@@ -164,8 +196,10 @@ class MissingValuesMixin:
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features)
-            Observed entries as they were.
+        X : ndarray or DataFrame of shape (n_samples, n_features)
+            Observed entries as they were. A DataFrame of pandas or polars is returned for one,
+            with its index, columns and dtypes (a column of integers in which entries are missing
+            becomes floating-point); ``sklearn.set_config(transform_output=...)`` asks for another.
 
         Examples
         --------
@@ -192,4 +226,5 @@ class MissingValuesMixin:
             block = np.asarray(data[rows], dtype=np.float64)
             drawn = family.drawn_rows(components, block, labels, noise[rows])
             completed[rows] = np.where(np.isnan(block), drawn, data[rows])
-        return completed
+        names = getattr(self, "feature_names_in_", None)
+        return completed_like(X, completed, np.isnan(data), names)

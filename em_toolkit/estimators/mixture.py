@@ -1,9 +1,15 @@
-"""What mixture estimators share: the surface of scikit-learn's mixtures."""
+"""The part of mixture estimators that all of them share: parameters, validation and fitting.
+
+The threads of `n_jobs` share the E-step, each a part of the rows; or, where there are more starts
+(`n_init`) than blocks of rows, each takes a start. They never do both at once. One start follows
+the other if `verbose` or a callback reports them. The result is the same, to the bit, for any
+number.
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
@@ -11,14 +17,12 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import DensityMixin, _fit_context
 from sklearn.utils import check_array, check_random_state, get_tags
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import validate_data
 
 from em_toolkit.engine import Rows, Workers, number_of_threads
 from em_toolkit.engine.blas import blas_for
-from em_toolkit.estimators.base import Data, EMEstimator, callback_task, rows_with_weight
+from em_toolkit.estimators.base import Data, EMEstimator, callback_task, rows_with_weight, validated
 from em_toolkit.estimators.continuation import fingerprint
 from em_toolkit.estimators.divergence import DivergenceMixin
 from em_toolkit.estimators.fitted_mixture import FittedMixture
@@ -32,6 +36,7 @@ from em_toolkit.estimators.missing import (
     rows_by_pattern,
     with_nan,
 )
+from em_toolkit.estimators.sklearn_bases import DensityMixin, fit_context
 from em_toolkit.families import Box
 from em_toolkit.initialization import (
     INITIALIZERS,
@@ -45,6 +50,7 @@ from em_toolkit.model import LatentVariableModel
 from em_toolkit.models.mixing_weights import MixingWeights
 from em_toolkit.models.mixture import Mixture, MixtureParameters
 from em_toolkit.models.partly_labelled import UNKNOWN, LabelledRows, PartlyLabelled
+from em_toolkit.options import InitParams, Matrix
 from em_toolkit.statistics import Array, BoolArray, IntArray
 
 # Numbers in the data times components: fits of fewer hold Python's lock most of the time.
@@ -54,7 +60,16 @@ _WORTH_THREADS = 20_000
 class MixtureEstimator(
     FittedMixture, InferenceMixin, MergingMixin, DivergenceMixin, DensityMixin, EMEstimator
 ):
-    """A mixture with scikit-learn's methods; a subclass says of what."""
+    """A mixture with scikit-learn's methods; a subclass defines the components."""
+
+    n_components: int
+    n_init: int
+    init_params: InitParams | Matrix
+    weights_init: npt.ArrayLike | None
+    warm_start: bool
+    n_jobs: int | None
+    weight_concentration: float | npt.ArrayLike
+    fixed: Mapping[str, Any] | None
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **EMEstimator._parameter_constraints,
@@ -74,35 +89,35 @@ class MixtureEstimator(
         "number of components, increase reg_covar, or scale the input data."
     )
 
-    # -- what a subclass says -------------------------------------------------------------------
+    # -- what a subclass defines ------------------------------------------------------------------
 
     @abstractmethod
     def _model(self) -> Mixture[Any]:
         """Return the mixture, with none of the priors that depend on the data."""
 
     def _model_for(self, X: Data, weights: Array | None) -> Mixture[Any]:
-        """The mixture to fit, for these data and their weights."""
+        """Return the mixture to fit, for these data and their weights."""
         return self._model()
 
     @abstractmethod
     def _given(self, n_features: int) -> dict[str, Any]:
-        """The checked parts of a start that the user gave, by the name of the parameter."""
+        """Return the checked parts of a start that the user gave, by name of the parameter."""
 
     @abstractmethod
     def _start_with(
         self, start: MixtureParameters[Any] | None, given: dict[str, Any]
     ) -> MixtureParameters[Any]:
-        """A start with the given parts in place; `start` is None if all parts are given."""
+        """Return a start with the given parts in place; `start` is None if all are given."""
 
     @abstractmethod
     def _parameters(self) -> MixtureParameters[Any]:
-        """The parameters that the fitted attributes hold."""
+        """Return the parameters that the fitted attributes hold."""
 
     @abstractmethod
     def _attributes_of(
         self, params: MixtureParameters[Any], dtype: npt.DTypeLike
     ) -> dict[str, Any]:
-        """The fitted attributes that hold the parameters."""
+        """Return the fitted attributes that hold the parameters."""
 
     def _remarks(
         self, X: Data, weights: Array | None, params: MixtureParameters[Any]
@@ -116,22 +131,24 @@ class MixtureEstimator(
     _reached: str = ""
 
     def _fixed(self) -> dict[str, BoolArray | None]:
-        """Which components `fixed` holds, by the part."""
+        """Return for each part a mask of the components that `fixed` holds."""
         return check_fixed(self.fixed, self._parts, self.n_components)
 
     def _mixing(self) -> MixingWeights:
-        """How the weights follow from the counts."""
+        """Return the model of the weights."""
         concentration = check_concentration(self.weight_concentration, self.n_components)
         return MixingWeights(concentration, self._fixed()["weights"])
 
-    # -- noise, for those who have the parameter ------------------------------------------------
+    _how_to_fill: ClassVar[str] = ""
+
+    # -- noise, for estimators with that parameter -----------------------------------------------
 
     noise: bool | float | None = None
     noise_weight_: float
     noise_box_: Box | None
 
     def _box_about(self, X: Data, weights: Array | None) -> Box | None:
-        """Where the noise beside the components lies; None if there is none."""
+        """Return the box that holds the noise; None without noise."""
         return None
 
     @property
@@ -143,11 +160,11 @@ class MixtureEstimator(
 
     @property
     def _n_with_noise(self) -> int:
-        """The number of components, that of noise included."""
+        """The number of components, including that of the noise."""
         return self.n_components + self._has_noise
 
     def _with_noise(self, params: MixtureParameters[Any]) -> MixtureParameters[Any]:
-        """The parameters of the components, and that of the noise."""
+        """Return the parameters of the components and of the noise."""
         if not self._has_noise:
             return params
         return replace(params, weights=np.append(params.weights, self.noise_weight_))
@@ -164,7 +181,7 @@ class MixtureEstimator(
     def _all_attributes_of(
         self, params: MixtureParameters[Any], box: Box | None, dtype: npt.DTypeLike
     ) -> dict[str, Any]:
-        """The fitted attributes, those of the noise included."""
+        """Return the fitted attributes, including those of the noise."""
         components = params if box is None else replace(params, weights=params.weights[:-1])
         return self._attributes_of(components, dtype)
 
@@ -174,7 +191,7 @@ class MixtureEstimator(
         return self._with_noise(self._parameters())
 
     def _last_parameters(self) -> MixtureParameters[Any]:
-        """Where a warm start begins. Weights kept in single precision do not sum to one."""
+        """Return the start of a warm fit; weights kept in single precision are normalized."""
         params = self._fitted_parameters()
         return replace(params, weights=params.weights / params.weights.sum())
 
@@ -182,48 +199,41 @@ class MixtureEstimator(
         return self._with_noise(self._public_parameters())
 
     def _public_parameters(self) -> MixtureParameters[Any]:
-        """The parameters as they are published, for `sample`."""
+        """Return the parameters as they are published, for `sample`."""
         return self._parameters()
 
     def _validate_rows(self, X: Any, *, reset: bool) -> Data:
-        """X as an array: of floats and of two rows at least to fit, as scikit-learn has it."""
+        """Return X as an array; for `fit` of floats and at least two rows, as in scikit-learn."""
         finite: bool | str = True
         if get_tags(self).input_tags.allow_nan:
             X, finite = with_nan(X), "allow-nan"
-        if not reset:
-            return np.asarray(validate_data(self, X, reset=False, ensure_all_finite=finite))
-        return np.asarray(
-            validate_data(
-                self,
-                X,
-                dtype=[np.float64, np.float32],
-                ensure_min_samples=2,
-                ensure_all_finite=finite,
-            )
-        )
+        checks: dict[str, Any] = {"ensure_all_finite": finite}
+        if reset:
+            checks |= {"dtype": [np.float64, np.float32], "ensure_min_samples": 2}
+        return validated(self, X, self._how_to_fill, reset=reset, **checks)
 
     def _rows_to_start_from(
         self, X: Data, weights: Array | None, random_state: np.random.RandomState
     ) -> Data:
-        """Complete rows, for those who find a start."""
+        """Return complete rows, on which a start is found."""
         return X
 
     # -- fitting --------------------------------------------------------------------------------
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context
     def fit(
         self,
         X: npt.ArrayLike,
         y: None = None,
-        sample_weight: Any = None,
-        sample_labels: Any = None,
+        sample_weight: npt.ArrayLike | None = None,
+        sample_labels: npt.ArrayLike | None = None,
     ) -> Self:
         """Fit by expectation-maximization, `n_init` times, and keep the best.
 
         With `sample_labels`, the components of some rows are known, and the bound is that of the
         rows and these labels together: log π_k p(x | k) for a row of component k instead of
         log p(x). (``score`` and ``bic`` remain those of rows without labels.) The components of
-        the start are put in the order in which they suit the labels.
+        the start are put in the order that fits the labels.
 
         Parameters
         ----------
@@ -234,8 +244,8 @@ class MixtureEstimator(
         sample_weight : array-like of shape (n_samples,), default=None
             How many times each row counts; weight 2 is the row given twice, 0 the row left out.
         sample_labels : array-like of int of shape (n_samples,), default=None
-            For a row whose component is known its index, from 0 to ``n_components - 1`` (or
-            ``n_components`` for a row that is known to be noise); -1, or NaN, for the others.
+            The index of the component of each row for which it is known, from 0 to
+            ``n_components - 1`` (``n_components`` is noise); -1 or NaN for the other rows.
 
         Returns
         -------
@@ -244,8 +254,8 @@ class MixtureEstimator(
         Raises
         ------
         ValueError
-            For data or parameters that cannot be used, and for a start whose components have no
-            density (in which case the message says which and why).
+            If data or parameters cannot be used, and if a component of the start has no density
+            (the message says which and why).
         ELBODecreaseError
             If the bound falls, with ``bound_check="raise"``.
         """
@@ -295,7 +305,7 @@ class MixtureEstimator(
                 beginning, _ = plan_for(mixture, rows, self.n_components)
                 if responsibilities is not None:
                     begun = from_responsibilities(beginning, rows, weights, responsibilities)
-                else:
+                elif isinstance(self.init_params, str):
                     initialize, signal = INITIALIZERS[self.init_params], beginning
                     if box is not None:
                         initialize = beside_noise(initialize, box)
@@ -347,7 +357,9 @@ class MixtureEstimator(
         settings: dict[str, Any],
     ) -> Self:
         """A mixture of these parameters, as if it had been fitted."""
-        estimator = cls(params.weights.shape[0], **settings)
+        # Each mixture takes the number of components first, of which this class knows nothing.
+        make: Callable[..., Self] = cls
+        estimator = make(params.weights.shape[0], **settings)
         estimator._validate_params()
         if estimator._has_noise:
             raise ValueError(
@@ -409,8 +421,8 @@ class MixtureEstimator(
         self,
         X: npt.ArrayLike,
         y: None = None,
-        sample_weight: Any = None,
-        sample_labels: Any = None,
+        sample_weight: npt.ArrayLike | None = None,
+        sample_labels: npt.ArrayLike | None = None,
     ) -> IntArray:
         """Fit, and label the rows: ``fit(X).predict(X)``.
 

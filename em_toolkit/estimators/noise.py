@@ -1,4 +1,19 @@
-"""A component of noise beside those of a mixture, as estimators have it."""
+"""A component of noise beside those of a mixture, as estimators have it.
+
+Its density is 1/V wherever a row is (Banfield & Raftery 1993). ``noise=True`` takes for V what R's
+mclust takes: the smaller of the volumes of two boxes about the data, one along the features and one
+along the principal directions. A number is V itself, in units of the data to the power of
+n_features. Outside of the box 1/V is no density: ``score_samples`` is a log density within it.
+
+``predict`` labels noise -1, ``predict_proba`` has a last column for it, and so have `weights_init`
+and the responsibilities of `init_params`. The start takes those rows for noise in whose
+neighbourhood the density is less than 1/V. ``bic`` counts the weight of the noise as a parameter;
+mclust also counts V.
+
+References
+----------
+Banfield & Raftery (1993), Biometrics 49.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +32,7 @@ from em_toolkit.statistics import Array
 
 
 def refuse_noise(estimator: Any, what: str) -> None:
-    """Raise if the mixture has noise, of which something is not defined."""
+    """Raise a `ValueError` if the mixture has noise, for what is not defined then."""
     if getattr(estimator, "noise_box_", None) is not None:
         raise ValueError(
             f"{what}: expected a mixture of components alone, got one with noise={estimator.noise},"
@@ -27,7 +42,7 @@ def refuse_noise(estimator: Any, what: str) -> None:
 
 
 def _volume_about(X: Data, weights: Array | None) -> float:
-    """Of the box that ``noise=True`` takes; 0 for rows in a plane."""
+    """Return the volume of the box that ``noise=True`` takes; 0 for rows in a plane."""
     try:
         return box_about(X, weights).volume
     except ValueError:

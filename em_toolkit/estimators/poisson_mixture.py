@@ -10,17 +10,50 @@ import numpy.typing as npt
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_non_negative
 
+from em_toolkit.engine.expectation import BLOCK_SIZE
 from em_toolkit.estimators.base import Data, cast
 from em_toolkit.estimators.given import check_shape, check_weights
 from em_toolkit.estimators.mixture import MixtureEstimator
 from em_toolkit.families import Poisson, PoissonRates
 from em_toolkit.models.mixture import Mixture, MixtureParameters
+from em_toolkit.options import Acceleration, BoundCheck, InitParams, Matrix, Stopping
+
+
+def check_whole(X: Data, names: Data | None) -> None:
+    """Raise a `ValueError` unless all entries are whole numbers.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+        Finite.
+    names : ndarray of shape (n_features,) or None
+        The names of the features.
+    """
+    whole = np.ones(X.shape[1], dtype=np.bool_)
+    # By blocks, since X may be larger than memory.
+    for start in range(0, len(X), BLOCK_SIZE):
+        block = X[start : start + BLOCK_SIZE]
+        whole &= (block == np.round(block)).all(axis=0)
+    if whole.all():
+        return
+    feature = int(np.flatnonzero(~whole)[0])
+    column = X[:, feature]
+    value = column[column != np.round(column)][0]
+    name = feature if names is None else repr(names[feature])
+    raise ValueError(
+        f"PoissonMixture: expected counts, whole numbers from 0 on, got {value:g} in feature "
+        f"{name} ({np.count_nonzero(~whole)} of {len(whole)} features have such entries). A "
+        "Poisson distribution gives them no probability. Round what should be counts "
+        "(numpy.round), leave the other columns out, or take GaussianMixture for measurements."
+    )
 
 
 class PoissonMixture(MixtureEstimator):
     r"""A mixture of products of Poisson distributions, for counts.
 
     .. math:: p(x) = \sum_k \pi_k \prod_j \frac{\lambda_{kj}^{x_j} e^{-\lambda_{kj}}}{x_j!}
+
+    Entries are whole numbers from 0 on; anything else has no probability, and is an error.
 
     Parameters
     ----------
@@ -29,41 +62,22 @@ class PoissonMixture(MixtureEstimator):
     tol : float, default=1e-3
         EM stops when an iteration raises the bound by less, in nats per unit of weight.
     max_iter : int, default=100
-        At most so many iterations. 0 returns the start.
+        The largest number of iterations. 0 returns the start.
     n_init : int, default=1
         The number of starts; the best result is kept.
     init_params : {"kmeans", "kmeans_sample", "kmeans_standardized", "k-means++", "random", \
             "random_from_data", "hierarchical", "short_em", "auto"} or array-like of shape \
             (n_samples, n_components), default="kmeans"
-        How to find a start, or the responsibilities to start from.
-
-        - "kmeans": the clusters of scikit-learn's k-means. It copies the data, and with many rows
-          it may take longer than EM.
-        - "kmeans_sample": the same on a random sample of 500 rows for each component, but 20,000
-          at least; all rows then go to the nearest centre. The choice for a million rows, and
-          for data that do not fit in memory. With no more rows than that, it is "kmeans".
-        - "k-means++", "random_from_data": components of equal weight on rows that k-means++
-          chooses, or chance.
-        - "random": responsibilities drawn at random.
-        - "kmeans_standardized": k-means on columns in their standard deviations, for features in
-          unlike units.
-        - "hierarchical": the clusters of model-based agglomeration, from which mclust starts; of
-          a sample of 2,000 rows if there are more, which takes a second. Without chance.
-        - "short_em": ten short runs of EM from random rows, of which the best is gone on with
-          (Biernacki, Celeux & Govaert 2003).
-        - "auto": three short runs of EM from k-means on scaled principal directions, likewise:
-          two or three times the cost of a fit from "kmeans", and often a better optimum.
-
-        The last two compare runs on a sample of 5,000 rows, or 250 for each component, if there
-        are more; ``n_passes_`` counts from where the best is gone on with.
+        How to find a start (`em_toolkit.initialization` compares the ways), or the
+        responsibilities to start from.
     weights_init : array-like of shape (n_components,), default=None
-        Weights of the start, instead of those that `init_params` gives.
+        Weights of the start, in place of those that `init_params` gives.
     rates_init : array-like of shape (n_components, n_features), default=None
-        Rates of the start, likewise.
+        Rates of the start, in place of those that `init_params` gives.
     random_state : int, RandomState instance or None, default=None
         Seed of the start and of `sample`.
     warm_start : bool, default=False
-        Continue from the last fit when `fit` is called again; `n_init` is then ignored.
+        Whether a second `fit` continues from the first; `n_init` is then ignored.
     verbose : int, default=0
         1 prints starts and iterations, 2 also times and gains.
     verbose_interval : int, default=10
@@ -71,22 +85,18 @@ class PoissonMixture(MixtureEstimator):
     bound_check : {"raise", "warn", "off"}, default="raise"
         What to do if the bound falls by more than rounding explains, which is a bug.
     acceleration : {None, "squarem", "quasi_newton"}, default=None
-        Where EM is slow, extrapolate its steps, as in `GaussianMixture`.
+        How to extrapolate the steps of EM, as in `GaussianMixture`.
     n_jobs : int, default=None
-        Threads; −1 is one for each core. None also is, except in a worker of joblib (as in a
-        parallel ``GridSearchCV``), which has one core to itself. They share the E-step, or, where
-        there are more starts (`n_init`) than blocks of rows to share, take a start each: never
-        both at once, and one start follows the other if `verbose` or a callback reports them. The
-        result is the same, to the bit, for any number.
+        Threads, as in `GaussianMixture`.
     weight_concentration : float or array-like of shape (n_components,), default=1.0
-        α_k ≥ 1 of a Dirichlet prior of the weights, Σ_k (α_k − 1) log π_k: α_k − 1 more rows in
-        each component. 1 is maximum likelihood.
+        α_k ≥ 1 of a Dirichlet prior of the weights, Σ_k (α_k − 1) log π_k: as if each component had
+        α_k − 1 more rows. 1 is maximum likelihood.
     fixed : dict, default=None
         What stays as it is at the start: a mapping from "weights" or "rates" to True (all
         components), to indices of components or to a mask of them, as in `GaussianMixture`.
     stopping : {"step", "distance"}, default="step"
-        What is held against `tol`: the last step, or the predicted distance to the final bound,
-        as in `GaussianMixture`.
+        What is compared with `tol`: the gain of an iteration, or the predicted distance to the
+        final bound, as in `GaussianMixture`.
 
     Attributes
     ----------
@@ -120,6 +130,11 @@ class PoissonMixture(MixtureEstimator):
         "rates_init": ["array-like", None],
     }
     _parts = ("weights", "rates")
+    _how_to_fill = (
+        "Fill them by a Gaussian mixture of the same table, rounded to counts: filled = "
+        "em_toolkit.GaussianMixture(n_components=1).fit(X).impute(X), then "
+        "numpy.maximum(numpy.round(filled), 0)."
+    )
     _collapse_message = (
         "Fitting the mixture model failed because the start gives some rows no probability. Use "
         "another start, or fewer components."
@@ -132,19 +147,19 @@ class PoissonMixture(MixtureEstimator):
         tol: float = 1e-3,
         max_iter: int = 100,
         n_init: int = 1,
-        init_params: str | npt.ArrayLike = "kmeans",
+        init_params: InitParams | Matrix = "kmeans",
         weights_init: npt.ArrayLike | None = None,
         rates_init: npt.ArrayLike | None = None,
         random_state: int | np.random.RandomState | None = None,
         warm_start: bool = False,
         verbose: int = 0,
         verbose_interval: int = 10,
-        bound_check: str = "raise",
-        acceleration: str | None = None,
+        bound_check: BoundCheck = "raise",
+        acceleration: Acceleration | None = None,
         n_jobs: int | None = None,
         weight_concentration: float | npt.ArrayLike = 1.0,
         fixed: Mapping[str, Any] | None = None,
-        stopping: str = "step",
+        stopping: Stopping = "step",
     ) -> None:
         self.n_components = n_components
         self.tol = tol
@@ -209,11 +224,14 @@ class PoissonMixture(MixtureEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.positive_only = True
+        # Whole numbers, which is what scikit-learn means by this.
+        tags.input_tags.categorical = True
         return tags
 
     def _validate_rows(self, X: Any, *, reset: bool) -> Data:
         rows = super()._validate_rows(X, reset=reset)
         check_non_negative(rows, "PoissonMixture (input X)")
+        check_whole(rows, getattr(self, "feature_names_in_", None))
         return rows
 
     def _model(self) -> Mixture[PoissonRates]:

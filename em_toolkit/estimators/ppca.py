@@ -3,39 +3,51 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from numbers import Integral
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 
-from em_toolkit.engine import Rows, Status
-from em_toolkit.estimators.base import Data, EMEstimator, callback_task, cast, rows_with_weight
+from em_toolkit.engine import Status
+from em_toolkit.estimators.base import (
+    Data,
+    EMEstimator,
+    callback_task,
+    cast,
+    rows_with_weight,
+    validated,
+)
+from em_toolkit.estimators.fitted_ppca import HOW_TO_FILL, FittedPPCA
 from em_toolkit.estimators.given import check_shape
 from em_toolkit.estimators.magnitudes import check_sizes
+from em_toolkit.estimators.sklearn_bases import (
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    fit_context,
+)
 from em_toolkit.models.block_krylov import krylov_axes
+from em_toolkit.models.dimension import dimension_of_most_evidence, dimension_of_share
 from em_toolkit.models.principal_axes import PrincipalAxes, principal_axes
 from em_toolkit.models.probabilistic_pca import (
-    GaussianPosterior,
     PPCAParameters,
     ProbabilisticPCA,
     closed_form,
     random_start,
 )
 from em_toolkit.models.weighted_rows import WeightedRows
+from em_toolkit.options import Acceleration, BoundCheck, Solver, Stopping
 from em_toolkit.parameters import CollapseError
 from em_toolkit.statistics import Array
 
 
-class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
+class PPCA(FittedPPCA, ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
     r"""Probabilistic principal component analysis.
 
     .. math:: z \sim \mathcal N(0, I_q), \qquad x \mid z \sim \mathcal N(\mu + W z, \sigma^2 I_d)
@@ -45,37 +57,30 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
     that an iteration costs the same for a hundred rows and for a million. They are read in blocks
     and never copied: X may be a `numpy.memmap` larger than memory.
 
-    scikit-learn's ``PCA`` defines the same density with the covariance divided by n − 1. Here it
-    is the maximum likelihood's n, so that ``get_covariance()``, ``explained_variance_`` and
-    ``noise_variance_`` are (n − 1)/n times scikit-learn's. ``score_samples`` of given parameters,
-    the components and the explained variance ratios are the same. `transform` gives the
-    posterior mean, as scikit-learn's ``FactorAnalysis`` does, where ``PCA`` projects.
+    scikit-learn's ``PCA`` defines the same density with the covariance divided by n − 1, here by n:
+    ``get_covariance()``, ``explained_variance_`` and ``noise_variance_`` are (n − 1)/n times
+    scikit-learn's. The components, the explained variance ratios and the singular values are the
+    same. `transform` gives the posterior mean, as scikit-learn's ``FactorAnalysis`` does; with
+    ``whiten=True`` it gives the projection in standard deviations, as ``PCA`` does.
 
     Parameters
     ----------
-    n_components : int, default=None
-        The dimension q of the latent space, from 1 to n_features − 1. By default the largest that
-        leaves something to the noise. With q = n_features nothing would be left: the model is
-        then a Gaussian without structure, its noise variance is zero, and every solver fails;
-        that Gaussian is ``GaussianMixture(n_components=1)``.
+    n_components : int, float, "mle" or None, default=None
+        The dimension q of the latent space, from 1 to n_features − 1: a number; the share of the
+        variance to exceed, such as 0.95; "mle", which is Minka's choice (2000); or None, the
+        largest that leaves something to the noise. (With q = n_features the model is a Gaussian
+        without structure, ``GaussianMixture(n_components=1)``.)
+    whiten : bool, default=False
+        Whether `transform` returns coordinates of variance one instead of posterior means.
     solver : {"closed_form", "em", "randomized"}, default="closed_form"
-        How to maximize the likelihood.
-
-        - ``"closed_form"``: the eigenvectors of the covariance, or of the products of rows with
-          rows where these are fewer. Where the noise is so small beside the total variance that
-          rounding could change the likelihood by 1e-8 nats a row, they are found from a triangular
-          factor instead, which loses less and takes about five times as long.
-        - ``"em"``: EM, on the compressed data.
-        - ``"randomized"``: for thousands of features and few components. The leading axes are
-          sought in a Krylov space that begins with random vectors, and grows until a pass over
-          the data raises the likelihood by less than `tol`. The variances are then wrong by the
-          square of what the axes are. A noise that rounding could hide beside the total variance
-          is an error.
+        How to maximize the likelihood: by eigenvectors, by EM on the compressed data, or, for
+        thousands of features and few components, by a Krylov space from random vectors
+        (`em_toolkit.models.principal_axes`, `em_toolkit.models.block_krylov`).
     tol : float, default=1e-8
-        EM stops when an iteration raises the bound by less, in nats per unit of weight; so does
-        the randomized solver.
+        EM and the randomized solver stop when an iteration raises the bound by less, in nats per
+        unit of weight.
     max_iter : int, default=1000
-        At most so many iterations of EM or of the randomized solver.
+        The largest number of iterations of EM or of the randomized solver.
     random_state : int, RandomState instance or None, default=None
         Seed of EM's start, of the randomized solver's vectors, and of `sample`.
     verbose : int, default=0
@@ -85,9 +90,9 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
     bound_check : {"raise", "warn", "off"}, default="raise"
         What to do if the bound falls by more than rounding explains, which is a bug.
     acceleration : {None, "squarem", "quasi_newton"}, default=None
-        Extrapolate the steps of ``solver="em"``, as in `GaussianMixture`.
+        How to extrapolate the steps of ``solver="em"``, as in `GaussianMixture`.
     stopping : {"step", "distance"}, default="step"
-        What of ``solver="em"`` is held against `tol`, as in `GaussianMixture`.
+        What ``solver="em"`` compares with `tol`, as in `GaussianMixture`.
 
     Attributes
     ----------
@@ -103,6 +108,9 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
         The variance of the model along each component, |w_j|² + σ².
     explained_variance_ratio_ : ndarray of shape (n_components,)
         The same as a share of the total variance of the data.
+    singular_values_ : ndarray of shape (n_components,)
+        (n explained_variance_)^½: the singular values of the centred data, where n is the sum of
+        the weights.
     n_components_ : int
         q.
     n_samples_ : int
@@ -115,6 +123,8 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
     References
     ----------
     Tipping & Bishop (1999), Probabilistic principal component analysis, JRSS B 61.
+
+    Minka (2000), Automatic choice of dimensionality for PCA, NIPS 13.
 
     Musco & Musco (2015), Randomized block Krylov methods for stronger and faster approximate
     singular value decomposition, NeurIPS 28.
@@ -139,11 +149,18 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
     explained_variance_: Data
     explained_variance_ratio_: Data
     n_components_: int
+    singular_values_: Data
     n_samples_: int
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **EMEstimator._parameter_constraints,
-        "n_components": [Interval(Integral, 1, None, closed="left"), None],
+        "n_components": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(RealNotInt, 0.0, 1.0, closed="neither"),
+            StrOptions({"mle"}),
+            None,
+        ],
+        "whiten": ["boolean"],
         "solver": [StrOptions({"closed_form", "em", "randomized"})],
     }
     _collapse_message = (
@@ -153,19 +170,21 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
 
     def __init__(
         self,
-        n_components: int | None = None,
+        n_components: int | float | Literal["mle"] | None = None,
         *,
-        solver: str = "closed_form",
+        whiten: bool = False,
+        solver: Solver = "closed_form",
         tol: float = 1e-8,
         max_iter: int = 1000,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         verbose_interval: int = 10,
-        bound_check: str = "raise",
-        acceleration: str | None = None,
-        stopping: str = "step",
+        bound_check: BoundCheck = "raise",
+        acceleration: Acceleration | None = None,
+        stopping: Stopping = "step",
     ) -> None:
         self.n_components = n_components
+        self.whiten = whiten
         self.solver = solver
         self.tol = tol
         self.max_iter = max_iter
@@ -190,7 +209,7 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
 
         ``loadings_`` are turned so that their columns are orthogonal and of falling length, which
         leaves the density as it is; ``explained_variance_ratio_`` is the share of the model's own
-        total variance.
+        total variance, and ``singular_values_`` are those of data of weight one.
 
         Parameters
         ----------
@@ -226,17 +245,23 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
         check_shape(center, (n_features,), "mean")
         estimator = cls(n_components, **settings)
         estimator._validate_params()
-        estimator._check_n_components(n_features)
+        if not n_components < n_features:
+            raise ValueError(
+                f"loadings: expected fewer columns than the {n_features} rows, which are the "
+                f"features, got {n_components}: nothing would be left for the noise."
+            )
         estimator.n_components_ = n_components
         params = PPCAParameters(center, loadings, float(noise_variance))
         params.check()
         total = float(np.square(loadings).sum()) + n_features * params.noise_variance
-        attributes = _attributes_of(params, np.zeros(n_features), total, np.float64)
+        attributes = _attributes_of(params, 1.0, np.zeros(n_features), total, np.float64)
         estimator._set_known(attributes, n_features, feature_names)._check_fitted()
         return estimator
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: npt.ArrayLike, y: None = None, sample_weight: Any = None) -> Self:
+    @fit_context
+    def fit(
+        self, X: npt.ArrayLike, y: None = None, sample_weight: npt.ArrayLike | None = None
+    ) -> Self:
         """Fit the model.
 
         Parameters
@@ -255,29 +280,30 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
         Raises
         ------
         ValueError
-            For data or parameters that cannot be used, and if nothing is left for the noise.
+            If data or parameters cannot be used, and if nothing is left for the noise.
         ELBODecreaseError
             If the bound falls, with ``bound_check="raise"``.
         """
         dtypes = [np.float64, np.float32]
-        rows: Data = validate_data(
-            self, X, dtype=dtypes, ensure_min_samples=2, ensure_min_features=2
+        rows = validated(
+            self, X, HOW_TO_FILL, dtype=dtypes, ensure_min_samples=2, ensure_min_features=2
         )
         task = callback_task(rows, y, sample_weight=sample_weight)
         X, weights, _ = rows_with_weight(rows, sample_weight)
         check_sizes(X, weights, getattr(self, "feature_names_in_", None))
         self.n_samples_ = X.shape[0]
-        self._check_n_components(X.shape[1])
-        _SOLVERS[self.solver](self, WeightedRows(X, weights), task)
+        weighted = WeightedRows(X, weights)
+        self._check_n_components(weighted)
+        _SOLVERS[self.solver](self, weighted, task)
         return self
 
     def _fit_in_closed_form(self, rows: WeightedRows, task: dict[str, Any]) -> None:
-        self._fit_at_the_maximum(principal_axes(rows, self.n_components), rows, task)
+        self._fit_at_the_maximum(principal_axes(rows, self._n_asked), rows, task)
         self.status_, self.converged_ = Status.CLOSED_FORM, True
         self.n_iter_ = 1  # scikit-learn's contract: at least one
 
     def _fit_by_em(self, rows: WeightedRows, task: dict[str, Any]) -> None:
-        axes = principal_axes(rows, self.n_components, complete=True)
+        axes = principal_axes(rows, self._n_asked, complete=True)
         attributes, _ = self._placed(axes, rows)
         random_state = check_random_state(self.random_state)
         start = partial(random_start, axes, self.n_components_, random_state)
@@ -286,22 +312,24 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
         self.n_passes_ = axes.n_passes  # Iterations do not see the data.
 
     def _fit_by_random_vectors(self, rows: WeightedRows, task: dict[str, Any]) -> None:
-        if self.n_components is None:
+        n_components = self._n_asked
+        if n_components is None:
             raise ValueError(
-                "PPCA(solver='randomized') expects n_components, a few of the "
-                f"{rows.n_features} features, got None. Give a number, or take another solver."
+                "PPCA(solver='randomized') expects n_components as a whole number, a few of the "
+                f"{rows.n_features} features, got {self.n_components!r}, for which all axes are "
+                "needed. Give a number, or take another solver."
             )
         axes, n_images, converged = krylov_axes(
             rows,
-            self.n_components,
+            n_components,
             check_random_state(self.random_state),
             tol=self.tol,
             max_iter=max(1, self.max_iter),
         )
-        if not axes.resolves(self.n_components):
+        if not axes.resolves(n_components):
             raise ValueError(
                 "PPCA(solver='randomized') takes the noise for what the components leave of the "
-                f"total variance, {axes.noise_variance(self.n_components):.3g} of "
+                f"total variance, {axes.noise_variance(n_components):.3g} of "
                 f"{axes.total_variance:.3g} for each feature that is left: too little to stand "
                 "above rounding. solver='closed_form' loses less; or use fewer components."
             )
@@ -323,9 +351,8 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
     def _placed(
         self, axes: PrincipalAxes, rows: WeightedRows
     ) -> tuple[Callable[[Any], dict[str, Any]], PPCAParameters]:
-        """The attributes of parameters, and the maximum, for rows that lie where they do."""
-        # As many as there are leave nothing to the noise.
-        n_components = self.n_components or max(1, axes.rank - 1)
+        """Return the map from parameters to attributes, and the maximum of the likelihood."""
+        n_components = self._dimension(axes)
         best = closed_form(axes, n_components)
         try:
             # The fit itself sees the rows centred, and their rounding as noise.
@@ -335,33 +362,53 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
         self.n_components_ = n_components
         attributes = partial(
             _attributes_of,
+            weight=axes.weight,
             center=axes.mean,
             total_variance=axes.total_variance,
             dtype=rows.X.dtype,
         )
         return attributes, best
 
-    def _check_n_components(self, n_features: int) -> None:
-        if self.n_components is not None and self.n_components >= n_features:
+    @property
+    def _n_asked(self) -> int | None:
+        """`n_components` where it is a number of components; None if it follows from the data."""
+        return int(self.n_components) if isinstance(self.n_components, Integral) else None
+
+    def _dimension(self, axes: PrincipalAxes) -> int:
+        """Return the number of components, which may follow from the variances."""
+        # As many as there are directions leave nothing to the noise.
+        most = max(1, axes.rank - 1)
+        if self.n_components is None:
+            return most
+        if self._n_asked is not None:
+            return self._n_asked
+        if isinstance(self.n_components, str):
+            return dimension_of_most_evidence(axes)
+        n_components = dimension_of_share(axes, self.n_components)
+        if n_components > most:
+            raise ValueError(
+                f"n_components={self.n_components}: more than {most} component(s) are needed to "
+                "explain more than this share of the variance, and they leave no noise. Give a "
+                "smaller share or a number, or take GaussianMixture(n_components=1), which is a "
+                "Gaussian without structure."
+            )
+        return n_components
+
+    def _check_n_components(self, rows: WeightedRows) -> None:
+        n_features, n_asked = rows.n_features, self._n_asked
+        if self.n_components == "mle" and rows.weight < n_features:
+            raise ValueError(
+                "n_components='mle' is only supported if n_samples >= n_features, got "
+                f"{rows.weight:g} rows of {n_features} features. Give a number, or a share of the "
+                "variance such as 0.95."
+            )
+        if n_asked is not None and n_asked >= n_features:
             raise ValueError(
                 f"PPCA expects n_components from 1 to n_features - 1 = {n_features - 1}, got "
                 f"n_components={self.n_components} with n_features={n_features}: as many "
                 "components as features leave no noise. For a Gaussian without structure use "
                 "GaussianMixture(n_components=1)."
             )
-
-    # -- using a fit ----------------------------------------------------------------------------
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.n_components_
-
-    def _parameters(self) -> PPCAParameters:
-        return PPCAParameters(
-            np.asarray(self.mean_, dtype=np.float64),
-            np.asarray(self.loadings_, dtype=np.float64),
-            float(self.noise_variance_),
-        )
 
     def _shapes(self, n_features: int) -> dict[str, tuple[int, ...]]:
         n_components = self.n_components_
@@ -373,140 +420,6 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
             "explained_variance_ratio_": (n_components,),
         }
 
-    def _fitted_rows(self, X: Any) -> Data:
-        check_is_fitted(self)
-        return np.asarray(validate_data(self, X, dtype=[np.float64, np.float32], reset=False))
-
-    def _posteriors(self, X: Data) -> Iterator[tuple[GaussianPosterior, Array]]:
-        model, params = ProbabilisticPCA(), self._parameters()
-        for rows, _ in Rows(X):
-            yield model.posterior(params, rows)
-
-    def posterior(self, X: npt.ArrayLike) -> tuple[Data, Array]:
-        """The posterior of the latent variables.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        means : ndarray of shape (n_samples, n_components)
-            E[z | x] of each row.
-        covariance : ndarray of shape (n_components, n_components)
-            cov[z | x], the same for every row.
-        """
-        factor = self._parameters().posterior_factor
-        return self.transform(X), factor @ factor.T
-
-    def transform(self, X: npt.ArrayLike) -> Data:
-        """The posterior means E[z | x].
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        latent : ndarray of shape (n_samples, n_components)
-            In units of the standard deviation of the prior of z.
-        """
-        X = self._fitted_rows(X)
-        blocks = [posterior.means for posterior, _ in self._posteriors(X)]
-        return np.concatenate(blocks).astype(X.dtype, copy=False)
-
-    def inverse_transform(self, X: npt.ArrayLike) -> Data:
-        """E[x | z] = μ + W z, for latent variables z.
-
-        After `transform` this gives the rows freed of noise: E[μ + W z | x].
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_components)
-            Latent variables.
-
-        Returns
-        -------
-        rows : ndarray of shape (n_samples, n_features)
-        """
-        check_is_fitted(self)
-        latent = check_array(X, dtype=[np.float64, np.float32])
-        if latent.shape[1] != self.n_components_:
-            raise ValueError(
-                f"inverse_transform expects {self.n_components_} columns, one for each "
-                f"component, got {latent.shape[1]}."
-            )
-        return np.asarray(latent @ self.loadings_.T + self.mean_)
-
-    def score_samples(self, X: npt.ArrayLike) -> Data:
-        """The log density log p(x_i) of each row, in nats.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        log_density : ndarray of shape (n_samples,)
-        """
-        X = self._fitted_rows(X)
-        blocks = [log_evidence for _, log_evidence in self._posteriors(X)]
-        return np.concatenate(blocks).astype(X.dtype, copy=False)
-
-    def score(self, X: npt.ArrayLike, y: None = None, sample_weight: Any = None) -> float:
-        """The mean log density of the rows, in nats.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : None
-            Ignored.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the mean.
-
-        Returns
-        -------
-        score : float
-        """
-        X, weights, _ = rows_with_weight(self._fitted_rows(X), sample_weight)
-        blocks = [log_evidence for _, log_evidence in self._posteriors(X)]
-        return float(np.average(np.concatenate(blocks), weights=weights))
-
-    def get_covariance(self) -> Data:
-        """The covariance of the model, W Wᵀ + σ² I, of shape (n_features, n_features)."""
-        check_is_fitted(self)
-        noise = self.noise_variance_ * np.eye(self.n_features_in_)
-        return np.asarray(self.loadings_ @ self.loadings_.T + noise, dtype=self.mean_.dtype)
-
-    def get_precision(self) -> Data:
-        """The inverse of the covariance of the model, of shape (n_features, n_features)."""
-        check_is_fitted(self)
-        # Along the components 1/variance, across them 1/noise: nothing is inverted.
-        excess = 1.0 / self.explained_variance_ - 1.0 / self.noise_variance_
-        precision = (self.components_.T * excess) @ self.components_
-        precision += np.eye(self.n_features_in_) / self.noise_variance_
-        return np.asarray(precision, dtype=self.mean_.dtype)
-
-    def sample(self, n_samples: int = 1) -> tuple[Data, Data]:
-        """Draw from the fitted model.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-            The rows.
-        latent : ndarray of shape (n_samples, n_components)
-            The latent variables that they came from.
-        """
-        check_is_fitted(self)
-        if n_samples < 1:
-            raise ValueError(f"sample expects at least one sample, got n_samples={n_samples}.")
-        rng = check_random_state(self.random_state)
-        return ProbabilisticPCA().sample(self._parameters(), n_samples, rng)
-
 
 _SOLVERS = {
     "closed_form": PPCA._fit_in_closed_form,
@@ -516,7 +429,11 @@ _SOLVERS = {
 
 
 def _attributes_of(
-    params: PPCAParameters, center: Array, total_variance: float, dtype: npt.DTypeLike
+    params: PPCAParameters,
+    weight: float,
+    center: Array,
+    total_variance: float,
+    dtype: npt.DTypeLike,
 ) -> dict[str, Any]:
     # The likelihood does not see a rotation of z: turn to principal axes, signs as in PCA.
     largest = np.abs(params.axes).argmax(axis=0)
@@ -527,5 +444,6 @@ def _attributes_of(
         "components_": axes.T,
         "explained_variance_": params.variances,
         "explained_variance_ratio_": params.variances / total_variance,
+        "singular_values_": np.sqrt(weight * params.variances),
     }
     return cast(arrays, dtype) | {"noise_variance_": params.noise_variance}

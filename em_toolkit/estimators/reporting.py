@@ -1,4 +1,4 @@
-"""Who hears of each iteration: scikit-learn's callbacks, and the lines of ``verbose``."""
+"""Reports of each iteration, to scikit-learn's callbacks and as the lines of ``verbose``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from em_toolkit.engine import Fit
 
 
 class StartReporter:
-    """Hears of the iterations of one start; a `em_toolkit.engine.Listener`."""
+    """The reporter of the iterations of one start, an `em_toolkit.engine.Listener`."""
 
     def __init__(self, report: FitReporter, context: Any, previous_bound: float) -> None:
         self._report = report
@@ -43,7 +43,7 @@ class StartReporter:
         return bool(wants_to_stop) or report.is_over
 
     def finish(self, fit: Fit[Any]) -> None:
-        """Say how the start ended."""
+        """Report how the start ended."""
         report = self._report
         if report.max_iter > 0:
             outcome = "converged" if report.converged(fit) else "did not converge"
@@ -60,13 +60,13 @@ class StartReporter:
 
 
 class FitReporter:
-    """Hears of a whole fit.
+    """The reporter of a whole fit.
 
     Parameters
     ----------
     estimator : EMEstimator
     task : dict
-        What scikit-learn's callback hooks are told: estimator, X, y, metadata.
+        The data as scikit-learn's callback hooks receive them: estimator, X, y, metadata.
     n_starts, max_iter : int
     attributes : callable
         From parameters to the fitted attributes that make an estimator ready to predict.
@@ -110,7 +110,7 @@ class FitReporter:
             print(message + details)
 
     def start(self, previous_bound: float) -> StartReporter:
-        """The reporter of the next start, which may continue from an earlier bound."""
+        """Return the reporter of the next start, which may continue from an earlier bound."""
         self.say(f"Initialization {self._n_begun}", "")
         self._n_begun += 1
         context = self._root.subcontext(task_name="start", max_subtasks=self.max_iter)
@@ -118,7 +118,7 @@ class FitReporter:
         return StartReporter(self, context, previous_bound)
 
     def finish(self, params: Any) -> None:
-        """The fit is over."""
+        """Report that the fit is over."""
         self._root.call_on_fit_task_end(
             **self.task, reconstruction_attributes=lambda: self.attributes(params)
         )

@@ -1,5 +1,26 @@
 """Where EM starts.
 
+What the names in `INITIALIZERS` mean:
+
+- "kmeans": the clusters of scikit-learn's k-means. It copies the data, and with many rows it may
+  take longer than EM.
+- "kmeans_sample": the same on a random sample of 500 rows for each component, but at least 20,000;
+  all rows then go to the nearest centre. It suits a million rows, and data that do not fit in
+  memory. With no more rows than the sample has, it is "kmeans".
+- "kmeans_standardized": k-means on columns divided by their standard deviations, for features in
+  different units.
+- "k-means++", "random_from_data": components of equal weight, at rows that k-means++ chooses or
+  that are drawn at random.
+- "random": responsibilities drawn at random.
+- "hierarchical": the clusters of model-based agglomeration, as mclust starts; of a sample of 2,000
+  rows if there are more. It takes a second, and draws no random number (but for the sample).
+- "short_em": the best of ten short runs of EM from random rows (Biernacki, Celeux & Govaert 2003).
+- "auto": for Gaussian mixtures the winner of a race of a hundred starts, at one to three times the
+  cost of a fit from "kmeans"; it nearly always leads to the best known optimum where components
+  are few and have enough rows. Where a race is too much work (as for ten components in ten
+  dimensions), and for other mixtures, it is the best of three short runs from k-means on scaled
+  principal directions.
+
 Each function takes a mixture, the data, their weights, the number of components and a random
 state, and returns parameters. "kmeans", "k-means++", "random" and "random_from_data" draw random
 numbers as scikit-learn's ``GaussianMixture`` does, so that one seed gives one start in both. All
@@ -27,13 +48,14 @@ from em_toolkit.initialization.rows import (
     start_by,
 )
 from em_toolkit.initialization.short_runs import auto, short_em
+from em_toolkit.options import InitParams
 
 kmeans = start_by(centroids.kmeans)
 kmeans_sample = start_by(centroids.kmeans_sample)
 kmeans_standardized = start_by(centroids.kmeans_standardized)
 hierarchical = start_by(trees.hierarchical)
 
-INITIALIZERS: dict[str, Initializer] = {
+INITIALIZERS: dict[InitParams, Initializer] = {
     "kmeans": kmeans,
     "kmeans_sample": kmeans_sample,
     "kmeans_standardized": kmeans_standardized,

@@ -1,4 +1,4 @@
-"""Starts by short runs of EM from several places, of which the best is gone on with."""
+"""Starts by short runs of EM from several places, of which the best is continued."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from threading import Event, Lock
@@ -11,6 +12,8 @@ from numba import njit, types
 from numba.core.options import DefaultOptions
 
 _COMPILING = Lock()
+# The functions whose compiled code cannot be kept on the disk.
+_uncached: list[str] = []
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,9 +40,24 @@ def _compiler(fastmath: set[str], **more: bool) -> Callable[[F], Any]:
             return njit(cache=True, **options)(function)
         except RuntimeError:
             # No folder in which to keep the result can be written: compile in every process.
+            _uncached.append(function.__name__)
             return njit(**options)(function)
 
     return compiled
+
+
+def _say_what_is_not_kept() -> None:
+    """Warn, once in a process, that each process will compile anew."""
+    if _uncached:
+        _uncached.clear()
+        warnings.warn(
+            "The compiled loops of em_toolkit cannot be kept on the disk, so each process compiles "
+            "them anew, which takes some ten seconds: neither the folder of the package nor the "
+            "cache folder of the user can be written. Set the environment variable "
+            "NUMBA_CACHE_DIR to a folder that can be, and that lasts, before Python starts.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 # Infinities and NaN keep their meaning, and products may be fused with sums. Sums may be taken in
@@ -65,6 +83,7 @@ def kernel(*arguments: Any) -> Callable[[F], F]:
             if not ready.is_set():
                 with _COMPILING:
                     if not ready.is_set():
+                        _say_what_is_not_kept()
                         dispatcher.compile(arguments)
                         dispatcher.disable_compile()
                         ready.set()

@@ -41,7 +41,7 @@ def krylov_axes(
     tol : float
         Ends the search when an image raises the evidence by less, in nats per unit of weight.
     max_iter : int
-        At most so many images.
+        The largest number of images.
 
     Returns
     -------

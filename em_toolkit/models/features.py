@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from em_toolkit.options import did_you_mean
 from em_toolkit.statistics import IntArray
 
 
@@ -93,7 +94,9 @@ def _index_of_name(name: str, names: npt.NDArray[Any] | None, argument: str) -> 
         )
     known = names.tolist()
     if name not in known:
-        raise ValueError(f"{argument}: expected some of {known}, got {name!r}.")
+        raise ValueError(
+            f"{argument}: expected some of {known}, got {name!r}.{did_you_mean(name, known)}"
+        )
     return known.index(name)
 
 

@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 from em_toolkit.estimators.mixture import MixtureEstimator
 from em_toolkit.families import MCLUST_STRUCTURES, STRUCTURES
-from em_toolkit.selection.names import did_you_mean
+from em_toolkit.options import did_you_mean
 
 
 def default_covariance_types(n_features: int) -> tuple[str, ...]:

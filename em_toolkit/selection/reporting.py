@@ -20,7 +20,7 @@ _N_SHOWN = 5
 _COLLAPSED, _INTERRUPTED = Status.COLLAPSED.name.lower(), Status.INTERRUPTED.name.lower()
 
 
-def summary(selection: MixtureSelection) -> str:
+def summary(selection: MixtureSelection[Any]) -> str:
     """The five best, a line each, and remarks."""
     criterion, scores = CRITERIA[selection.criterion], selection.scores
     losses, best = criterion.losses(scores), selection.best_index_
@@ -41,7 +41,7 @@ def summary(selection: MixtureSelection) -> str:
     return "\n".join([*lines, *remarks(selection)])
 
 
-def as_html(selection: MixtureSelection) -> str:
+def as_html(selection: MixtureSelection[Any]) -> str:
     """The score of each covariance type and number of components, the best in bold."""
     criterion = CRITERIA[selection.criterion]
     scores = score_table(selection.candidates, selection.criterion)
@@ -77,7 +77,7 @@ def score_table(
     return scores
 
 
-def remarks(selection: MixtureSelection) -> list[str]:
+def remarks(selection: MixtureSelection[Any]) -> list[str]:
     """What to know of the choice, a sentence or two each."""
     found = []
     numbers = {candidate.n_components for candidate in selection.candidates}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from em_toolkit.estimators.mixture import MixtureEstimator
 from em_toolkit.selection.candidate import Candidate, scores_of
 from em_toolkit.selection.criteria import CRITERIA
 from em_toolkit.selection.reporting import as_html, score_table, summary
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+M = TypeVar("M", bound=MixtureEstimator)
+
+
 @dataclass(frozen=True, eq=False)
-class MixtureSelection:
+class MixtureSelection(Generic[M]):
     """The result of `select_mixture`: what became of every combination, and the best fit.
 
     Parameters
@@ -50,7 +54,7 @@ class MixtureSelection:
     criterion: str
     candidates: tuple[Candidate, ...]
     best_index_: int
-    best_estimator_: Any
+    best_estimator_: M
     features_: npt.NDArray[Any] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     left_out: Mapping[Any, float] = field(default_factory=dict)
 

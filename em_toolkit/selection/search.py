@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +21,10 @@ from em_toolkit.estimators.base import Data
 from em_toolkit.estimators.gaussian_mixture import GaussianMixture
 from em_toolkit.estimators.mixture import MixtureEstimator
 from em_toolkit.families import Resolution
+from em_toolkit.options import CovarianceType, Criterion, check_option
 from em_toolkit.selection.candidate import Candidate, place_of_best
 from em_toolkit.selection.combinations import combinations
 from em_toolkit.selection.criteria import CRITERIA
-from em_toolkit.selection.names import did_you_mean
 from em_toolkit.selection.progress import progress
 from em_toolkit.selection.reporting import complaint_about, note_on_constants
 from em_toolkit.selection.result import MixtureSelection
@@ -34,22 +34,57 @@ from em_toolkit.statistics import Array
 # The tree finds groups of any shape, but in many columns not those that differ a little in each;
 # k-means on standardized columns does. Both start the same whatever the units and the origin.
 _STARTS = ("hierarchical", "kmeans_standardized")
+M = TypeVar("M", bound=MixtureEstimator)
+
+
+@overload
+def select_mixture(
+    X: npt.ArrayLike,
+    n_components: Iterable[int] | int = ...,
+    covariance_types: Iterable[CovarianceType] | CovarianceType | None = ...,
+    *,
+    criterion: Criterion = ...,
+    estimator: None = None,
+    sample_weight: npt.ArrayLike | None = ...,
+    cv: Any = ...,
+    n_jobs: int | None = ...,
+    random_state: int | np.random.RandomState | None = ...,
+    verbose: int = ...,
+    **options: Any,
+) -> MixtureSelection[GaussianMixture]: ...
+
+
+@overload
+def select_mixture(
+    X: npt.ArrayLike,
+    n_components: Iterable[int] | int = ...,
+    covariance_types: Iterable[CovarianceType] | CovarianceType | None = ...,
+    *,
+    criterion: Criterion = ...,
+    estimator: M,
+    sample_weight: npt.ArrayLike | None = ...,
+    cv: Any = ...,
+    n_jobs: int | None = ...,
+    random_state: int | np.random.RandomState | None = ...,
+    verbose: int = ...,
+    **options: Any,
+) -> MixtureSelection[M]: ...
 
 
 def select_mixture(
     X: npt.ArrayLike,
     n_components: Iterable[int] | int = range(1, 10),
-    covariance_types: Iterable[str] | str | None = None,
+    covariance_types: Iterable[CovarianceType] | CovarianceType | None = None,
     *,
-    criterion: str = "bic",
+    criterion: Criterion = "bic",
     estimator: MixtureEstimator | None = None,
-    sample_weight: Any = None,
+    sample_weight: npt.ArrayLike | None = None,
     cv: Any = 5,
     n_jobs: int | None = None,
     random_state: int | np.random.RandomState | None = None,
     verbose: int = 0,
     **options: Any,
-) -> MixtureSelection:
+) -> MixtureSelection[Any]:
     r"""Choose the number of components and their covariance: mclust's model selection.
 
     Every combination is fitted to all rows, and all are compared by one criterion. With p free
@@ -144,29 +179,26 @@ def select_mixture(
     covariance  components         score  difference  log-likelihood  parameters
     tied                 3      2314...
     """
-    if criterion not in CRITERIA:
-        raise ValueError(
-            f"criterion: expected one of {list(CRITERIA)}, got {criterion!r}."
-            f"{did_you_mean(criterion, CRITERIA)}"
-        )
+    check_option("criterion", criterion, CRITERIA)
     template = _default_estimator() if estimator is None else _cloned(estimator)
     template.set_params(**options)
     rows = template._validate_rows(X, reset=True)
+    weights: Array | None = None
     if sample_weight is not None:
-        sample_weight = _check_sample_weight(
+        weights = _check_sample_weight(
             sample_weight, rows, dtype=np.float64, ensure_non_negative=True
         )
-    X, rows, features, left_out = _varying(template, X, rows, sample_weight)
+    X, rows, features, left_out = _varying(template, X, rows, weights)
     seed = _seed(template.random_state if random_state is None else random_state)
     template.set_params(random_state=seed)
     estimators = combinations(template, n_components, covariance_types, rows.shape[1])
-    starts = [template.init_params]
+    starts: list[Any] = [template.init_params]
     if estimator is None and "init_params" not in options:
         starts = list(_STARTS)
     folds = list(_splitter(cv, seed).split(rows)) if criterion == "cv" else []
 
     candidates, fits = _search(
-        estimators, Trials(X, sample_weight, folds, starts), criterion, n_jobs, verbose
+        estimators, Trials(X, weights, folds, starts), criterion, n_jobs, verbose
     )
     best = place_of_best(candidates, criterion)
     for remark, category in (
