@@ -18,19 +18,21 @@ what it should be.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import solve_triangular
 
 from em_toolkit.families import Covariances
 from em_toolkit.families.patterns import has_missing
 from em_toolkit.initialization.rows import Data, weights_of
-from em_toolkit.statistics import Array
+from em_toolkit.statistics import Array, BoolArray
 
 # The least eigenvalue of the correlations: what few rows tell of them is shrunk towards none.
 _LEAST_EIGENVALUE = 0.01
-_STEPS = 4
+_STEPS = 3
 # Numbers of a block of rows, which stay in the cache of a core.
 _BLOCK_NUMBERS = 2**16
 
@@ -64,7 +66,9 @@ def filled(
     weights = weights_of(X, sample_weight)
     weights = weights / weights.max()
     means, stds = _observed_moments(X, weights)
-    completion = _Completion(structure, _correlations(X, weights, means, stds))
+    completion: _Draws = _IndependentDraws()
+    if _has_correlations(structure):
+        completion = _CorrelatedDraws(_correlations(X, weights, means, stds))
     rng = np.random.default_rng(random_state.randint(2**32, size=4, dtype=np.uint64))
     complete = X.copy()
     for rows in _blocks(X):
@@ -74,27 +78,15 @@ def filled(
     return complete
 
 
-class _Completion:
-    """Draws of the missing entries of standardized rows.
+def _has_correlations(structure: type[Covariances]) -> bool:
+    covariance = structure.alike(np.array([[1.0, 0.5], [0.5, 1.0]]), 1)
+    return bool(np.any(covariance.whiten(np.eye(2), 0)[[0, 1], [1, 0]]))
 
-    Parameters
-    ----------
-    structure : type of Covariances
-    correlations : ndarray of shape (n_features, n_features)
-    """
 
-    def __init__(self, structure: type[Covariances], correlations: Array) -> None:
-        n_features = len(correlations)
-        covariance = structure.alike(correlations, 1)
-        whitened = covariance.whiten(np.eye(n_features), 0)
-        precision = whitened @ whitened.T
-        # Features in units of their conditional standard deviations, for the steps to be few.
-        units = 1.0 / np.sqrt(np.diagonal(precision))
-        self._precision = np.asarray(precision * np.outer(units, units), dtype=np.float32)
-        self._root = np.linalg.inv(whitened).astype(np.float32)
-        self._units = units.astype(np.float32)
-        self._has_correlations = bool(np.triu(precision, 1).any())
+class _Draws(ABC):
+    """Draws of the missing entries of standardized rows."""
 
+    @abstractmethod
     def draw(self, rows: Single, missing: Single, rng: np.random.Generator) -> Single:
         """Return rows whose missing entries are drawn given the others.
 
@@ -106,10 +98,30 @@ class _Completion:
             One where an entry is missing, and zero elsewhere.
         rng : Generator
         """
-        noise = rng.standard_normal(rows.shape, dtype=np.float32)
-        if not self._has_correlations:
-            return noise * self._units
-        drawn = noise @ self._root
+
+
+class _IndependentDraws(_Draws):
+    """Of features that say nothing of each other."""
+
+    def draw(self, rows: Single, missing: Single, rng: np.random.Generator) -> Single:
+        return rng.standard_normal(rows.shape, dtype=np.float32)
+
+
+class _CorrelatedDraws(_Draws):
+    """Of features that have the given correlations, of shape (n_features, n_features)."""
+
+    def __init__(self, correlations: Single) -> None:
+        lower = np.linalg.cholesky(correlations)
+        identity = np.eye(len(lower), dtype=np.float32)
+        inverse = solve_triangular(lower, identity, lower=True)
+        precision = inverse.T @ inverse
+        # Features in units of their conditional standard deviations, for the steps to be few.
+        units = 1.0 / np.sqrt(np.diagonal(precision))
+        self._precision = precision * np.outer(units, units)
+        self._root, self._units = lower.T, units
+
+    def draw(self, rows: Single, missing: Single, rng: np.random.Generator) -> Single:
+        drawn = rng.standard_normal(rows.shape, dtype=np.float32) @ self._root
         surprise = (rows - drawn) * (np.float32(1.0) - missing) / self._units
         residual = -(surprise @ self._precision) * missing
         correction, direction = np.zeros_like(rows), residual
@@ -131,19 +143,29 @@ def _products(left: Single, right: Single) -> Single:
 
 def _observed_moments(X: Data, weights: Array) -> tuple[Array, Array]:
     """Means and standard deviations of what is observed; 1 for a column that does not vary."""
-    observed = (~np.isnan(X)).astype(np.float64)
-    totals = weights @ observed
-    origin = np.fmin.reduce(X, axis=0).astype(np.float64)
-    deviations = X - origin
-    np.copyto(deviations, 0.0, where=observed == 0.0)
-    shifts = weights @ deviations / totals
-    deviations -= shifts
-    deviations *= observed
-    # In units of the largest, whose square may be no number.
-    sizes = np.abs(deviations).max(axis=0)
-    deviations /= np.where(sizes > 0.0, sizes, 1.0)
-    stds = sizes * np.sqrt(weights @ np.square(deviations) / totals)
-    return origin + shifts, np.where(stds > 0.0, stds, 1.0)
+    low, high = np.fmin.reduce(X, axis=0), np.fmax.reduce(X, axis=0)
+    origin = low.astype(np.float64)
+    # In units of the range, whose square is a number.
+    units = np.where(high > low, high - origin, 1.0)
+    totals, first, second = np.zeros((3, X.shape[1]))
+    for rows in _blocks(X):
+        observed = np.isfinite(X[rows])
+        totals += weights[rows] @ observed
+        first += weights[rows] @ _places(X[rows], origin, units, observed)
+    shifts = first / totals
+    origin = origin + units * shifts
+    for rows in _blocks(X):
+        places = _places(X[rows], origin, units, np.isfinite(X[rows]))
+        second += weights[rows] @ np.square(places, out=places)
+    stds = units * np.sqrt(second / totals)
+    return origin, np.where(stds > 0.0, stds, 1.0)
+
+
+def _places(X: Data, origin: Array, units: Array, observed: BoolArray) -> Array:
+    """Where rows are from an origin, in these units; zero where an entry is missing."""
+    places = np.asarray((X - origin) / units)
+    np.copyto(places, 0.0, where=~observed)
+    return places
 
 
 def _standardized(X: Data, means: Array, stds: Array) -> tuple[Single, Single]:
@@ -154,7 +176,7 @@ def _standardized(X: Data, means: Array, stds: Array) -> tuple[Single, Single]:
     return standardized, (~missing).astype(np.float32)
 
 
-def _correlations(X: Data, weights: Array, means: Array, stds: Array) -> Array:
+def _correlations(X: Data, weights: Array, means: Array, stds: Array) -> Single:
     """Those of each two columns in the rows that have both, shrunk until they are of some rows."""
     n_features = X.shape[1]
     products, counts = np.zeros((2, n_features, n_features))
@@ -165,18 +187,19 @@ def _correlations(X: Data, weights: Array, means: Array, stds: Array) -> Array:
         present *= roots
         products += standardized.T @ standardized
         counts += present.T @ present
-    correlations = np.where(counts > 0.0, products / np.where(counts > 0.0, counts, 1.0), 0.0)
-    identity, shrinkage = np.eye(n_features), _LEAST_EIGENVALUE
-    np.fill_diagonal(correlations, 1.0)
+    correlations = (products / np.where(counts > 0.0, counts, 1.0)).astype(np.float32)
+    shrinkage = _LEAST_EIGENVALUE
     while shrinkage < 1.0:
-        shrunk = (1.0 - shrinkage) * correlations + shrinkage * identity
+        shrunk = np.float32(1.0 - shrinkage) * correlations
+        np.fill_diagonal(shrunk, 1.0 - _LEAST_EIGENVALUE)
         try:
-            np.linalg.cholesky(shrunk - _LEAST_EIGENVALUE * identity)
+            np.linalg.cholesky(shrunk)
         except np.linalg.LinAlgError:
             shrinkage *= 2.0
         else:
+            np.fill_diagonal(shrunk, 1.0)
             return shrunk
-    return identity
+    return np.eye(n_features, dtype=np.float32)
 
 
 def _blocks(X: Data) -> Iterator[slice]:
