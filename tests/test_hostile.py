@@ -25,6 +25,7 @@ CAUSES = [
     r"Expected an observed value in each feature, got none in \d+ of \d+: all entries of feature",
     r"Sample weights must contain at least one non-zero number",
     r"component \d+ has variance \S+ in feature \d+, about a mean of \S+: all the rows that it",
+    r"component \d+ has no spread in feature \d+: all the rows that it holds have the value \S+",
     r"the covariance of component \d+ is singular to rounding: within it, feature \d+ is a linear",
     r"the covariance of component \d+ is singular to rounding: its variances along its axes are",
     r"the noise variance is \S+: to rounding, the data lie in a subspace of \d+ dimensions",

@@ -149,6 +149,8 @@ class Resolution:
             f"component {component} has no spread in {name}: all the rows that it holds have the "
             f"value {value:.6g} there, to rounding"
         )
+        if steps.n_distinct == 1:
+            return f"{collapse}, as all have. Leave the feature out."
         if 2 * steps.n_distinct > steps.n_observed:
             return f"{collapse}."
         return (

@@ -72,7 +72,7 @@ def _kmeans_scaled(
 ) -> Labelling:
     size = sample_size(n_components)
     if X.shape[0] <= size:
-        scaled, weights = scaling_of(X, sample_weight)(X), weights_of(X, sample_weight)
+        scaled, weights = scaling_of(X, sample_weight).rounded(X), weights_of(X, sample_weight)
         _, before, *place = cast(tuple[Any, ...], random_state.get_state(legacy=True))
         labels, state = _RECENT.get(
             (n_components, place),
@@ -83,7 +83,7 @@ def _kmeans_scaled(
         return given_labels(labels)
     sample = X[stratified_rows(X.shape[0], sample_weight, size, random_state)]
     scaling = scaling_of(sample, None)
-    return _nearest(_fitted(scaling(sample), None, n_components, random_state), scaling)
+    return _nearest(_fitted(scaling.rounded(sample), None, n_components, random_state), scaling)
 
 
 # Those of all rows, and of each of ten folds.

@@ -10,15 +10,15 @@ from em_toolkit.families.covariance import RESOLUTION
 from em_toolkit.initialization.rows import Data, weights_of
 from em_toolkit.statistics import EPS, Array
 
-# Scaled rows are of size one. Digits after these depend on the location and the unit of X, and
-# would decide between clusters that are equally near, as there are many among repeated values:
-# without them, X + 1 and 1000 X have the start of X.
+# Scaled rows are of size one. Digits after these are roundings, and would decide between clusters
+# that are equally near, as there are many among repeated values: without them, X + 1 and 1000 X
+# have the clusters of X.
 _DECIMALS = 9
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """The map x ↦ (x − o) A, rounded.
+    """The map x ↦ (x − o) A.
 
     Parameters
     ----------
@@ -30,7 +30,11 @@ class Scaling:
     matrix: Array
 
     def __call__(self, X: Data) -> Array:
-        return np.round((X - self.origin) @ self.matrix, _DECIMALS)
+        return np.asarray((X - self.origin) @ self.matrix)
+
+    def rounded(self, X: Data) -> Array:
+        """The scaled rows, without the digits that depend on the location and the unit of X."""
+        return np.round(self(X), _DECIMALS)
 
 
 def standardizing(X: Data, sample_weight: Array | None) -> Scaling:

@@ -65,7 +65,7 @@ def tree_labels(X: Data, sample_weight: Array | None, n_components: int) -> IntA
     n_components : int
     """
     weights = weights_of(X, sample_weight)
-    scaled = singular_scaling(X, sample_weight)(X)
+    scaled = singular_scaling(X, sample_weight).rounded(X)
     # Equal rows are one cluster from the start.
     _, first, inverse = np.unique(X, axis=0, return_index=True, return_inverse=True)
     counts = np.bincount(inverse, weights).astype(np.float64)
