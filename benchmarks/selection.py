@@ -34,7 +34,7 @@ from em_toolkit.statistics import Array
 
 NARROWEST, WIDEST = 1e-6, 1e3
 MOST_COMPONENTS = 4
-IN_ANY_UNITS = ("EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVV", "VVV")
+IN_ANY_UNITS: tuple[CovarianceType, ...] = ("EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVV", "VVV")
 # Two scores are of the same fit if they differ by less, in nats.
 SAME = 0.05
 
@@ -146,7 +146,7 @@ def row_of(make: Callable[[Random], Array], n_seeds: int) -> list[str]:
     ]
 
 
-def wide_row(n_columns: int, kind: str) -> list[str]:
+def wide_row(n_columns: int, kind: CovarianceType) -> list[str]:
     """Two groups that differ by one standard deviation in every column."""
     groups = np.repeat([0, 1], 250)
     X = np.random.default_rng(0).normal(size=(500, n_columns)) + groups[:, None]
