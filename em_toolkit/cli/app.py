@@ -68,7 +68,10 @@ PriorOption = Annotated[
 ]
 RegCovar = Annotated[
     float | None,
-    typer.Option(help="Keeps covariances from collapsing; 1e-6 by default, in squared units."),
+    typer.Option(
+        help="The least variance in any direction, in squared units; by default a millionth of the "
+        "smallest variance of a column."
+    ),
 ]
 
 

@@ -17,6 +17,7 @@ from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 from em_toolkit import GaussianMixture, Status
 from em_toolkit.cli.columns import numeric_columns
 from em_toolkit.cli.messages import InputError, count
+from em_toolkit.cli.models import MODELS
 from em_toolkit.cli.options import ReadingOptions
 from em_toolkit.cli.printing import say_data, say_notes, warnings_as_notes, with_names
 from em_toolkit.cli.reading import read_table
@@ -32,8 +33,8 @@ LEGEND = (
     "log-likelihood: of all rows, in nats; the higher the better. Seconds: the median of up to "
     f"{_MOST_FITS} fits, in turns. Largest difference: of any parameter from scikit-learn's, "
     "|a - b| / max(1, |b|). Decreases: how often the bound fell, of the steps on record. "
-    "*: not converged. reg_covar is a prior in em_toolkit, and part of the bound; in scikit-learn "
-    "it is not, which makes the parameters differ a little."
+    "*: not converged. reg_covar is the least variance in em_toolkit; scikit-learn adds it to "
+    "every variance, which makes the parameters differ a little."
 )
 
 
@@ -238,6 +239,7 @@ def compare_table(
     table = read_table(path, reading)
     numbers = numeric_columns(table, reading)
     given = {name: value for name, value in settings.items() if value is not None}
+    given = MODELS["gaussian-mixture"].defaults(numbers.X) | given
     n_components, n_rows = given["n_components"], len(numbers.X)
     if n_components > n_rows:
         raise InputError(f"{n_components} components need as many rows; {table.path} has {n_rows}")

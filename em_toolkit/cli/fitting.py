@@ -81,7 +81,7 @@ def fit_table(
     check_number(n_components, numbers, table.path)
     notes = numbers.notes + kind.check(table, numbers)
     with warnings_as_notes() as warned, fit_progress() as progress:
-        fitted = _fit(kind, given, numbers, progress)
+        fitted = _fit(kind, kind.defaults(numbers.X) | given, numbers, progress)
     result = Result(table, numbers, model, fitted)
     with new_files(out) as folder:
         result.write(folder)

@@ -24,6 +24,10 @@ from em_toolkit.statistics import Array
 _MOST_FEATURES_PRINTED = 20
 
 
+# Of the smallest variance of a column: the least variance of a component in any direction.
+_SHARE_OF_VARIANCE = 1e-6
+
+
 class Model(ABC):
     """What the command line does with one kind of model; a subclass for each."""
 
@@ -35,6 +39,10 @@ class Model(ABC):
     def check(self, table: Table, numbers: Numbers) -> list[str]:
         """Notes on the data; raise InputError if this model is not for them."""
         return []
+
+    def defaults(self, X: Array) -> dict[str, Any]:
+        """Return the settings that follow from the data, where none are given."""
+        return {}
 
     def parameters(self, fitted: Any) -> dict[str, Any]:
         """The fitted parameters by name."""
@@ -91,6 +99,13 @@ class _Gaussian(_MixtureModel):
     estimator = GaussianMixture
     attributes = ("weights_", "means_", "covariances_")
     takes_missing = True
+
+    def defaults(self, X: Array) -> dict[str, Any]:
+        with np.errstate(over="ignore"):
+            variances = np.nanvar(X, axis=0)
+        positive = variances[(variances > 0.0) & np.isfinite(variances)]
+        # A table's units are anybody's guess: the library's 1e-6 may be more than the data vary.
+        return {"reg_covar": _SHARE_OF_VARIANCE * float(positive.min())} if positive.size else {}
 
     def summary(self, fitted: Any, numbers: Numbers) -> list[tuple[str, list[str]]]:
         shape = fitted.means_.shape
