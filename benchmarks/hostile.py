@@ -3,8 +3,9 @@
     python -m benchmarks.hostile [--fits 1000] [--seed 0] [--compiled]
 
 Data: tight, overlapping, near-degenerate, duplicated rows, constant columns, one feature, as many
-components as rows, far from zero, badly scaled; of half of them up to 60 % is missing. Every
-covariance structure, every kind of start, `reg_covar` from 0 to 0.1, priors, parameters held
+components as rows, far from zero, badly scaled, discrete columns (counts, flags, amounts that are
+mostly zero, dummies), units of 1e-160 to 1e160, weights of 1e-300 to 1e300; of half of them up to
+60 % is missing. Every covariance structure, every kind of start, `reg_covar` from 0 to 0.1, priors, parameters held
 fixed, and probabilistic PCA by EM. It prints how the fits ended, and the largest rounding error
 seen as a multiple of what the models stated (the monitor allows 16 times).
 """
@@ -95,6 +96,25 @@ def grouped(rng: Rng, n: int, d: int) -> Array:
     return distinct[rng.integers(distinct.shape[0], size=40 * n)]
 
 
+def discrete(rng: Rng, n: int, d: int) -> Array:
+    """Counts, 0/1 columns, amounts that are mostly zero, dummies, and a number beside them."""
+    columns = {
+        "counts": rng.poisson(0.3, n),
+        "flag": rng.random(n) < 0.1,
+        "amount": np.where(rng.random(n) < 0.8, 0.0, rng.exponential(50.0, n)),
+        "number": rng.standard_normal(n),
+    }
+    dummies = np.eye(3)[rng.integers(3, size=n)]
+    chosen = rng.choice(list(columns), size=max(1, d - 2))
+    X = np.column_stack([*(columns[name].astype(np.float64) for name in chosen), dummies])
+    return X[:, rng.permutation(X.shape[1])[: max(1, d)]]
+
+
+def extreme(rng: Rng, n: int, d: int) -> Array:
+    """Ordinary rows in units of 1e-160 to 1e160."""
+    return np.asarray(overlapping(rng, n, d) * 10.0 ** rng.uniform(-160.0, 160.0))
+
+
 DATA: list[Callable[[Rng, int, int], Array]] = [
     overlapping,
     tight,
@@ -107,6 +127,8 @@ DATA: list[Callable[[Rng, int, int], Array]] = [
     heavy_tailed,
     rounded,
     grouped,
+    discrete,
+    extreme,
 ]
 
 
@@ -260,6 +282,8 @@ def _run_one(index: int, rng: Rng, report: Report) -> None:
     share_of_zeros = (np.nan, 0.0, 0.2)[rng.integers(3)]
     n = X.shape[0]
     spread = 10.0 ** rng.uniform(-3, 3, n) * (rng.random(n) > share_of_zeros)
+    if rng.random() < 0.05:
+        spread *= 10.0 ** rng.uniform(-300.0, 300.0)
     sample_weight = None if np.isnan(share_of_zeros) else spread
     makers = {"gaussian": gaussian_mixture, "ppca": ppca, "poisson": poisson_mixture}
     if kind == "ppca" and X.shape[1] == 1:
@@ -268,7 +292,8 @@ def _run_one(index: int, rng: Rng, report: Report) -> None:
     if kind == "gaussian" and rng.random() < 0.5:
         X[rng.random(X.shape) < rng.uniform(0.0, 0.6)] = np.nan
     if rng.random() < 0.15:
-        X = X.astype(np.float32)
+        with np.errstate(over="ignore"):
+            X = X.astype(np.float32)
     given: dict[str, Any] = {"sample_weight": sample_weight}
     if kind != "ppca":
         given["sample_labels"] = labels(rng, estimator, n)
