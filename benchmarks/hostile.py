@@ -5,9 +5,10 @@
 Data: tight, overlapping, near-degenerate, duplicated rows, constant columns, one feature, as many
 components as rows, far from zero, badly scaled, discrete columns (counts, flags, amounts that are
 mostly zero, dummies), units of 1e-160 to 1e160, weights of 1e-300 to 1e300; of half of them up to
-60 % is missing. Every covariance structure, every kind of start, `reg_covar` from 0 to 0.1, priors, parameters held
-fixed, and probabilistic PCA by EM. It prints how the fits ended, and the largest rounding error
-seen as a multiple of what the models stated (the monitor allows 16 times).
+60 % is missing. Every covariance structure, every kind of start, `reg_covar` from 0 to 0.1, priors,
+parameters held fixed, and probabilistic PCA by EM. It prints how the fits ended, which warnings
+left the package, and the largest rounding error seen as a multiple of what the models stated (the
+monitor allows 16 times).
 """
 
 from __future__ import annotations
