@@ -27,6 +27,7 @@ _LOG_2_PI = float(np.log(2.0 * np.pi))
 _LOST_DIGITS = 1e-7
 # Of a standard deviation: means that move by less are where they belong.
 _SETTLED = 1e-10
+_SMALLEST = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,6 +238,9 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         inverse_diagonals = covariances.inverse_diagonals
         shift = means - stats.origin
         jump = 2.0 * float(stats.count @ np.sum(np.square(shift) * inverse_diagonals, axis=1))
+        # Rows that all deviate the same way round the same way, once for each feature.
+        same_way = stats.first_moment**2 / np.maximum(stats.count, _SMALLEST)[:, None]
+        jump += means.shape[1] * float(np.sum(same_way * inverse_diagonals))
         scatter = self.prior.add_scatter(stats.second_moment, means, self.structure)
         products = means.shape[1] * (covariances.diagonal_product(scatter) + jump)
         spacing = np.sum(np.square(EPS * means) * inverse_diagonals, axis=1)

@@ -97,7 +97,11 @@ class MatrixCovariances(Covariances, ABC):
         raised, factors = composed(axes, np.maximum(variances, floor))
         values, cholesky = values.copy(), np.empty_like(values)
         values[low], cholesky[low] = raised, factors
-        cholesky[~low] = np.linalg.cholesky(values[~low])
+        try:
+            cholesky[~low] = np.linalg.cholesky(values[~low])
+        except np.linalg.LinAlgError:
+            # Above the floor, and singular to rounding all the same: `check_rank` says so.
+            return cls(values, *others)
         return cls(values, *others).with_cholesky(cholesky)
 
     @cached_property
