@@ -32,6 +32,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import expm
 
+from em_toolkit.families.covariance import SMALLEST_VARIANCE
 from em_toolkit.families.spectra import VaryingShapes
 from em_toolkit.families.volumes import TOO_NEAR
 from em_toolkit.statistics import EPS, Array
@@ -152,9 +153,12 @@ class CommonAxes:
             roots[:, :, None] / roots[:, None, :], 1.0 / _LARGEST_RATIO, _LARGEST_RATIO
         )
         products = (scatter / roots[:, :, None]) / roots[:, None, :]
+        products = np.clip(products, -_LARGEST_RATIO, _LARGEST_RATIO)
         gaps = np.square(ratios - 1.0 / ratios) + 4.0 * np.square(products)
         curvatures = np.einsum("k,kij->ij", weights, gaps)
-        curvatures = np.maximum(curvatures, EPS * weights.sum())
+        # Scatters of zero leave the axes open. No step is longer than a turn.
+        least = max(EPS * float(weights.sum()), SMALLEST_VARIANCE, EPS**4 * np.abs(gradient).max())
+        curvatures = np.maximum(curvatures, least)
         return _conjugate_gradients(hessian, gradient, curvatures)
 
 

@@ -25,6 +25,8 @@ class CommonAxesCovariances(OrientedCovariances, ABC):
 
     @cached_property
     def axes(self) -> Array:
+        if not np.isfinite(self.values).all():
+            return np.full_like(self.values, np.nan)
         return self.in_structure().axes
 
     @property

@@ -217,7 +217,9 @@ class MatrixCovariances(Covariances, ABC):
             diagonal, growth = np.diagonal(matrix).copy(), 0.0
             # By roundings more than this routine needs: others may round otherwise.
             margin = (rounding * diagonal).astype(matrix.dtype)
-            while not _have_factors(matrix - np.diag(margin)):
+            if not (np.isfinite(matrix).all() and (diagonal > 0.0).all()):
+                continue
+            while growth < 1.0 and not _have_factors(matrix - np.diag(margin)):
                 growth = max(rounding, 2.0 * growth)
                 np.fill_diagonal(matrix, (1.0 + growth) * diagonal)
         return stacked.reshape(matrices.shape)

@@ -114,12 +114,25 @@ class EVVCovariances(OwnAxesCovariances):
     def from_finite_scatter(
         cls, scatter: Array, count: Array, n_features: int, previous: Self | None, floor: float
     ) -> Self:
-        spread = np.sqrt(np.diagonal(scatter, axis1=1, axis2=2).sum(axis=0) / count.sum())
+        total = np.maximum(np.diagonal(scatter, axis1=1, axis2=2), 0.0).sum(axis=0)
+        spread = np.sqrt(total / count.sum())
         unit = np.where(spread > 0.0, spread, 1.0)
-        squares = np.outer(unit, unit)
-        before = None if previous is None else replace(previous, values=previous.values / squares)
-        found = super().from_finite_scatter(scatter / squares, count, n_features, before, 0.0)
-        covariances = cls(found.values * squares).with_cholesky(unit[:, None] * found.cholesky)
+
+        def in_units(matrices: Array) -> Array:
+            # By one after the other: their product may be no number.
+            return (matrices / unit[:, None]) / unit
+
+        before = None
+        if previous is not None:
+            with np.errstate(over="ignore"):
+                values = in_units(previous.values)
+            # Beside a spread that is nothing, what was before it is no number.
+            before = replace(previous, values=values) if np.isfinite(values).all() else None
+        found = super().from_finite_scatter(in_units(scatter), count, n_features, before, 0.0)
+        values = unit[:, None] * found.values * unit
+        covariances = cls(0.5 * (values + values.transpose(0, 2, 1))).with_cholesky(
+            unit[:, None] * found.cholesky
+        )
         if floor == 0.0 or covariances.is_above(floor):
             return covariances
         # The floor is in the units of the data.

@@ -49,9 +49,10 @@ class SharingCovariances(Covariances, ABC):
 
     def in_structure(self) -> Self:
         # Scatters of one row each: the maximizer is the nearest in the Kullback-Leibler
-        # divergence of the normal densities, Σ_k KL(given ‖ shared).
+        # divergence of the normal densities, Σ_k KL(given ‖ shared). Products of factors may have
+        # lost a small eigenvalue to rounding.
         count = np.ones(self.n_components)
-        return self.from_scatter(self.scatter, count, self.n_features)
+        return self.from_scatter(self.with_factors(self.scatter), count, self.n_features)
 
     def from_vector(self, vector: Array) -> Self:
         return super().from_vector(vector).in_structure()

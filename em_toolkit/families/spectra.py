@@ -31,6 +31,9 @@ from em_toolkit.families.covariance import SMALLEST_VARIANCE, divisor
 from em_toolkit.families.volumes import log_volumes, pooled_variances
 from em_toolkit.statistics import EPS, Array, BoolArray
 
+# Of a variance whose square root times another is a number.
+_LARGEST_LOG = 0.99 * float(np.log(np.finfo(np.float64).max))
+
 
 class Spectra(ABC):
     """A rule for the variances of K components along d axes."""
@@ -191,7 +194,9 @@ class EqualVolumes(VaryingShapes):
                 highest *= 2.0
             log_volume = float(brentq(excess, EPS, highest, xtol=1e-15, rtol=4.0 * EPS))
         levels = _levels(logs, log_volume)
-        return np.asarray(floor * np.exp(np.maximum(logs - levels[:, None], 0.0)))
+        # What exceeds the largest number is held there.
+        above = np.clip(logs - levels[:, None], 0.0, _LARGEST_LOG - max(0.0, float(np.log(floor))))
+        return np.asarray(floor * np.exp(above))
 
     def response(self, scatter: Array, count: Array, change: Array) -> Array:
         known = present(count)

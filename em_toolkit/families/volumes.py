@@ -24,7 +24,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from em_toolkit.statistics import Array, BoolArray
+from em_toolkit.families.covariance import RESOLUTION
+from em_toolkit.statistics import EPS, Array, BoolArray
 
 # Steps that gain less than so many nats for each row are judged by the gradient: the objective
 # has roundings of some EPS, and Newton's next step leaves the square of this.
@@ -45,11 +46,15 @@ class Pool(NamedTuple):
         The entries of M_k; those of a diagonal matrix alone, if it is diagonal.
     traces : ndarray of shape (n_components,)
         tr M_k.
+    rounding : float
+        By how much roundings of the scatters may change the traces: more, if the sum is
+        ill-conditioned.
     """
 
     log_determinant: float
     shares: Array
     traces: Array
+    rounding: float = 0.0
 
 
 def pooled_variances(scatter: Array) -> Callable[[Array], Pool]:
@@ -84,7 +89,9 @@ def pooled_matrices(scatter: Array) -> Callable[[Array], Pool]:
         shares = np.linalg.solve(lower, half.transpose(0, 2, 1))
         log_determinant = 2.0 * float(np.log(np.diagonal(lower)).sum())
         traces = np.trace(shares, axis1=1, axis2=2)
-        return Pool(log_determinant, shares.reshape(len(shares), -1), traces)
+        pivots = np.square(np.diagonal(lower)) / np.diagonal(total)
+        rounding = RESOLUTION * len(lower) * EPS / float(pivots.min())
+        return Pool(log_determinant, shares.reshape(len(shares), -1), traces, rounding)
 
     return at
 
@@ -151,7 +158,8 @@ def log_volumes(
             if not left.max() < 0.5 * np.abs(gradient / wanted).max():
                 break
         x, pool = candidate, there
-    is_stationary = (np.abs(wanted - n * pool.traces[free]) < _STATIONARY * n).all()
+    left_open = n * max(_STATIONARY, pool.rounding)
+    is_stationary = (np.abs(wanted - n * pool.traces[free]) < left_open).all()
     return x if is_stationary else None
 
 
