@@ -122,7 +122,8 @@ def test_roundings_of_many_equal_rows_do_not_add_up(name: str, monkeypatch: Any)
     monkeypatch.setattr(sys.modules["em_toolkit.engine.em"], "Monitor", hostile._ErrorGauge)
     for estimator in all_models():
         hostile._ErrorGauge.largest = 0.0
-        estimator.fit(ALIKE[name])
+        counts = isinstance(estimator, PoissonMixture)
+        estimator.fit(np.round(ALIKE[name]) if counts else ALIKE[name])
         assert hostile._ErrorGauge.largest < SAFETY / 2, estimator
 
 
@@ -152,5 +153,6 @@ def test_a_warm_start_from_attributes_in_single_precision(n_components: int) -> 
         GaussianMixture(n_components, random_state=0, **settings),
         PoissonMixture(n_components, random_state=0, **settings),
     ):
-        bound = mixture.fit(X).lower_bound_
-        assert mixture.fit(X).lower_bound_ == pytest.approx(bound, rel=1e-6)
+        rows = np.round(X) if isinstance(mixture, PoissonMixture) else X
+        bound = mixture.fit(rows).lower_bound_
+        assert mixture.fit(rows).lower_bound_ == pytest.approx(bound, rel=1e-6)

@@ -152,7 +152,7 @@ def test_a_known_ppca() -> None:
     np.testing.assert_array_equal(again.transform(X), ppca.transform(X))
     for bad, complaint in [
         ((mean[:3], loadings, noise), "mean"),
-        ((mean, np.eye(4), noise), "n_components"),
+        ((mean, np.eye(4), noise), "fewer columns"),
         ((mean, loadings, 0.0), "noise"),
         ((mean, loadings, -1.0), "noise"),
         ((mean, loadings, np.nan), "."),

@@ -146,4 +146,4 @@ def test_pseudo_rows_of_a_poisson_mixture() -> None:
 def test_bad_concentrations(concentration: Any) -> None:
     for estimator in (GaussianMixture, PoissonMixture):
         with pytest.raises(ValueError, match="weight_concentration"):
-            estimator(2, weight_concentration=concentration).fit(FAITHFUL)
+            estimator(2, weight_concentration=concentration).fit(np.round(FAITHFUL))

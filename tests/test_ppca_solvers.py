@@ -494,5 +494,5 @@ def test_what_random_vectors_cannot_do(X: Data, n_components: int, message: str)
 @pytest.mark.parametrize("solver", ["closed_form", "em", "randomized"])
 def test_squares_that_overflow_are_named(solver: str) -> None:
     X = 1e200 * np.random.default_rng(0).standard_normal((100, 30))
-    with pytest.raises(ValueError, match="Scale the data"):
+    with pytest.raises(ValueError, match="Divide the feature by a constant"):
         PPCA(3, solver=solver, random_state=0).fit(X)

@@ -61,7 +61,7 @@ def pooled_variances(scatter: Array) -> Callable[[Array], Pool]:
     """The pool of diagonal scatters, of shape (n_components, n_features)."""
 
     def at(log_volumes: Array) -> Pool:
-        with np.errstate(over="ignore", under="ignore"):
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             parts = np.exp(-log_volumes)[:, None] * scatter
             total = parts.sum(axis=0)
         if not ((total > 0.0) & np.isfinite(total)).all():
