@@ -32,6 +32,10 @@ CAUSES = [
     r"feature \d+ is a combination of the others but for a noise of variance \S+",
     r"noise: expected rows that .*, got a box about them of volume 0",
     r"the parameters give some row of the data no probability",
+    r"X: expected entries of at (most|least) \S+ in size",
+    r"X: expected features that vary by more than rounding",
+    r"sample_weight: expected weights whose largest is from",
+    r"Input X contains infinity or a value too large",
     r"the parameters overflowed: the squares of the data exceed the largest number. Scale the data",
 ]
 REMEDIES = [
@@ -42,6 +46,11 @@ REMEDIES = [
     "Use fewer components",
     "Expected n_samples",
     "Sample weights must",
+    "Divide the feature by a constant",
+    "Multiply",
+    "Subtract",
+    "Divide",
+    "Input X contains infinity",
     "Leave such features out",
 ]
 

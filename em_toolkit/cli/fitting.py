@@ -89,7 +89,7 @@ def fit_table(
 
     say_data(table, numbers, notes, console)
     result.say(console)
-    say_warnings(warned)
+    say_warnings([with_names(message, numbers) for message in warned])
     result.say_components(console)
     say_written(out, {name: contents(name, kind) for name in written}, console)
     return code_of([fitted.status_])

@@ -65,11 +65,13 @@ def say_written(out: Path, files: Mapping[str, str], console: Console) -> None:
 
 
 def with_names(message: str, numbers: Numbers) -> str:
-    """An estimator's message, which knows features by number, with the names of the columns."""
+    """Return an estimator's message, which knows features by number, with the columns' names."""
+
+    def name_of(found: re.Match[str]) -> str:
+        number = int(found[0])
+        return f"'{numbers.names[number]}'" if number < len(numbers.names) else found[0]
 
     def named(found: re.Match[str]) -> str:
-        number = int(found[1])
-        known = number < len(numbers.names)
-        return f"column '{numbers.names[number]}'" if known else found[0]
+        return f"column{found[1]} {re.sub(r'[0-9]+', name_of, found[2])}"
 
-    return re.sub(r"\bfeature (\d+)", named, message)
+    return re.sub(r"\bfeature(s?) (\d+(?:(?:, | and )\d+\b(?! more))*)", named, message)
