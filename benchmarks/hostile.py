@@ -319,7 +319,12 @@ def _run_one(index: int, rng: Rng, report: Report) -> None:
     ]
     report.outcomes.update(f"warning: {str(w.message)[:60]}" for w in unexpected)
     report.outcomes[estimator.status_.name.lower()] += 1
-    values = [v for k, v in vars(estimator).items() if k.endswith("_") and _is_numeric(v)]
+    # The volume of a box may exceed the numbers; its logarithm, which the fit takes, does not.
+    values = [
+        v
+        for k, v in vars(estimator).items()
+        if k.endswith("_") and k != "noise_volume_" and _is_numeric(v)
+    ]
     trace = estimator.trace_
     values += [trace.elbo, trace.energy, trace.entropy, trace.log_evidence, trace.kl]
     if not all(np.isfinite(value).all() for value in values):

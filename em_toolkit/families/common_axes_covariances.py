@@ -57,14 +57,10 @@ class CommonAxesCovariances(OrientedCovariances, ABC):
         found = cls.turned(axes[None], variances)
         if previous is None or not (variances > 0.0).all():
             return found
-        if found._misfit(scatter, count) <= previous._misfit(scatter, count):
+        if found.misfit(scatter, count) <= previous.misfit(scatter, count):
             return found
         # The axes cannot be told apart but by roundings, of which the variances make much.
         return previous
-
-    def _misfit(self, scatter: Array, count: Array) -> float:
-        """Σ_k [N_k log |Σ_k| + tr Σ_k⁻¹ A_k], which the M-step minimizes."""
-        return float(count @ self.log_determinants) + self.inner_product(scatter)
 
 
 @dataclass(frozen=True, eq=False)

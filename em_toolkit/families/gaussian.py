@@ -239,8 +239,9 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         shift = means - stats.origin
         jump = 2.0 * float(stats.count @ np.sum(np.square(shift) * inverse_diagonals, axis=1))
         # Rows that all deviate the same way round the same way, once for each feature.
-        same_way = stats.first_moment**2 / np.maximum(stats.count, _SMALLEST)[:, None]
-        jump += means.shape[1] * float(np.sum(same_way * inverse_diagonals))
+        drift = stats.first_moment / np.maximum(stats.count, _SMALLEST)[:, None]
+        same_way = np.sum(np.square(drift) * inverse_diagonals, axis=1)
+        jump += means.shape[1] * float(stats.count @ same_way)
         scatter = self.prior.add_scatter(stats.second_moment, means, self.structure)
         products = means.shape[1] * (covariances.diagonal_product(scatter) + jump)
         spacing = np.sum(np.square(EPS * means) * inverse_diagonals, axis=1)

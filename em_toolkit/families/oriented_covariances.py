@@ -39,6 +39,18 @@ class OrientedCovariances(SharingCovariances, MatrixByComponent, ABC):
         covariances.__dict__.update(axes=np.broadcast_to(axes, values.shape), along_axes=along_axes)
         return covariances
 
+    def misfit(self, scatter: Array, count: Array) -> float:
+        """Return Σ_k [N_k log |Σ_k| + tr Σ_k⁻¹ A_k], which the M-step minimizes.
+
+        Parameters
+        ----------
+        scatter : ndarray of shape (n_components, n_features, n_features)
+            A_k, in squared units of the data times units of weight.
+        count : ndarray of shape (n_components,)
+            N_k, in units of weight.
+        """
+        return float(count @ self.log_determinants) + self.inner_product(scatter)
+
     def check_rank(self) -> None:
         super().check_rank()
         smallest, largest = self.along_axes.min(axis=1), self.along_axes.max(axis=1)
@@ -135,8 +147,11 @@ class EVVCovariances(OwnAxesCovariances):
         )
         if floor == 0.0 or covariances.is_above(floor):
             return covariances
-        # The floor is in the units of the data.
-        return super().from_finite_scatter(scatter, count, n_features, previous, floor)
+        # The floor is in the units of the data, in which the axes may lose digits.
+        raised = super().from_finite_scatter(scatter, count, n_features, previous, floor)
+        if previous is None or raised.misfit(scatter, count) <= previous.misfit(scatter, count):
+            return raised
+        return previous
 
     def check_rank(self) -> None:
         # The ratio of the variances along the axes depends on the units.

@@ -233,7 +233,8 @@ FREE = FreeSpectra()
 
 def _flat(variances: Array, known: BoolArray) -> Array:
     """The variances, with zero for that which is the least beside the others of its feature."""
-    relative = variances / np.where(known[:, None], variances, 0.0).max(axis=0)
+    largest = np.where(known[:, None], variances, 0.0).max(axis=0)
+    relative = variances / np.maximum(largest, SMALLEST_VARIANCE)
     relative[~known] = np.inf
     flattened = variances.copy()
     flattened[np.unravel_index(relative.argmin(), relative.shape)] = 0.0
