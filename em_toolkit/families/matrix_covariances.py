@@ -64,9 +64,13 @@ class MatrixCovariances(Covariances, ABC):
         return self._for_components(self._spectrum[1])
 
     def is_above(self, floor: float) -> bool:
-        # A factor costs a tenth of the eigenvalues.
+        # No eigenvalue is below 1 / tr Σ⁻¹, and the next E-step needs the inverse anyway; a factor
+        # of what is above the floor decides where this does not.
         try:
-            np.linalg.cholesky(self.values - floor * np.eye(self.n_features))
+            with np.errstate(over="ignore"):
+                traces = np.square(self.inverse_cholesky).sum(axis=(1, 2))
+            if not (floor * traces <= 1.0).all():
+                np.linalg.cholesky(self.values - floor * np.eye(self.n_features))
         except np.linalg.LinAlgError:
             return False
         return True
@@ -84,15 +88,13 @@ class MatrixCovariances(Covariances, ABC):
         *others : int
             What the class takes besides its values.
         """
-        if floor == 0.0 or not np.isfinite(values).all():
-            return cls(values, *others)
+        covariances = cls(values, *others)
+        if floor == 0.0 or not np.isfinite(values).all() or covariances.is_above(floor):
+            return covariances
         above = values - floor * np.eye(values.shape[-1])
-        try:
-            np.linalg.cholesky(above)
-        except np.linalg.LinAlgError:
-            low = np.array([lapack.dpotrf(matrix, lower=1)[1] > 0 for matrix in above])
-        else:
-            return cls(values, *others)
+        low = np.array([lapack.dpotrf(matrix, lower=1)[1] > 0 for matrix in above])
+        if not low.any():
+            return covariances
         axes, variances = principal_axes(values[low])
         raised, factors = composed(axes, np.maximum(variances, floor))
         values, cholesky = values.copy(), np.empty_like(values)
