@@ -338,7 +338,8 @@ def test_an_interrupt_leaves_no_thread() -> None:
     with pytest.raises(KeyboardInterrupt):
         run()
     assert pool_threads() == before
-    assert sorted(begun) == [0, 1]
+    # A thread may have taken up the next one in the moment of the interrupt; no other is begun.
+    assert sorted(begun) in ([0, 1], [0, 1, 2])
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals to threads")
