@@ -28,7 +28,7 @@ from sklearn.model_selection import GridSearchCV
 from threadpoolctl import threadpool_limits
 
 from em_toolkit import GaussianMixture, PoissonMixture, Status
-from em_toolkit.engine import Rows, Workers, number_of_threads
+from em_toolkit.engine import Rows, Workers, blas, number_of_threads
 from em_toolkit.engine.blas import one_blas_thread
 from em_toolkit.engine.em import em
 from em_toolkit.engine.expectation import expect
@@ -557,25 +557,25 @@ def test_linear_algebra_has_its_threads_back_after_an_error() -> None:
 
 
 @needs_threads_of_blas
-@pytest.mark.parametrize("where", ["_set", "_restore"])
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("where", ["_set_one_thread", "_restore", "_give_up_control"])
 def test_linear_algebra_has_its_threads_back_after_an_interrupt(
-    where: str, monkeypatch: pytest.MonkeyPatch
+    where: str, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It comes while the setting is made, or taken back."""
-    submit = ThreadPoolExecutor.submit
+    function = getattr(blas, where)
 
-    def interrupted(self: Any, function: Any, *arguments: Any) -> Any:
-        future = submit(self, function, *arguments)
-        if function.__name__ != where:
-            return future
+    def interrupted(*arguments: Any) -> None:
         monkeypatch.undo()
-        future.result()
+        if when == "after":
+            function(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted)
+    monkeypatch.setattr(blas, where, interrupted)
     with pytest.raises(KeyboardInterrupt), one_blas_thread():
         pass
     assert in_a_thread(blas_threads) == {2}
+    assert in_a_thread(lambda: limited_to(1)) == {1}
     with one_blas_thread():
         assert blas_threads() == {1}
     assert blas_threads() == {2}
@@ -696,7 +696,7 @@ def test_a_fit_gives_linear_algebra_its_threads_back(rows: Data) -> None:
 @needs_threads_of_blas
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_forked_process_has_a_keeper_of_its_own() -> None:
+def test_a_forked_process_has_passes_of_its_own() -> None:
     with one_blas_thread():
         pass
     child = multiprocessing.get_context("fork").Process(target=one_blas_thread().__enter__)
