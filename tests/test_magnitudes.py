@@ -123,3 +123,21 @@ def test_a_singular_maximum_is_no_numpy_warning(structure: type[EVECovariances])
         singular.__dict__["cholesky"] = np.stack([np.eye(4), np.zeros((4, 4))])
         assert singular.log_determinants[1] == -np.inf
     assert found.values.shape == (2, 4, 4)
+
+
+@pytest.mark.parametrize("covariance_type", ["EVV", "VVE"])
+@pytest.mark.parametrize("seed", [17, 28, 53])
+def test_scatters_of_nothing_but_rounding(covariance_type: str, seed: int) -> None:
+    """Of a component that weights of unlike sizes leave no rows: they may even be negative."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(80, rng.integers(2, 5))) + 3.0 * rng.integers(3, size=80)[:, None]
+    weights = 10.0 ** rng.uniform(-300.0, 300.0, size=80)
+    mixture = GaussianMixture(
+        2, covariance_type=covariance_type, noise=True, random_state=seed, max_iter=30
+    )
+    try:
+        fit = fit_without_numpy_warnings(mixture, X, weights)
+    except ValueError as error:
+        assert "collapsed" in str(error) or "covariance" in str(error)
+    else:
+        assert np.isfinite(fit.covariances_).all()

@@ -126,7 +126,7 @@ class EVVCovariances(OwnAxesCovariances):
     def from_finite_scatter(
         cls, scatter: Array, count: Array, n_features: int, previous: Self | None, floor: float
     ) -> Self:
-        total = np.maximum(np.diagonal(scatter, axis1=1, axis2=2), 0.0).sum(axis=0)
+        total = np.diagonal(scatter, axis1=1, axis2=2).sum(axis=0)
         spread = np.sqrt(total / count.sum())
         unit = np.where(spread > 0.0, spread, 1.0)
 

@@ -38,7 +38,9 @@ class SharingCovariances(Covariances, ABC):
         if not np.isfinite(scatter).all():
             # The squares of the data overflowed: `check_about` says so.
             return cls.alike(np.full((n_features, n_features), np.nan), count.shape[0])
-        return cls.from_finite_scatter(scatter, count, n_features, previous, floor)
+        return cls.from_finite_scatter(
+            _without_rounding(scatter), count, n_features, previous, floor
+        )
 
     @classmethod
     @abstractmethod
@@ -79,6 +81,16 @@ class SharingCovariances(Covariances, ABC):
     def or_previous(self, known: BoolArray, settled: BoolArray, previous: Self) -> Self:
         # Components without data are `from_scatter`'s: they have a part in what is shared.
         return self if settled.all() else previous
+
+
+def _without_rounding(scatter: Array) -> Array:
+    """Return scatters that are zero in a feature where rounding has left them nothing or less."""
+    if scatter.ndim == 2:
+        return np.maximum(scatter, 0.0)
+    none = np.diagonal(scatter, axis1=1, axis2=2) <= 0.0
+    if not none.any():
+        return scatter
+    return np.where(none[:, :, None] | none[:, None, :], 0.0, scatter)
 
 
 def _rounding_of_what_is_shared(precisions: NDArray[Any]) -> float | Array:
