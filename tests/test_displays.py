@@ -59,7 +59,9 @@ def legend_of(display: Any) -> list[str]:
 
 
 def first_rows(trace: Trace, n_rows: int) -> Trace:
-    return Trace(**{item.name: getattr(trace, item.name)[:n_rows] for item in fields(Trace)})
+    columns = {item.name: getattr(trace, item.name) for item in fields(Trace)}
+    columns = {n: c[:n_rows] if isinstance(c, np.ndarray) else c for n, c in columns.items()}
+    return Trace(**columns)
 
 
 # -- ELBODisplay: one fit -------------------------------------------------------------------------

@@ -40,7 +40,7 @@ class Logged(Mixture[Any]):
         self.steps: list[tuple[str, Any]] = []
         self.statistics_of: dict[int, Any] = {}
 
-    def expectation(self, params: Any, X: Data, weights: Data) -> Any:
+    def expectation(self, params: Any, X: Data, weights: Data, known: Any = None) -> Any:
         expectation = super().expectation(params, X, weights)
         self.steps.append(("E", params))
         self.statistics_of[id(params)] = expectation.statistics

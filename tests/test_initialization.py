@@ -16,8 +16,8 @@ from sklearn.cluster import KMeans, kmeans_plusplus
 
 from em_toolkit import GaussianMixture, PoissonMixture
 from em_toolkit import initialization as starts
+from em_toolkit.data import BLOCK_SIZE
 from em_toolkit.engine import Rows
-from em_toolkit.engine.expectation import BLOCK_SIZE
 from em_toolkit.families import FullCovariances, Gaussian, Poisson
 from em_toolkit.initialization.centroids import SMALLEST_SAMPLE
 from em_toolkit.initialization.sampling import plusplus_rows, stratified_rows

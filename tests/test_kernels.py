@@ -35,7 +35,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import em_toolkit
 from em_toolkit import GaussianMixture
-from em_toolkit.engine.expectation import BLOCK_SIZE
+from em_toolkit.data import BLOCK_SIZE
 from em_toolkit.families import (
     Covariances,
     DiagonalCovariances,

@@ -36,7 +36,7 @@ from em_toolkit.engine.expectation import expect
 from em_toolkit.families import Gaussian
 from em_toolkit.initialization import INITIALIZERS
 from em_toolkit.kernels import choice
-from em_toolkit.models import LabelledRows, Mixture, PartlyLabelled, with_labels
+from em_toolkit.models import Mixture
 from em_toolkit.statistics import IntArray
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -186,15 +186,15 @@ def test_unlabelled_rows_go_through_the_mixtures_own_step(
     plan = choice.plan(Mixture(Gaussian()), *X.shape, 3)
     assert (type(plan.model) is Mixture) is not compiled
     params = GaussianMixture(3, random_state=0).fit(X)._parameters()
-    model, weights = PartlyLabelled(plan.model), np.random.default_rng(0).uniform(0.5, 2, len(X))
+    model, weights = plan.model, np.random.default_rng(0).uniform(0.5, 2, len(X))
     none = np.full(len(X), -1)
     alone = expect(plan.model, params, Rows(X, weights, 300))
-    through = expect(model, params, LabelledRows(X, none, weights, 300))
+    through = expect(model, params, Rows(X, weights, 300, none))
     assert through.log_evidence == alone.log_evidence
     np.testing.assert_array_equal(through.statistics.second_moment, alone.statistics.second_moment)
     # And some labelled: the parts of a block, one after the other, are the whole.
-    posterior, log_evidence = model.posterior(params, with_labels(X, labels))
-    found = expect(model, params, LabelledRows(X, labels, weights, 300))
+    posterior, log_evidence = model.posterior_given(params, X, labels)
+    found = expect(model, params, Rows(X, weights, 300, labels))
     assert found.log_evidence == pytest.approx(weights @ log_evidence, rel=1e-12)
     np.testing.assert_allclose(
         found.statistics.count, weights @ posterior.responsibilities, rtol=1e-12
@@ -219,9 +219,9 @@ def test_threads_do_not_show(compiled: bool, monkeypatch: pytest.MonkeyPatch) ->
         np.testing.assert_array_equal(fit.covariances_, fits[0].covariances_)
     params = fits[0]._parameters()
     with Workers(2) as workers:
-        blocks = LabelledRows(X, labels, None, 999)
-        by_threads = expect(PartlyLabelled(Mixture(Gaussian())), params, blocks, workers)
-    serial = expect(PartlyLabelled(Mixture(Gaussian())), params, blocks)
+        blocks = Rows(X, None, 999, labels)
+        by_threads = expect(Mixture(Gaussian()), params, blocks, workers)
+    serial = expect(Mixture(Gaussian()), params, blocks)
     assert by_threads.log_evidence == serial.log_evidence
 
 

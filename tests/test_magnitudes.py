@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from em_toolkit import PPCA, GaussianMixture, PoissonMixture
 from em_toolkit.families import STRUCTURES
 from em_toolkit.families.common_axes_covariances import EVECovariances, VVECovariances
+from em_toolkit.parameters import CollapseError
 
 Data = npt.NDArray[Any]
 RNG = np.random.default_rng(0)
@@ -135,9 +137,7 @@ def test_scatters_of_nothing_but_rounding(covariance_type: str, seed: int) -> No
     mixture = GaussianMixture(
         2, covariance_type=covariance_type, noise=True, random_state=seed, max_iter=30
     )
-    try:
+    # A fit, or an error that says what collapsed.
+    with suppress(CollapseError):
         fit = fit_without_numpy_warnings(mixture, X, weights)
-    except ValueError as error:
-        assert "collapsed" in str(error) or "covariance" in str(error)
-    else:
         assert np.isfinite(fit.covariances_).all()

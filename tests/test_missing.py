@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import get_tags
 
 from em_toolkit import GaussianMixture, PoissonMixture
+from em_toolkit.data import Block
 from em_toolkit.datasets import load_faithful
 from em_toolkit.engine import Rows, expect
 from em_toolkit.families import STRUCTURES as CLASSES
@@ -297,8 +299,10 @@ def test_the_evidence_is_the_integral_over_what_is_missing() -> None:
 class ForgottenConditionalCovariance(IncompleteGaussian):
     """Expectations in the place of what is missing, as if they had been observed."""
 
-    def statistics(self, components: Any, X: Data, responsibilities: Data) -> Any:
-        stats = super().statistics(components, X, responsibilities)
+    def statistics(
+        self, components: Any, X: Data, responsibilities: Data, within: Any = None
+    ) -> Any:
+        stats = super().statistics(components, X, responsibilities, within)
         plain = [
             self.structure.second_moment(
                 self.expected_rows(components, X, np.eye(3)[np.full(len(X), k)]),
@@ -313,14 +317,17 @@ class ForgottenConditionalCovariance(IncompleteGaussian):
 
 
 class ForgottenEntropy(IncompleteGaussian):
-    def entropy_of_missing(self, components: Any, X: Data) -> Data:
-        return 0.0 * super().entropy_of_missing(components, X)
+    def posterior(self, components: Any, X: Data) -> Any:
+        within, log_density = super().posterior(components, X)
+        return replace(within, entropy=0.0 * within.entropy), log_density
 
 
 class MeansForMissing(IncompleteGaussian):
     """A regression of missing entries on observed ones left out."""
 
-    def statistics(self, components: Any, X: Data, responsibilities: Data) -> Any:
+    def statistics(
+        self, components: Any, X: Data, responsibilities: Data, within: Any = None
+    ) -> Any:
         covariances = components.covariances
         diagonal = FullCovariances(np.stack([np.diag(v) for v in covariances.variances]))
         return super().statistics(
@@ -333,16 +340,16 @@ def test_wrong_statistics_are_caught(broken: Any) -> None:
     _, params, X = case("full")
     model = Mixture(broken(Gaussian()))
     with pytest.raises(ModelCheckError, match="Fisher"):
-        check_fisher_identity(model, params, X, np.ones(len(X)))
+        check_fisher_identity(model, params, Block(X, np.ones(len(X))))
     with pytest.raises(ModelCheckError, match="posterior"):
-        check_posterior(model, params, X, np.ones(len(X)), np.random.default_rng(0))
+        check_posterior(model, params, Block(X, np.ones(len(X))), np.random.default_rng(0))
 
 
 def test_a_wrong_entropy_is_caught() -> None:
     _, params, X = case("full")
     model = Mixture(ForgottenEntropy(Gaussian()))
     with pytest.raises(ModelCheckError, match="posterior"):
-        check_posterior(model, params, X, np.ones(len(X)), np.random.default_rng(0))
+        check_posterior(model, params, Block(X, np.ones(len(X))), np.random.default_rng(0))
 
 
 # -- invariances ------------------------------------------------------------

@@ -149,7 +149,7 @@ class ForgetsCovarianceInM(ProbabilisticPCA):
     """Its M-step takes E[z] E[z]ᵀ for E[z zᵀ]."""
 
     def maximize(self, params: Any, stats: Any) -> Any:
-        factor, loaded = params.posterior_factor, params.loaded_factor
+        factor, loaded = params.posterior_factor, params.loadings @ params.posterior_factor
         latent_second = stats.latent_second - stats.count * factor @ factor.T
         return super().maximize(
             params,
@@ -167,7 +167,7 @@ class ForgetsCovariance(ProbabilisticPCA):
 
     def statistics(self, params: Any, X: Data, posterior: Any, weights: Data) -> Any:
         stats = super().statistics(params, X, posterior, weights)
-        factor, loaded = params.posterior_factor, params.loaded_factor
+        factor, loaded = params.posterior_factor, params.loadings @ params.posterior_factor
         return replace(
             stats,
             latent_second=stats.latent_second - stats.count * factor @ factor.T,
@@ -244,6 +244,7 @@ class NegativeEntropy(Mixture[Any]):
         class Wrong:
             responsibilities: Data
             entropy: Data
+            within: None = None
 
         return Wrong(posterior.responsibilities, -posterior.entropy), log_evidence
 
@@ -283,7 +284,7 @@ class ReportsLess(Mixture[Any]):
         super().__init__(family)
         self.when, self.loss, self.n_steps = when, loss, 0
 
-    def expectation(self, params: Any, X: Data, weights: Data) -> Any:
+    def expectation(self, params: Any, X: Data, weights: Data, known: Any = None) -> Any:
         self.n_steps += 1
         expectation = super().expectation(params, X, weights)
         lost = self.loss * expectation.weight * (self.n_steps > self.when)

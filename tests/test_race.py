@@ -15,8 +15,8 @@ from sklearn.datasets import load_iris
 from sklearn.metrics import adjusted_rand_score
 
 from em_toolkit import GaussianMixture
+from em_toolkit.data import Rows
 from em_toolkit.engine.em import em
-from em_toolkit.engine.expectation import Rows
 from em_toolkit.families import STRUCTURES, FullCovariances, Gaussian, Poisson
 from em_toolkit.initialization import from_labels
 from em_toolkit.initialization.race import plusplus_partitions, run_race, winners

@@ -23,7 +23,8 @@ from em_toolkit.parameters import CollapseError, Parameters
 def some_fit(bound: float, status: Status = Status.CONVERGED) -> Fit[Any]:
     columns = {item.name: np.array([bound]) for item in fields(Trace)}
     columns["iteration"], columns["half_step"] = np.array([4]), np.array(["E"])
-    columns["log_prior"] = np.zeros(1)
+    columns["log_prior"], columns["leapt"] = np.zeros(1), np.zeros(1, dtype=bool)
+    columns["is_exact"] = True
     return Fit(Parameters(), Trace(**columns), status)
 
 

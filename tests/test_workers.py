@@ -163,7 +163,9 @@ class Finished(Mixture[GaussianComponents]):
         self.others = threading.Semaphore(0)
         self.n_others = n_others
 
-    def expectation(self, params: Any, X: Data, weights: Data) -> Expectation[Any]:
+    def expectation(
+        self, params: Any, X: Data, weights: Data, known: Any = None
+    ) -> Expectation[Any]:
         found = super().expectation(params, X, weights)
         if X[0, 0] == 0.0:
             for _ in range(self.n_others):

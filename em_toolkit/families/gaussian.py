@@ -141,15 +141,19 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
 
         return IncompleteGaussian(self)
 
-    def log_density(self, components: GaussianComponents, X: Array) -> Array:
+    def posterior(self, components: GaussianComponents, X: Array) -> tuple[None, Array]:
         covariances = components.covariances
         log_density = covariances.squared_distances(X, components.means)
         log_density += X.shape[1] * _LOG_2_PI + covariances.log_determinants
         log_density *= -0.5
-        return log_density
+        return None, log_density
 
     def statistics(
-        self, components: GaussianComponents, X: Array, responsibilities: Array
+        self,
+        components: GaussianComponents,
+        X: Array,
+        responsibilities: Array,
+        within: None = None,
     ) -> GaussianStatistics:
         means = components.means
         first_moment = np.empty(means.shape)
@@ -159,6 +163,17 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
             count=total_responsibilities(responsibilities),
             first_moment=first_moment,
             second_moment=self.structure.second_moment(X, means, responsibilities),
+            origin=means,
+        )
+
+    def about(
+        self, components: GaussianComponents, stats: GaussianStatistics
+    ) -> GaussianStatistics:
+        means = components.means
+        return GaussianStatistics(
+            count=stats.count,
+            first_moment=stats.first_moment - stats.count[:, None] * (means - stats.origin),
+            second_moment=stats.scatter_about(means, self.structure),
             origin=means,
         )
 

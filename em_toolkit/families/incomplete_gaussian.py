@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from em_toolkit.families.base import Family, total_responsibilities
 from em_toolkit.families.completion import Completion
 from em_toolkit.families.covariance import Covariances
 from em_toolkit.families.gaussian import Gaussian, GaussianComponents, GaussianStatistics
-from em_toolkit.families.patterns import Runs
+from em_toolkit.families.patterns import Patterns, Runs
 from em_toolkit.statistics import (
     EPS,
     Array,
@@ -23,6 +24,22 @@ from em_toolkit.statistics import (
 _LOG_2_PI = float(np.log(2.0 * np.pi))
 # Numbers in the matrices of the runs of rows that are held at a time.
 _AT_ONCE = 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class MissingEntries:
+    """The posterior of the missing entries of rows, given the component.
+
+    Parameters
+    ----------
+    entropy : ndarray of shape (n_rows, n_components)
+        In nats; 0 for a row that misses nothing.
+    components : GaussianComponents
+        Those of which it is the posterior.
+    """
+
+    entropy: Array
+    components: GaussianComponents
 
 
 class IncompleteGaussian(Family[GaussianComponents, GaussianStatistics]):
@@ -44,8 +61,7 @@ class IncompleteGaussian(Family[GaussianComponents, GaussianStatistics]):
     that of complete rows. Ignoring why entries are missing is right if they are missing at random:
     if whether an entry is missing depends on observed values alone (Rubin 1976).
 
-    The work of a pattern of missing entries is done once for each run of neighbouring rows that
-    have it: sort the rows by pattern (`em_toolkit.families.patterns`).
+    The work of a pattern of missing entries is done once for all rows of a block that have it.
 
     Parameters
     ----------
@@ -64,9 +80,13 @@ class IncompleteGaussian(Family[GaussianComponents, GaussianStatistics]):
     def incomplete(self) -> IncompleteGaussian:
         return self
 
-    def log_density(self, components: GaussianComponents, X: Array) -> Array:
+    def posterior(self, components: GaussianComponents, X: Array) -> tuple[MissingEntries, Array]:
         log_density = np.empty((X.shape[0], components.means.shape[0]))
+        entropy = np.empty_like(log_density)
         for rows, runs, completion in completions(components, X):
+            n_missing = (~runs.observed).sum(axis=1)[:, None]
+            of_runs = n_missing * (1.0 + _LOG_2_PI) + completion.log_determinants_of_missing
+            entropy[rows] = np.repeat(0.5 * of_runs, runs.lengths, axis=0)
             constants = runs.observed.sum(axis=1)[:, None] * _LOG_2_PI
             constants = constants + completion.log_determinants
             log_density[rows] = np.repeat(constants, runs.lengths, axis=0)
@@ -74,23 +94,21 @@ class IncompleteGaussian(Family[GaussianComponents, GaussianStatistics]):
                 whitened = completion.whiten(deviations, k)
                 log_density[rows, k] += np.einsum("ij,ij->i", whitened, whitened)
         log_density *= -0.5
-        return log_density
-
-    def entropy_of_missing(self, components: GaussianComponents, X: Array) -> Array:
-        entropy = np.empty((X.shape[0], components.means.shape[0]))
-        for rows, runs, completion in completions(components, X):
-            n_missing = (~runs.observed).sum(axis=1)[:, None]
-            of_runs = n_missing * (1.0 + _LOG_2_PI) + completion.log_determinants_of_missing
-            entropy[rows] = np.repeat(0.5 * of_runs, runs.lengths, axis=0)
-        return entropy
+        return MissingEntries(entropy, components), log_density
 
     def statistics(
-        self, components: GaussianComponents, X: Array, responsibilities: Array
+        self,
+        components: GaussianComponents,
+        X: Array,
+        responsibilities: Array,
+        within: MissingEntries | None = None,
     ) -> GaussianStatistics:
-        return sum_by_pairs(
-            self._statistics(components, X[rows], responsibilities[rows], runs, completion)
-            for rows, runs, completion in completions(components, X)
+        given = components if within is None else within.components
+        stats = sum_by_pairs(
+            self._statistics(given, X[rows], responsibilities[rows], runs, completion)
+            for rows, runs, completion in completions(given, X)
         )
+        return stats if given is components else self.about(components, stats)
 
     def _statistics(
         self,
@@ -123,6 +141,11 @@ class IncompleteGaussian(Family[GaussianComponents, GaussianStatistics]):
             second_moment=self.structure.joined(second_moments),
             origin=means,
         )
+
+    def about(
+        self, components: GaussianComponents, stats: GaussianStatistics
+    ) -> GaussianStatistics:
+        return self.complete.about(components, stats)
 
     def maximize(
         self, components: GaussianComponents, stats: GaussianStatistics
@@ -209,11 +232,32 @@ class IncompleteGaussian(Family[GaussianComponents, GaussianStatistics]):
 
 def completions(
     components: GaussianComponents, X: Array
-) -> Iterator[tuple[slice, Runs, Completion]]:
-    """The runs of a block, a few at a time: their rows, themselves, and what they say."""
+) -> Iterator[tuple[slice | IntArray, Runs, Completion]]:
+    """Yield rows that are alike in what they miss, a few runs at a time.
+
+    Parameters
+    ----------
+    components : GaussianComponents
+    X : ndarray of shape (n_rows, n_features)
+
+    Yields
+    ------
+    rows : slice or ndarray of int
+        Rows of X, so ordered that those of a pattern are neighbours.
+    runs : Runs
+        Their patterns.
+    completion : Completion
+        What the observed entries of each pattern say of the missing ones.
+    """
     n_numbers = components.means.size * components.means.shape[1]
-    for rows, runs in Runs.of(X).parts(max(1, _AT_ONCE // n_numbers)):
-        yield rows, runs, components.covariances.completion(runs)
+    runs, order = Runs.of(X), None
+    if len(runs.lengths) > 1:
+        patterns = Patterns.of(X)
+        if len(patterns.missing) < len(runs.lengths):
+            order = patterns.order()
+            runs = Runs.of(X[order])
+    for rows, some in runs.parts(max(1, _AT_ONCE // n_numbers)):
+        yield rows if order is None else order[rows], some, components.covariances.completion(some)
 
 
 def about_means(components: GaussianComponents, X: Array) -> Iterator[tuple[int, Array]]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 from scipy.special import ndtr
 
-from em_toolkit.families.base import ComponentStatistics, Family, total_responsibilities
+from em_toolkit.families.base import (
+    ComponentStatistics,
+    Family,
+    Within,
+    total_responsibilities,
+)
 from em_toolkit.families.box import Box
 from em_toolkit.parameters import Parameters
 from em_toolkit.statistics import EPS, Array, IntArray, RandomSource
@@ -29,6 +34,21 @@ class NoisyStatistics(ComponentStatistics, Generic[T]):
     """
 
     signal: T
+
+
+@dataclass(frozen=True, eq=False)
+class WithinSignal:
+    """The posterior of what else of a row is latent, given a component or the noise.
+
+    Parameters
+    ----------
+    entropy : ndarray of shape (n_rows, n_components + 1)
+    signal : Within
+        That of the components.
+    """
+
+    entropy: Array
+    signal: Within
 
 
 class WithNoise(Family[C, NoisyStatistics[T]], Generic[C, T]):
@@ -60,16 +80,30 @@ class WithNoise(Family[C, NoisyStatistics[T]], Generic[C, T]):
     def incomplete(self) -> IncompleteWithNoise[C, T]:
         return IncompleteWithNoise(self.family.incomplete(), self.box)
 
-    def log_density(self, components: C, X: Array) -> Array:
-        of_noise = np.isnan(X) @ np.log(self.box.sides) - self.box.log_volume
-        return np.column_stack([self.family.log_density(components, X), of_noise])
+    def posterior(self, components: C, X: Array) -> tuple[WithinSignal | None, Array]:
+        within, log_density = self.family.posterior(components, X)
+        unseen = np.isnan(X) @ np.log(self.box.sides)
+        log_density = np.column_stack([log_density, unseen - self.box.log_volume])
+        if within is None:
+            return None, log_density
+        return WithinSignal(np.column_stack([within.entropy, unseen]), within), log_density
 
-    def statistics(self, components: C, X: Array, responsibilities: Array) -> NoisyStatistics[T]:
+    def statistics(
+        self,
+        components: C,
+        X: Array,
+        responsibilities: Array,
+        within: WithinSignal | None = None,
+    ) -> NoisyStatistics[T]:
         signal = np.ascontiguousarray(responsibilities[:, :-1])
+        of_signal = None if within is None else within.signal
         return NoisyStatistics(
             total_responsibilities(responsibilities),
-            self.family.statistics(components, X, signal),
+            self.family.statistics(components, X, signal, of_signal),
         )
+
+    def about(self, components: C, stats: NoisyStatistics[T]) -> NoisyStatistics[T]:
+        return replace(stats, signal=self.family.about(components, stats.signal))
 
     def maximize(self, components: C, stats: NoisyStatistics[T]) -> C:
         if not stats.signal.count.sum() > EPS * stats.count[-1]:
@@ -80,12 +114,6 @@ class WithNoise(Family[C, NoisyStatistics[T]], Generic[C, T]):
     def expected_log_density(self, components: C, stats: NoisyStatistics[T]) -> float:
         signal = self.family.expected_log_density(components, stats.signal)
         return signal - float(stats.count[-1]) * self.box.log_volume
-
-    def entropy_of_missing(self, components: C, X: Array) -> Array | None:
-        signal = self.family.entropy_of_missing(components, X)
-        if signal is None:
-            return None
-        return np.column_stack([signal, np.isnan(X) @ np.log(self.box.sides)])
 
     def log_prior(self, components: C, weights: Array) -> float:
         return self.family.log_prior(components, weights[:-1])

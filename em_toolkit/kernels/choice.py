@@ -35,7 +35,7 @@ from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
-from em_toolkit.engine.expectation import BLOCK_SIZE
+from em_toolkit.data import BLOCK_SIZE
 from em_toolkit.families import (
     STRUCTURES,
     Covariances,

@@ -21,6 +21,7 @@ from em_toolkit.families import (
     SphericalCovariances,
     TiedCovariances,
 )
+from em_toolkit.families.incomplete_gaussian import MissingEntries
 from em_toolkit.families.matrix_covariances import MatrixCovariances
 from em_toolkit.families.with_noise import IncompleteWithNoise
 from em_toolkit.kernels import incomplete, incomplete_diagonal
@@ -70,12 +71,8 @@ class _Pass(ABC):
         """From the last of the sums: the scatter, as the structure has it."""
 
     @abstractmethod
-    def log_density(self, X: Array) -> Array:
-        """log p(x_o | k), of shape (n_rows, n_components)."""
-
-    @abstractmethod
-    def entropy_of_missing(self, X: Array) -> Array:
-        """Of x_m given x_o and k, of shape (n_rows, n_components)."""
+    def log_density_and_entropy(self, X: Array) -> tuple[Array, Array]:
+        """log p(x_o | k), and the entropy of x_m given x_o and k: (n_rows, n_components) each."""
 
 
 class _MatrixPass(_Pass):
@@ -115,15 +112,10 @@ class _MatrixPass(_Pass):
     def second_moment(self, sums: Array) -> Array:
         return sums.reshape(self._factors.shape)[:, : self._n_features, : self._n_features]
 
-    def log_density(self, X: Array) -> Array:
-        return self._of_rows(X)[0]
-
-    def entropy_of_missing(self, X: Array) -> Array:
-        return self._of_rows(X)[1]
-
-    def _of_rows(self, X: Array) -> Array:
+    def log_density_and_entropy(self, X: Array) -> tuple[Array, Array]:
         arguments = (*self._arguments, self._constants, _LARGEST_INFLATION, PANEL_ROWS)
-        return incomplete.log_joint_and_entropy(X, *arguments)
+        log_density, entropy = incomplete.log_joint_and_entropy(X, *arguments)
+        return log_density, entropy
 
 
 class _AxesPass(_Pass):
@@ -165,14 +157,12 @@ class _AxesPass(_Pass):
     def second_moment(self, sums: Array) -> Array:
         return sums.reshape(self.shape)
 
-    def log_density(self, X: Array) -> Array:
+    def log_density_and_entropy(self, X: Array) -> tuple[Array, Array]:
         log_weights = np.zeros(len(self._means))
-        return incomplete_diagonal.log_joint(
+        log_density = incomplete_diagonal.log_joint(
             X, self._means, self._precisions, self._logs, log_weights, PANEL_ROWS
         )
-
-    def entropy_of_missing(self, X: Array) -> Array:
-        return np.asarray(np.isnan(X) @ (0.5 * (1.0 + self._logs)).T)
+        return log_density, np.isnan(X) @ (0.5 * (1.0 + self._logs)).T
 
 
 class _SphericalPass(_AxesPass):
@@ -200,18 +190,22 @@ class CompiledIncompleteGaussian(IncompleteGaussian):
             _PASSES[SHAPES[complete.structure]]
         )
 
-    def log_density(self, components: GaussianComponents, X: Array) -> Array:
-        return self.pass_at(components).log_density(X)
-
-    def entropy_of_missing(self, components: GaussianComponents, X: Array) -> Array:
-        return self.pass_at(components).entropy_of_missing(X)
+    def posterior(self, components: GaussianComponents, X: Array) -> tuple[MissingEntries, Array]:
+        log_density, entropy = self.pass_at(components).log_density_and_entropy(X)
+        return MissingEntries(entropy, components), log_density
 
     def statistics(
-        self, components: GaussianComponents, X: Array, responsibilities: Array
+        self,
+        components: GaussianComponents,
+        X: Array,
+        responsibilities: Array,
+        within: MissingEntries | None = None,
     ) -> GaussianStatistics:
-        prepared = self.pass_at(components)
+        given = components if within is None else within.components
+        prepared = self.pass_at(given)
         sums = prepared.moments(X, np.ascontiguousarray(responsibilities))
-        return unpacked(sums, components.means, prepared.shape, prepared.second_moment)
+        stats = unpacked(sums, given.means, prepared.shape, prepared.second_moment)
+        return stats if given is components else self.about(components, stats)
 
 
 class CompiledIncompleteMixture(Mixture[GaussianComponents]):
@@ -238,7 +232,11 @@ class CompiledIncompleteMixture(Mixture[GaussianComponents]):
             super().__init__(IncompleteWithNoise(self._compiled, box), mixing)
             self._plain = Mixture(IncompleteWithNoise(plain, box), mixing)
 
-    def expectation(self, params: Params, X: Array, weights: Array) -> Expectation[Any]:
+    def expectation(
+        self, params: Params, X: Array, weights: Array, known: Any = None
+    ) -> Expectation[Any]:
+        if known is not None:
+            return super().expectation(params, X, weights, known)
         prepared = self._compiled.pass_at(params.components)
         sums = prepared.sums(X, weights, params, self._box)
         entropy, log_evidence, weight = sums[:3].tolist()

@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 from scipy.linalg import block_diag, eigh, null_space
 
+from em_toolkit.data import Block
 from em_toolkit.families.tangent import Estimand
 from em_toolkit.families.tangents import tangent
-from em_toolkit.model import Block
 from em_toolkit.models.mixture import Mixture, MixtureParameters
 from em_toolkit.statistics import EPS, Array
 
@@ -151,7 +151,7 @@ def observed_information(
     counts = np.zeros(n_components)
     gradients = [family.prior_gradient(k) for k in range(n_components)]
     columns = [np.append(np.arange(n_weights), n_weights + chart.columns) for chart in charts]
-    for (X, row_weights), r in blocks:
+    for (X, row_weights, _), r in blocks:
         held = row_weights[:, None] * r
         total = np.zeros((len(X), n))
         counts += held.sum(axis=0)

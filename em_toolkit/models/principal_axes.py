@@ -27,7 +27,7 @@ import numpy as np
 from scipy.linalg import eigh
 from scipy.linalg.blas import dsyrk
 
-from em_toolkit.model import Block
+from em_toolkit.data import Block
 from em_toolkit.models.weighted_rows import WeightedRows
 from em_toolkit.parameters import CollapseError
 from em_toolkit.statistics import EPS, Array
