@@ -152,9 +152,8 @@ def test_the_ledger_adds_up(trace: Trace) -> None:
 def test_the_ledger_as_a_frame(trace: Trace) -> None:
     frame = trace.to_frame()
     assert isinstance(frame, pd.DataFrame)
-    assert list(frame.columns) == [
-        item.name for item in fields(Trace) if item.name not in ("is_exact", "notes")
-    ]
+    columns = [item.name for item in fields(Trace)]
+    assert list(frame.columns) == [n for n in columns if n not in ("is_exact", "notes")]
     assert len(frame) == len(trace) == 13
     for name in frame.columns:
         np.testing.assert_array_equal(frame[name], getattr(trace, name))
