@@ -145,6 +145,20 @@ def sum_by_pairs(parts: Iterable[S]) -> S:
     return total.total()
 
 
+def present(count: Array) -> BoolArray:
+    """Return which components hold enough of the data to be estimated.
+
+    One that holds less than a rounding of it keeps its old parameters: a step that cannot lower
+    the bound.
+
+    Parameters
+    ----------
+    count : ndarray of shape (n_components,)
+        The weight that each component holds.
+    """
+    return np.asarray(count > EPS * count.sum())
+
+
 # Rows that a product of matrices adds one by one. Over thousands of equal rows (counts, rounded
 # or repeated data) the roundings of a longer run all go one way.
 _RUN = 128

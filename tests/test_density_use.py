@@ -29,6 +29,13 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 
 from em_toolkit import GaussianMixture, NormalInverseWishart, PoissonMixture
+from em_toolkit.analysis.conditioning import condition, marginal
+from em_toolkit.analysis.conditioning import dense as dense_of
+from em_toolkit.analysis.regression import (
+    conditional_log_density,
+    conditional_mean,
+    predict_conditional,
+)
 from em_toolkit.estimators.gaussian_mixture import STRUCTURES as KNOWN
 from em_toolkit.families import (
     Covariances,
@@ -39,13 +46,6 @@ from em_toolkit.families import (
     TiedCovariances,
 )
 from em_toolkit.models import MixtureParameters
-from em_toolkit.models.gaussian_conditioning import condition, marginal
-from em_toolkit.models.gaussian_conditioning import dense as dense_of
-from em_toolkit.models.gaussian_regression import (
-    conditional_log_density,
-    conditional_mean,
-    predict_conditional,
-)
 
 CLASSES = {
     "full": FullCovariances,

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from em_toolkit.covariances.matrix import MatrixCovariances
 from em_toolkit.families import Covariances, DiagonalCovariances, FullCovariances
-from em_toolkit.families.matrix_covariances import MatrixCovariances
 from em_toolkit.initialization import filled
 
 Data = npt.NDArray[np.float64]

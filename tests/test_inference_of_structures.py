@@ -23,13 +23,13 @@ from oracles import Data
 from scipy.stats import multivariate_normal
 
 from em_toolkit import GaussianMixture, NormalInverseWishart, NormalMeans
+from em_toolkit.analysis.coordinates_of_families import tangent
 from em_toolkit.families import (
     MCLUST_STRUCTURES,
     FullCovariances,
     Gaussian,
     GaussianComponents,
 )
-from em_toolkit.families.tangents import tangent
 
 NAMES = list(MCLUST_STRUCTURES)
 KNOWN = {"VII": "spherical", "VVI": "diag", "EEE": "tied", "VVV": "full"}

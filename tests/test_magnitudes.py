@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 
 from em_toolkit import PPCA, GaussianMixture, PoissonMixture
+from em_toolkit.covariances.common_axes import EVECovariances, VVECovariances
 from em_toolkit.families import STRUCTURES
-from em_toolkit.families.common_axes_covariances import EVECovariances, VVECovariances
 from em_toolkit.parameters import CollapseError
 
 Data = npt.NDArray[Any]

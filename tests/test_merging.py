@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from oracles import gaussian_log_densities, mixture_posterior
 
 from em_toolkit import GaussianMixture, PoissonMixture
+from em_toolkit.analysis.merging import ComponentMerging, merge_components
 from em_toolkit.estimators.merging import MixtureMerging
-from em_toolkit.models.merging import ComponentMerging, merge_components
 
 # What R 4 with mclust gives:
 #   library(mclust); data(Baudry_etal_2010_JCGS_examples)

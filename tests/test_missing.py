@@ -18,6 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import get_tags
 
 from em_toolkit import GaussianMixture, PoissonMixture
+from em_toolkit.covariances.patterns import Patterns
 from em_toolkit.data import Block
 from em_toolkit.datasets import load_faithful
 from em_toolkit.engine import Rows, expect
@@ -30,7 +31,6 @@ from em_toolkit.families import (
     Poisson,
     TiedCovariances,
 )
-from em_toolkit.families.patterns import Patterns
 from em_toolkit.initialization import INITIALIZERS, filled
 from em_toolkit.kernels import choice, plan_for
 from em_toolkit.kernels.incomplete_mixture import CompiledIncompleteMixture

@@ -15,6 +15,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from em_toolkit import PPCA
+from em_toolkit.data import Block
 from em_toolkit.engine import Rows
 from em_toolkit.models import PPCAParameters, ProbabilisticPCA
 
@@ -313,14 +314,14 @@ def test_the_bound_of_the_compressed_rows_is_that_of_the_data(solver: str) -> No
 def test_em_on_all_rows_takes_the_same_path() -> None:
     """The engine on the data themselves, from the same start."""
     from em_toolkit.engine.em import em
-    from em_toolkit.models.principal_axes import principal_axes
+    from em_toolkit.linalg.principal_axes import principal_axes
+    from em_toolkit.linalg.weighted_rows import WeightedRows
     from em_toolkit.models.probabilistic_pca import random_start
-    from em_toolkit.models.weighted_rows import WeightedRows
 
     weights = np.random.default_rng(8).uniform(0.5, 2.0, 150)
     centred = IRIS - weights @ IRIS / weights.sum()
     axes = principal_axes(WeightedRows(IRIS, weights), 2, complete=True)
-    block = axes.rows()
+    block = Block(*axes.rows())
     assert block.X.shape == (8, 4)
     assert block.weights.sum() == pytest.approx(weights.sum(), rel=1e-14)
     np.testing.assert_allclose(block.weights @ block.X, 0.0, atol=1e-11)

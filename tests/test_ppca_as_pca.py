@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from em_toolkit import PPCA
-from em_toolkit.models.dimension import log_evidence
+from em_toolkit.analysis.dimension import log_evidence
 
 IRIS: Data = load_iris().data
 TABLES: dict[str, Data] = {

@@ -19,14 +19,15 @@ from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning
 
 from em_toolkit import PPCA, Status
-from em_toolkit.models import ProbabilisticPCA, block_krylov, principal_axes
-from em_toolkit.models.principal_axes import (
+from em_toolkit.data import Block
+from em_toolkit.linalg.principal_axes import (
     ACCURACY,
     from_products,
     from_scatter,
     from_triangle,
 )
-from em_toolkit.models.weighted_rows import WeightedRows
+from em_toolkit.linalg.weighted_rows import WeightedRows
+from em_toolkit.models import ProbabilisticPCA, block_krylov, principal_axes
 
 IRIS: Data = load_iris().data
 EPS = float(np.finfo(np.float64).eps)
@@ -186,8 +187,8 @@ def test_blocks_and_runs_of_any_size(
     X = np.asarray(np.random.default_rng(9).standard_normal((1_000, 4)) + offset, order=order)
     weights = np.random.default_rng(1).uniform(0.1, 3.0, 1_000) if weighted else None
     variances = exact_variances(X, weights)
-    monkeypatch.setattr("em_toolkit.models.weighted_rows._BLOCK_BYTES", 0)
-    monkeypatch.setattr("em_toolkit.models.weighted_rows._SMALLEST_BLOCK", 7)
+    monkeypatch.setattr("em_toolkit.linalg.weighted_rows._BLOCK_BYTES", 0)
+    monkeypatch.setattr("em_toolkit.linalg.weighted_rows._SMALLEST_BLOCK", 7)
     monkeypatch.setattr(principal_axes, "_SMALLEST_BLOCK", 7)
     rows = WeightedRows(X, weights)
     assert rows.block_size == 7
@@ -284,7 +285,7 @@ def test_the_default_number_of_components_by_either_way(factor: float) -> None:
 def test_rows_for_the_data(n_axes: int) -> None:
     weights = np.random.default_rng(5).uniform(0.5, 2.0, 150)
     axes = from_triangle(WeightedRows(IRIS, weights))
-    block = axes.leading(n_axes).rows()
+    block = Block(*axes.leading(n_axes).rows())
     assert len(block.X) == 2 * min(n_axes + 1, 4)
     assert block.weights.sum() == pytest.approx(weights.sum(), rel=1e-14)
     np.testing.assert_allclose(block.weights @ block.X, 0.0, atol=1e-12)

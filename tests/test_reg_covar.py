@@ -29,8 +29,8 @@ from sklearn.preprocessing import StandardScaler
 from test_structures import matrices_of, reduced
 
 from em_toolkit import GaussianMixture, NormalInverseWishart, VarianceFloorWarning
+from em_toolkit.covariances.spectra import EQUAL_SHAPES, EQUAL_VOLUMES
 from em_toolkit.families import MCLUST_STRUCTURES, Gaussian
-from em_toolkit.families.spectra import EQUAL_SHAPES, EQUAL_VOLUMES
 
 # Many fits here are cut short on purpose, and most lie on the floor.
 pytestmark = [

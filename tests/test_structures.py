@@ -194,8 +194,8 @@ def test_likelihood_and_parameters_are_mclusts(data: str, name: str) -> None:
 
 
 # At the responsibilities that mclust ends with, its inner iteration for VVE has not: from forty
-# starts F of `em_toolkit.families.common_axes` has one minimum, and mclust's own `mstep` once more
-# raises mclust's likelihood (of iris to -215.2376).
+# starts F of `em_toolkit.covariances.axes_search` has one minimum, and mclust's own `mstep` once
+# more raises mclust's likelihood (of iris to -215.2376).
 ABOVE_MCLUST = {("faithful", "VVE"): 0.0749, ("iris", "VVE"): 1.195}
 
 

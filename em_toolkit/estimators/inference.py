@@ -12,13 +12,13 @@ import numpy.typing as npt
 from scipy.stats import norm
 from sklearn.exceptions import ConvergenceWarning
 
+from em_toolkit.analysis.coordinates import Estimand
+from em_toolkit.analysis.information import ObservedInformation, observed_information
 from em_toolkit.data import Block, Rows
 from em_toolkit.estimators.base import Data, rows_with_weight
 from em_toolkit.estimators.labels import check_sample_labels
 from em_toolkit.estimators.missing import rows_by_pattern
-from em_toolkit.families.tangent import Estimand
 from em_toolkit.models.mixture import Mixture, MixtureParameters
-from em_toolkit.models.observed_information import ObservedInformation, observed_information
 from em_toolkit.notebook import html_table
 from em_toolkit.statistics import Array, IntArray
 

@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 
 from em_toolkit.parameters import Parameters
-from em_toolkit.statistics import EPS, Array, BoolArray, IntArray, RandomSource, Statistics
+from em_toolkit.statistics import EPS, Array, IntArray, RandomSource, Statistics
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,15 +31,6 @@ T = TypeVar("T", bound=ComponentStatistics)
 # Responsibilities below this are zero: what is left may be multiplied by weights and data without
 # underflow.
 NEGLIGIBLE_RESPONSIBILITY = 1e-150
-
-
-def present(count: Array) -> BoolArray:
-    """Which components hold enough of the data to be estimated, of shape (n_components,).
-
-    One that holds less than a rounding of it keeps its old parameters: a step that cannot lower
-    the bound.
-    """
-    return np.asarray(count > EPS * count.sum())
 
 
 def total_responsibilities(responsibilities: Array) -> Array:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from em_toolkit.families.base import ComponentStatistics, Family, present, total_responsibilities
-from em_toolkit.families.covariance import Covariances
+from em_toolkit.covariances.base import Covariances
+from em_toolkit.covariances.matrix import FullCovariances
+from em_toolkit.families.base import ComponentStatistics, Family, total_responsibilities
 from em_toolkit.families.fixed import FixedComponents
-from em_toolkit.families.matrix_covariances import FullCovariances
 from em_toolkit.families.resolution import Resolution
 from em_toolkit.parameters import Parameters
 from em_toolkit.priors import ComponentPrior, FlatPrior
@@ -20,6 +20,7 @@ from em_toolkit.statistics import (
     IntArray,
     RandomSource,
     origin,
+    present,
     sum_of_products,
 )
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from em_toolkit.covariances.base import Covariances
+from em_toolkit.covariances.completion import Completion
+from em_toolkit.covariances.patterns import Patterns, Runs
 from em_toolkit.families.base import Family, total_responsibilities
-from em_toolkit.families.completion import Completion
-from em_toolkit.families.covariance import Covariances
 from em_toolkit.families.gaussian import Gaussian, GaussianComponents, GaussianStatistics
-from em_toolkit.families.patterns import Patterns, Runs
 from em_toolkit.statistics import (
     EPS,
     Array,

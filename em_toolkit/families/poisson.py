@@ -7,9 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaln, xlogy
 
-from em_toolkit.families.base import ComponentStatistics, Family, present, total_responsibilities
+from em_toolkit.families.base import ComponentStatistics, Family, total_responsibilities
 from em_toolkit.parameters import Parameters, positive
-from em_toolkit.statistics import EPS, Array, BoolArray, IntArray, RandomSource, sum_of_products
+from em_toolkit.statistics import (
+    EPS,
+    Array,
+    BoolArray,
+    IntArray,
+    RandomSource,
+    present,
+    sum_of_products,
+)
 
 
 @dataclass(frozen=True, eq=False)

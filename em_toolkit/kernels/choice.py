@@ -35,6 +35,9 @@ from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
+from em_toolkit.covariances.axis_aligned import VarianceByComponent, VariancesByFeature
+from em_toolkit.covariances.matrix import MatrixByComponent, MatrixCovariances
+from em_toolkit.covariances.patterns import Runs
 from em_toolkit.data import BLOCK_SIZE
 from em_toolkit.families import (
     STRUCTURES,
@@ -47,9 +50,6 @@ from em_toolkit.families import (
     TiedCovariances,
     WithNoise,
 )
-from em_toolkit.families.axis_aligned_covariances import VarianceByComponent, VariancesByFeature
-from em_toolkit.families.matrix_covariances import MatrixByComponent, MatrixCovariances
-from em_toolkit.families.patterns import Runs
 from em_toolkit.families.with_noise import IncompleteWithNoise
 from em_toolkit.models.mixture import Mixture
 

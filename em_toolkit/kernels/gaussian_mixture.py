@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from em_toolkit.covariances.matrix import MatrixCovariances
 from em_toolkit.families import (
     Box,
     Covariances,
@@ -22,7 +23,6 @@ from em_toolkit.families import (
     TiedCovariances,
     WithNoise,
 )
-from em_toolkit.families.matrix_covariances import MatrixCovariances
 from em_toolkit.kernels import diagonal, matrix, spherical, tied
 from em_toolkit.kernels.choice import SHAPES, products_when_tied
 from em_toolkit.kernels.latest import Latest

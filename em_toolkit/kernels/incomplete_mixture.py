@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from em_toolkit.covariances.matrix import MatrixCovariances
 from em_toolkit.families import (
     Box,
     Covariances,
@@ -22,7 +23,6 @@ from em_toolkit.families import (
     TiedCovariances,
 )
 from em_toolkit.families.incomplete_gaussian import MissingEntries
-from em_toolkit.families.matrix_covariances import MatrixCovariances
 from em_toolkit.families.with_noise import IncompleteWithNoise
 from em_toolkit.kernels import incomplete, incomplete_diagonal
 from em_toolkit.kernels.choice import SHAPES

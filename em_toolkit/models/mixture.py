@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import xlogy
 
+from em_toolkit.covariances.patterns import has_missing
 from em_toolkit.data import Block
 from em_toolkit.families.base import NEGLIGIBLE_RESPONSIBILITY, Family, Within
 from em_toolkit.families.box import Box
-from em_toolkit.families.patterns import has_missing
 from em_toolkit.families.with_noise import WithNoise
 from em_toolkit.model import Expectation, LatentVariableModel
 from em_toolkit.models.mixing_weights import MixingWeights

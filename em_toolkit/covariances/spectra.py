@@ -25,11 +25,10 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import logsumexp
 
-from em_toolkit.families.base import present
-from em_toolkit.families.bounded_volumes import bounded_volumes_and_shape
-from em_toolkit.families.covariance import SMALLEST_VARIANCE, divisor
-from em_toolkit.families.volumes import log_volumes, pooled_variances
-from em_toolkit.statistics import EPS, Array, BoolArray
+from em_toolkit.covariances.base import SMALLEST_VARIANCE, divisor
+from em_toolkit.covariances.bounded_volumes import bounded_volumes_and_shape
+from em_toolkit.covariances.volumes import log_volumes, pooled_variances
+from em_toolkit.statistics import EPS, Array, BoolArray, present
 
 # Of a variance whose square root times another is a number.
 _LARGEST_LOG = 0.99 * float(np.log(np.finfo(np.float64).max))

@@ -7,14 +7,13 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from em_toolkit.families.base import present
-from em_toolkit.families.covariance import SMALLEST_VARIANCE, divisor
-from em_toolkit.families.matrix_covariances import MatrixByComponent
-from em_toolkit.families.sharing_covariances import SharingCovariances
-from em_toolkit.families.spectra import EQUAL_SHAPES
-from em_toolkit.families.spectral import composed, principal_axes, variances_along
-from em_toolkit.families.volumes import log_volumes, pooled_matrices
-from em_toolkit.statistics import EPS, Array, BoolArray
+from em_toolkit.covariances.base import SMALLEST_VARIANCE, divisor
+from em_toolkit.covariances.matrix import MatrixByComponent
+from em_toolkit.covariances.sharing import SharingCovariances
+from em_toolkit.covariances.spectra import EQUAL_SHAPES
+from em_toolkit.covariances.volumes import log_volumes, pooled_matrices
+from em_toolkit.linalg.spectral import composed, principal_axes, variances_along
+from em_toolkit.statistics import EPS, Array, BoolArray, present
 
 _MOST_TURNS = 200
 
@@ -23,7 +22,7 @@ _MOST_TURNS = 200
 class VEECovariances(SharingCovariances, MatrixByComponent):
     """One shape and one orientation, of any volume: Σ_k = λ_k C.
 
-    The volumes are those of `em_toolkit.families.volumes`, and C is the pool at these.
+    The volumes are those of `em_toolkit.covariances.volumes`, and C is the pool at these.
     """
 
     sharing: ClassVar[str] = "shape and orientation"
@@ -74,7 +73,7 @@ class VEECovariances(SharingCovariances, MatrixByComponent):
     def _with_floor(cls, scatter: Array, count: Array, previous: Self | None, floor: float) -> Self:
         """Return the maximizer of which some variances are the floor.
 
-        For given axes, volumes and shape are those of `em_toolkit.families.spectra`; for given
+        For given axes, volumes and shape are those of `em_toolkit.covariances.spectra`; for given
         volumes, C is the pool at these with its eigenvalues raised. The two take turns, of which
         none lowers the objective, until the axes are still.
         """

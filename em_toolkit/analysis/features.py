@@ -42,7 +42,7 @@ def feature_indices(
 
     Examples
     --------
-    >>> from em_toolkit.models.features import feature_indices
+    >>> from em_toolkit.analysis.features import feature_indices
     >>> feature_indices([2, 0], 3)
     array([2, 0])
     >>> feature_indices("width", 2, names=np.array(["length", "width"]))

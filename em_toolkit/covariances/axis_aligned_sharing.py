@@ -6,9 +6,9 @@ from abc import ABC
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from em_toolkit.families.axis_aligned_covariances import VarianceByComponent, VariancesByFeature
-from em_toolkit.families.sharing_covariances import SharingCovariances
-from em_toolkit.families.spectra import EQUAL, EQUAL_SHAPES, EQUAL_VOLUMES, Spectra
+from em_toolkit.covariances.axis_aligned import VarianceByComponent, VariancesByFeature
+from em_toolkit.covariances.sharing import SharingCovariances
+from em_toolkit.covariances.spectra import EQUAL, EQUAL_SHAPES, EQUAL_VOLUMES, Spectra
 from em_toolkit.statistics import Array
 
 

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack, rq
 
-from em_toolkit.families.completion import Completion, MatrixCompletion
-from em_toolkit.families.covariance import RESOLUTION, Covariances, divisor
-from em_toolkit.families.patterns import Runs
-from em_toolkit.families.spectral import axes_of_factors, composed, principal_axes
+from em_toolkit.covariances.base import RESOLUTION, Covariances, divisor
+from em_toolkit.covariances.completion import Completion, MatrixCompletion
+from em_toolkit.covariances.patterns import Runs
+from em_toolkit.linalg.spectral import axes_of_factors, composed, principal_axes
 from em_toolkit.parameters import CollapseError, size
 from em_toolkit.statistics import EPS, Array, BoolArray, RandomSource, sum_of_products
 

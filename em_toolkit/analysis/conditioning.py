@@ -10,6 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import solve_triangular
 
+from em_toolkit.analysis.features import feature_indices, targets_given
+from em_toolkit.covariances.axis_aligned import (
+    AxisAlignedCovariances,
+    VarianceByComponent,
+)
+from em_toolkit.covariances.matrix import MatrixByComponent
 from em_toolkit.families import (
     Covariances,
     DiagonalCovariances,
@@ -19,12 +25,6 @@ from em_toolkit.families import (
     SphericalCovariances,
     TiedCovariances,
 )
-from em_toolkit.families.axis_aligned_covariances import (
-    AxisAlignedCovariances,
-    VarianceByComponent,
-)
-from em_toolkit.families.matrix_covariances import MatrixByComponent
-from em_toolkit.models.features import feature_indices, targets_given
 from em_toolkit.models.mixture import Mixture, MixtureParameters
 from em_toolkit.statistics import Array, IntArray
 

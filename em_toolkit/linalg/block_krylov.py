@@ -15,8 +15,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import eigh, qr
 
-from em_toolkit.models.principal_axes import OVERFLOW, ROUNDING, PrincipalAxes
-from em_toolkit.models.weighted_rows import WeightedRows
+from em_toolkit.linalg.principal_axes import OVERFLOW, ROUNDING, PrincipalAxes
+from em_toolkit.linalg.weighted_rows import WeightedRows
 from em_toolkit.parameters import CollapseError
 from em_toolkit.statistics import EPS, Array, RandomSource
 

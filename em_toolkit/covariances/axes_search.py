@@ -1,8 +1,8 @@
 r"""The axes that K scatters have in common.
 
 For orthogonal D and the scatters S_k = Dᵀ A_k D seen from it, the best variances along the axes
-are functions of the diagonals s_k of S_k alone, by a rule (`em_toolkit.families.spectra`). What is
-left is to minimize
+are functions of the diagonals s_k of S_k alone, by a rule (`em_toolkit.covariances.spectra`). What
+is left is to minimize
 
 .. math:: F(D) = \min_V \sum_k \Big[ N_k \sum_j \log V_{kj} + \sum_j \frac{s_{kj}}{V_{kj}} \Big]
 
@@ -32,9 +32,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import expm
 
-from em_toolkit.families.covariance import SMALLEST_VARIANCE
-from em_toolkit.families.spectra import VaryingShapes
-from em_toolkit.families.volumes import TOO_NEAR
+from em_toolkit.covariances.base import SMALLEST_VARIANCE
+from em_toolkit.covariances.spectra import VaryingShapes
+from em_toolkit.covariances.volumes import TOO_NEAR
 from em_toolkit.statistics import EPS, Array
 
 _MOST_STEPS, _MOST_HALVINGS = 200, 40

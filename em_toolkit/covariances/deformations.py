@@ -28,8 +28,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import helmert, null_space
 
-from em_toolkit.families.covariance import Covariances
-from em_toolkit.families.structures import MCLUST_STRUCTURES
+from em_toolkit.covariances.base import Covariances
+from em_toolkit.covariances.structures import MCLUST_STRUCTURES
 from em_toolkit.statistics import Array, BoolArray, IntArray
 
 _NAMES = {structure: name for name, structure in MCLUST_STRUCTURES.items()}

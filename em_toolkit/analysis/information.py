@@ -11,7 +11,7 @@ Where entries of x_i are missing they are latent as k is: the first sum is that 
 all the same, and u_ik is the expectation of the complete score, whose covariance, given k and
 what was observed, is missing too.
 
-In the coordinates of `em_toolkit.families.tangent` the first sum is diagonal, but for what
+In the coordinates of `em_toolkit.analysis.coordinates` the first sum is diagonal, but for what
 structures and priors add. The prior is part of the objective, so its information is added. The
 inverse is the asymptotic covariance of the estimates, to which the public parameters belong by the
 delta method. All is exact at a maximum; elsewhere the coordinates differ by the gradient.
@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 from scipy.linalg import block_diag, eigh, null_space
 
+from em_toolkit.analysis.coordinates import Estimand
+from em_toolkit.analysis.coordinates_of_families import tangent
 from em_toolkit.data import Block
-from em_toolkit.families.tangent import Estimand
-from em_toolkit.families.tangents import tangent
 from em_toolkit.models.mixture import Mixture, MixtureParameters
 from em_toolkit.statistics import EPS, Array
 
@@ -44,7 +44,7 @@ _REMEDY = (
 
 @dataclass(frozen=True, eq=False)
 class ObservedInformation:
-    """Information in the coordinates of `em_toolkit.families.tangent`.
+    """Information in the coordinates of `em_toolkit.analysis.coordinates`.
 
     Parameters
     ----------

@@ -9,13 +9,12 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from em_toolkit.families.base import present
-from em_toolkit.families.common_axes import CommonAxes
-from em_toolkit.families.covariance import SMALLEST_VARIANCE
-from em_toolkit.families.oriented_covariances import OrientedCovariances
-from em_toolkit.families.spectra import EQUAL_VOLUMES, FREE, VaryingShapes
-from em_toolkit.families.spectral import principal_axes, variances_along
-from em_toolkit.statistics import EPS, Array
+from em_toolkit.covariances.axes_search import CommonAxes
+from em_toolkit.covariances.base import SMALLEST_VARIANCE
+from em_toolkit.covariances.oriented import OrientedCovariances
+from em_toolkit.covariances.spectra import EQUAL_VOLUMES, FREE, VaryingShapes
+from em_toolkit.linalg.spectral import principal_axes, variances_along
+from em_toolkit.statistics import EPS, Array, present
 
 
 class CommonAxesCovariances(OrientedCovariances, ABC):

@@ -9,17 +9,17 @@ from itertools import product
 import numpy as np
 from scipy.linalg import block_diag
 
-from em_toolkit.families.axis_aligned_covariances import (
+from em_toolkit.analysis.coordinates import Chart, Estimand, Tangent
+from em_toolkit.covariances.axis_aligned import (
     AxisAlignedCovariances,
     VarianceByComponent,
 )
-from em_toolkit.families.covariance import Covariances
-from em_toolkit.families.deformations import deformations, free_directions
+from em_toolkit.covariances.base import Covariances
+from em_toolkit.covariances.deformations import deformations, free_directions
+from em_toolkit.covariances.matrix import MatrixCovariances, TiedCovariances
+from em_toolkit.covariances.patterns import Runs, has_missing
 from em_toolkit.families.gaussian import Gaussian, GaussianComponents
 from em_toolkit.families.incomplete_gaussian import about_means, completions
-from em_toolkit.families.matrix_covariances import MatrixCovariances, TiedCovariances
-from em_toolkit.families.patterns import Runs, has_missing
-from em_toolkit.families.tangent import Chart, Estimand, Tangent
 from em_toolkit.statistics import Array, IntArray
 
 
@@ -29,14 +29,14 @@ class GaussianTangent(Tangent):
     With y = F⁻¹ (x − μ), Σ = F Fᵀ and symmetric E_j of tr E_i E_j = 2 δ_ij, the scores are y and
     ½ (yᵀ E_j y − tr E_j); a step (a, b) moves μ by F a and Σ by F (Σ_j b_j E_j) Fᵀ. Here E_j has
     one entry and its mirror image, or one on the diagonal; how the structure moves along these is
-    said by `em_toolkit.families.deformations`.
+    said by `em_toolkit.covariances.deformations`.
 
     In these coordinates tr Σ⁻¹ Ψ is linear: a conjugate prior has the information of as many rows
     as it stands for. Variances on the floor stay there: of the coordinates, those directions are
     free that leave these variances as they are.
 
     Of a row with missing entries y is normal, given the others and k, of mean ŷ and covariance C
-    (`em_toolkit.families.completion`). The score is the expectation of that above, with
+    (`em_toolkit.covariances.completion`). The score is the expectation of that above, with
     ŷᵀ E_j ŷ + tr E_j C for yᵀ E_j y, and its spread about this
 
     .. math:: \operatorname{Cov}(y) = C, \quad

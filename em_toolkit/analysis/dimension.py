@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import gammaln
 
-from em_toolkit.models.principal_axes import PrincipalAxes
+from em_toolkit.linalg.principal_axes import PrincipalAxes
 from em_toolkit.statistics import EPS, Array
 
 # Variances that differ by less, relative to the largest, are equal but for rounding.

@@ -24,18 +24,18 @@ Banfield & Raftery (1993), Biometrics 49. Celeux & Govaert (1995), Pattern Recog
 
 from __future__ import annotations
 
-from em_toolkit.families.axis_aligned_covariances import DiagonalCovariances, SphericalCovariances
-from em_toolkit.families.common_axes_covariances import EVECovariances, VVECovariances
-from em_toolkit.families.covariance import Covariances
-from em_toolkit.families.matrix_covariances import FullCovariances, TiedCovariances
-from em_toolkit.families.oriented_covariances import EEVCovariances, EVVCovariances, VEVCovariances
-from em_toolkit.families.proportional_covariances import VEECovariances
-from em_toolkit.families.sharing_variances import (
+from em_toolkit.covariances.axis_aligned import DiagonalCovariances, SphericalCovariances
+from em_toolkit.covariances.axis_aligned_sharing import (
     EEICovariances,
     EIICovariances,
     EVICovariances,
     VEICovariances,
 )
+from em_toolkit.covariances.base import Covariances
+from em_toolkit.covariances.common_axes import EVECovariances, VVECovariances
+from em_toolkit.covariances.matrix import FullCovariances, TiedCovariances
+from em_toolkit.covariances.oriented import EEVCovariances, EVVCovariances, VEVCovariances
+from em_toolkit.covariances.proportional import VEECovariances
 from em_toolkit.options import CovarianceType
 
 SCIKIT_LEARN_STRUCTURES: dict[CovarianceType, type[Covariances]] = {

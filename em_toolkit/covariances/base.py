@@ -15,8 +15,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from em_toolkit.families.completion import Completion
-from em_toolkit.families.patterns import Runs
+from em_toolkit.covariances.completion import Completion
+from em_toolkit.covariances.patterns import Runs
 from em_toolkit.parameters import CollapseError, Parameters
 from em_toolkit.statistics import EPS, Array, BoolArray, RandomSource
 

@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from em_toolkit.families.patterns import Runs
+from em_toolkit.covariances.patterns import Runs
 from em_toolkit.statistics import Array, IntArray
 
 

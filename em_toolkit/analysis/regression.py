@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp
 
-from em_toolkit.models.features import feature_indices, targets_given
-from em_toolkit.models.gaussian_conditioning import (
+from em_toolkit.analysis.conditioning import (
     ConditionalMixture,
     GaussianMixtureParameters,
     dense,
 )
+from em_toolkit.analysis.features import feature_indices, targets_given
 from em_toolkit.statistics import Array
 
 # Numbers that are held for a block of rows.

@@ -12,14 +12,13 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from em_toolkit.families.base import present
-from em_toolkit.families.covariance import RESOLUTION
-from em_toolkit.families.matrix_covariances import MatrixByComponent
-from em_toolkit.families.sharing_covariances import SharingCovariances
-from em_toolkit.families.spectra import EQUAL, EQUAL_SHAPES, EQUAL_VOLUMES, Spectra
-from em_toolkit.families.spectral import composed, principal_axes, variances_along
+from em_toolkit.covariances.base import RESOLUTION
+from em_toolkit.covariances.matrix import MatrixByComponent
+from em_toolkit.covariances.sharing import SharingCovariances
+from em_toolkit.covariances.spectra import EQUAL, EQUAL_SHAPES, EQUAL_VOLUMES, Spectra
+from em_toolkit.linalg.spectral import composed, principal_axes, variances_along
 from em_toolkit.parameters import CollapseError
-from em_toolkit.statistics import EPS, Array
+from em_toolkit.statistics import EPS, Array, present
 
 
 class OrientedCovariances(SharingCovariances, MatrixByComponent, ABC):

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from em_toolkit.families.covariance import RESOLUTION, Covariances
+from em_toolkit.covariances.base import RESOLUTION, Covariances
 from em_toolkit.statistics import EPS, Array, BoolArray
 
 # Beyond the roundings of a user's single precision.

@@ -9,9 +9,9 @@ from typing import Self
 
 import numpy as np
 
-from em_toolkit.families.completion import AxisAlignedCompletion, Completion
-from em_toolkit.families.covariance import Covariances, divisor
-from em_toolkit.families.patterns import Runs
+from em_toolkit.covariances.base import Covariances, divisor
+from em_toolkit.covariances.completion import AxisAlignedCompletion, Completion
+from em_toolkit.covariances.patterns import Runs
 from em_toolkit.parameters import positive, size
 from em_toolkit.statistics import Array, BoolArray, RandomSource, sum_of_products
 

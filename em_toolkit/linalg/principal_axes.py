@@ -27,8 +27,7 @@ import numpy as np
 from scipy.linalg import eigh
 from scipy.linalg.blas import dsyrk
 
-from em_toolkit.data import Block
-from em_toolkit.models.weighted_rows import WeightedRows
+from em_toolkit.linalg.weighted_rows import WeightedRows
 from em_toolkit.parameters import CollapseError
 from em_toolkit.statistics import EPS, Array
 
@@ -113,8 +112,8 @@ class PrincipalAxes:
             self.weight, self.mean, axes, variances, rest, self.error, self.n_passes
         )
 
-    def rows(self) -> Block:
-        """At most 2 (n_axes + 1) rows with this weight and scatter, and the mean zero.
+    def rows(self) -> tuple[Array, Array]:
+        """Return at most 2 (n_axes + 1) rows, and their weights, of this scatter and mean zero.
 
         A row ±c_j v_j stands for each axis v_j. The rest, if there is one, stands on a single
         further direction. Models whose loadings lie in the axes see of it only how much it is, and
@@ -126,7 +125,7 @@ class PrincipalAxes:
             variances = np.append(variances, self.rest)
         n_axes = axes.shape[0]
         rows = np.sqrt(n_axes * variances)[:, None] * axes
-        return Block(np.vstack([rows, -rows]), np.full(2 * n_axes, self.weight / (2 * n_axes)))
+        return np.vstack([rows, -rows]), np.full(2 * n_axes, self.weight / (2 * n_axes))
 
 
 def _across(axes: Array) -> Array:

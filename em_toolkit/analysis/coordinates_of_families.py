@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from em_toolkit.analysis.coordinates import Chart, Estimand, Tangent
+from em_toolkit.analysis.gaussian_coordinates import gaussian_tangent
 from em_toolkit.families.gaussian import Gaussian, GaussianComponents
-from em_toolkit.families.gaussian_tangents import gaussian_tangent
 from em_toolkit.families.incomplete_gaussian import IncompleteGaussian
 from em_toolkit.families.poisson import Poisson, PoissonRates
-from em_toolkit.families.tangent import Chart, Estimand, Tangent
 from em_toolkit.families.with_noise import WithNoise
 from em_toolkit.statistics import Array
 

@@ -64,7 +64,7 @@ class ComponentMerging:
     Four components, of which the last two can hardly be told apart:
 
     >>> import numpy as np
-    >>> from em_toolkit.models.merging import merge_components
+    >>> from em_toolkit.analysis.merging import merge_components
     >>> responsibilities = np.array(
     ...     [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5], [0.0, 0.1, 0.5, 0.4]]
     ... )
