@@ -33,12 +33,10 @@ from em_toolkit.families import (
     FullCovariances,
     Gaussian,
     GaussianComponents,
-    IncompleteGaussian,
     TiedCovariances,
     WithNoise,
     box_about,
 )
-from em_toolkit.families.with_noise import IncompleteWithNoise
 from em_toolkit.kernels import choice, gaussian_mixture, incomplete_mixture, plan, plan_for
 from em_toolkit.kernels.gaussian_mixture import CompiledGaussianMixture
 from em_toolkit.kernels.incomplete_mixture import CompiledIncompleteMixture
@@ -66,8 +64,8 @@ class Case(NamedTuple):
 
     @property
     def plain(self) -> Mixture[GaussianComponents]:
-        family = IncompleteGaussian(Gaussian(CLASSES[self.structure]))
-        return Mixture(family if self.box is None else IncompleteWithNoise(family, self.box))
+        family = Gaussian(CLASSES[self.structure])
+        return Mixture(family if self.box is None else WithNoise(family, self.box))
 
     @property
     def compiled(self) -> CompiledIncompleteMixture:
@@ -701,16 +699,12 @@ def test_small_fits_are_plain_and_large_ones_compiled(
     model: Any = Mixture(Gaussian(CLASSES[structure]))
     if has_noise:
         model = model.with_noise(box_about(rows(50, 4, 0.0)))
-    incomplete = model.for_rows(np.array([[np.nan] * 4]))
-    for each, kind in (
-        (model, CompiledGaussianMixture),
-        (incomplete, CompiledIncompleteMixture),
-    ):
-        assert plan(each, 150, 4, 3) == (each, BLOCK_SIZE)
-        fast = plan(each, 1_000_000, 4, 3).model
+    for n_runs, kind in ((0, CompiledGaussianMixture), (1, CompiledIncompleteMixture)):
+        assert plan(model, 150, 4, 3, n_runs) == (model, BLOCK_SIZE)
+        fast = plan(model, 1_000_000, 4, 3, n_runs).model
         assert isinstance(fast, kind)
-        assert fast.family.n_unlike == each.family.n_unlike
-        assert fast.mixing is each.mixing
+        assert fast.family.n_unlike == model.family.n_unlike
+        assert fast.mixing is model.mixing
 
 
 def test_runs_decide_where_rows_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -727,16 +721,17 @@ def test_runs_decide_where_rows_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_families_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "WORTH_COMPILING", 0)
 
-    class Mine(IncompleteGaussian):
+    class Mine(Gaussian):
         """A family whose methods may do anything."""
 
     class MyNoise(WithNoise[Any, Any]):
         """As may those of this one."""
 
     box = box_about(rows(50, 2, 0.0))
-    for family in (Mine(Gaussian()), MyNoise(Gaussian(), box), WithNoise(Mine(Gaussian()), box)):
+    for family in (Mine(), MyNoise(Gaussian(), box), WithNoise(Mine(), box)):
         model: Mixture[Any] = Mixture(family)
-        assert plan(model, 10**6, 2, 3).model is model
+        for n_runs in (0, 1):
+            assert plan(model, 10**6, 2, 3, n_runs).model is model
 
 
 SMALL_FITS = """

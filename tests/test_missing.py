@@ -27,7 +27,6 @@ from em_toolkit.families import (
     FullCovariances,
     Gaussian,
     GaussianComponents,
-    IncompleteGaussian,
     Poisson,
     TiedCovariances,
 )
@@ -249,7 +248,7 @@ def case(structure: str) -> tuple[Mixture[GaussianComponents], Any, Data]:
     X = with_holes(rng.standard_normal((40, 3)), 0.4, seed=8)
     assert np.isnan(X).all(axis=1).any()
     complete = Gaussian(CLASSES[structure], floor=0.7)
-    return Mixture(IncompleteGaussian(complete)), MixtureParameters(WEIGHTS, components), X
+    return Mixture(complete), MixtureParameters(WEIGHTS, components), X
 
 
 def oracle(params: Any, X: Data) -> Data:
@@ -269,8 +268,8 @@ def test_the_model_conforms(structure: str) -> None:
 @pytest.mark.parametrize("structure", ["full", "tied"])
 def test_the_compiled_model_conforms(structure: str) -> None:
     model, params, X = case(structure)
-    assert isinstance(model.family, IncompleteGaussian)
-    compiled = CompiledIncompleteMixture(model.family.complete)
+    assert isinstance(model.family, Gaussian)
+    compiled = CompiledIncompleteMixture(model.family)
     assert set(check_model(compiled, params, X, log_evidence=oracle).values()) == {"passed"}
 
 
@@ -296,7 +295,7 @@ def test_the_evidence_is_the_integral_over_what_is_missing() -> None:
         assert np.log(np.sum(density) * 0.1 ** len(missing)) == pytest.approx(log_evidence)
 
 
-class ForgottenConditionalCovariance(IncompleteGaussian):
+class ForgottenConditionalCovariance(Gaussian):
     """Expectations in the place of what is missing, as if they had been observed."""
 
     def statistics(
@@ -316,13 +315,13 @@ class ForgottenConditionalCovariance(IncompleteGaussian):
         )
 
 
-class ForgottenEntropy(IncompleteGaussian):
+class ForgottenEntropy(Gaussian):
     def posterior(self, components: Any, X: Data) -> Any:
         within, log_density = super().posterior(components, X)
         return replace(within, entropy=0.0 * within.entropy), log_density
 
 
-class MeansForMissing(IncompleteGaussian):
+class MeansForMissing(Gaussian):
     """A regression of missing entries on observed ones left out."""
 
     def statistics(
@@ -338,7 +337,7 @@ class MeansForMissing(IncompleteGaussian):
 @pytest.mark.parametrize("broken", [ForgottenConditionalCovariance, MeansForMissing])
 def test_wrong_statistics_are_caught(broken: Any) -> None:
     _, params, X = case("full")
-    model = Mixture(broken(Gaussian()))
+    model = Mixture(broken())
     with pytest.raises(ModelCheckError, match="Fisher"):
         check_fisher_identity(model, params, Block(X, np.ones(len(X))))
     with pytest.raises(ModelCheckError, match="posterior"):
@@ -347,7 +346,7 @@ def test_wrong_statistics_are_caught(broken: Any) -> None:
 
 def test_a_wrong_entropy_is_caught() -> None:
     _, params, X = case("full")
-    model = Mixture(ForgottenEntropy(Gaussian()))
+    model = Mixture(ForgottenEntropy())
     with pytest.raises(ModelCheckError, match="posterior"):
         check_posterior(model, params, Block(X, np.ones(len(X))), np.random.default_rng(0))
 
@@ -592,8 +591,8 @@ def test_integers_are_imputed_as_they_are() -> None:
 def test_tags() -> None:
     assert get_tags(GaussianMixture()).input_tags.allow_nan
     assert not get_tags(PoissonMixture()).input_tags.allow_nan
-    with pytest.raises(TypeError, match="Poisson does not take rows with missing entries"):
-        Mixture(Poisson()).for_rows(np.array([[np.nan]]))
+    assert Gaussian().takes_missing_entries
+    assert not Poisson().takes_missing_entries
 
 
 # -- starts ------------------------------------------------------------
@@ -651,7 +650,7 @@ def test_rows_are_filled_by_draws_of_their_own_likeness() -> None:
 
 
 def test_a_start_needs_complete_rows() -> None:
-    model = Mixture(IncompleteGaussian(Gaussian()))
+    model = Mixture(Gaussian())
     with pytest.raises(ValueError, match=r"initialization\.filled"):
         model.from_points(np.zeros((2, 2)), Rows(with_holes(FAITHFUL, 0.2)))
 
@@ -725,18 +724,17 @@ def test_samples_and_their_seeds() -> None:
 
 def test_complete_rows_have_the_old_model() -> None:
     mixture = Mixture(Gaussian())
-    assert mixture.for_rows(FAITHFUL) is mixture
     assert plan_for(mixture, FAITHFUL, 2).model is mixture
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_without_holes_both_families_are_one(structure: str) -> None:
+def test_complete_rows_are_the_same_beside_incomplete_ones(structure: str) -> None:
+    """Of weight zero; then all rows go the way of those with NaN entries."""
     X = clusters(np.random.default_rng(19), 200, 4, 2)
     mixture = GaussianMixture(2, covariance_type=structure, random_state=0).fit(X)
-    params = mixture._parameters()
-    plain = Mixture(Gaussian(CLASSES[structure]))
-    other = Mixture(IncompleteGaussian(Gaussian(CLASSES[structure])))
-    one, two = (expect(model, params, Rows(X)) for model in (plain, other))
+    params, model = mixture._parameters(), Mixture(Gaussian(CLASSES[structure]))
+    beside, weights = np.vstack([X, [[np.nan, 0.0, 0.0, 0.0]]]), np.append(np.ones(len(X)), 0.0)
+    one, two = expect(model, params, Rows(X)), expect(model, params, Rows(beside, weights))
     assert one.log_evidence == pytest.approx(two.log_evidence, rel=1e-13)
     assert one.entropy == pytest.approx(two.entropy, rel=1e-12)
     np.testing.assert_allclose(
@@ -764,7 +762,7 @@ def test_the_compiled_pass_is_the_plain_one(
     params = MixtureParameters(WEIGHTS, GaussianComponents(means, covariances))
     weights = rng.uniform(0.1, 3.0, len(X))
     plain, compiled = (
-        Mixture(IncompleteGaussian(Gaussian(cls))),
+        Mixture(Gaussian(cls)),
         CompiledIncompleteMixture(Gaussian(cls)),
     )
     one, two = (model.expectation(params, X, weights) for model in (plain, compiled))

@@ -13,6 +13,7 @@ from scipy.stats import invgamma, invwishart, multivariate_normal
 from sklearn.datasets import load_iris
 
 from em_toolkit import GaussianMixture, NormalInverseWishart, NormalMeans
+from em_toolkit.data import Block
 from em_toolkit.datasets import load_faithful
 from em_toolkit.engine import ELBODecreaseError, Rows, Status
 from em_toolkit.estimators.gaussian_mixture import STRUCTURES as CLASSES
@@ -453,7 +454,7 @@ def test_with_missing_entries_and_labels(structure: str) -> None:
 def _one_step(structure: str, prior: ConjugatePrior, params: Any, family: Any = Gaussian) -> None:
     X = np.random.default_rng(3).standard_normal((40, 3))
     model = Mixture(family(CLASSES[structure], prior))
-    check_maximize(model, params, X, np.ones(40), np.random.default_rng(4))
+    check_maximize(model, params, Block(X, np.ones(40)), np.random.default_rng(4))
 
 
 class OneRowTooMany(Gaussian):

@@ -11,7 +11,6 @@ import numpy as np
 from em_toolkit.analysis.coordinates import Chart, Estimand, Tangent
 from em_toolkit.analysis.gaussian_coordinates import gaussian_tangent
 from em_toolkit.families.gaussian import Gaussian, GaussianComponents
-from em_toolkit.families.incomplete_gaussian import IncompleteGaussian
 from em_toolkit.families.poisson import Poisson, PoissonRates
 from em_toolkit.families.with_noise import WithNoise
 from em_toolkit.statistics import Array
@@ -94,8 +93,3 @@ def _(family: WithNoise, components: Any) -> Tangent:  # type: ignore[type-arg]
 @tangent.register
 def _(family: Gaussian, components: GaussianComponents) -> Tangent:
     return gaussian_tangent(family, components)
-
-
-@tangent.register
-def _(family: IncompleteGaussian, components: GaussianComponents) -> Tangent:
-    return gaussian_tangent(family.complete, components)

@@ -19,7 +19,7 @@ from em_toolkit.covariances.deformations import deformations, free_directions
 from em_toolkit.covariances.matrix import MatrixCovariances, TiedCovariances
 from em_toolkit.covariances.patterns import Runs, has_missing
 from em_toolkit.families.gaussian import Gaussian, GaussianComponents
-from em_toolkit.families.incomplete_gaussian import about_means, completions
+from em_toolkit.families.missing_entries import about_means, completions
 from em_toolkit.statistics import Array, IntArray
 
 
@@ -158,7 +158,7 @@ class IndependentFeatures(GaussianTangent):
     def observe(self, X: Array, held: Array) -> Iterator[tuple[Array, Array | None]]:
         missing, is_complete = np.isnan(X), not has_missing(X)
         variances = self._components.covariances.variances
-        for k, y in about_means(self._components, X):
+        for k, y in about_means(self._components.means, X):
             y /= np.sqrt(variances[k])
             scores = np.concatenate([y, np.sqrt(0.5) * (np.square(y) - ~missing)], axis=1)
             yield scores, None if is_complete else np.diag(np.tile(held[:, k] @ missing, 2))
@@ -181,8 +181,9 @@ class CorrelatedFeatures(GaussianTangent):
         is_complete, n_natural = not has_missing(X), self._scale.size
         scores = np.empty((n_components, len(X), n_natural))
         spreads = np.zeros((n_components, n_natural, n_natural))
-        for rows, runs, completion in completions(self._components, X):
-            for k, of_rows in about_means(self._components, X[rows]):
+        means, covariances = self._components.means, self._components.covariances
+        for rows, runs, completion in completions(means, covariances, X):
+            for k, of_rows in about_means(means, X[rows]):
                 inverse = self._deformations[k].inverse
                 whitened = completion.whiten(of_rows, k)
                 expected = completion.fill(of_rows, whitened, k) @ inverse.T

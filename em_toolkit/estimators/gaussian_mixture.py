@@ -335,8 +335,8 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         return filled(X, weights, self._structure, random_state)
 
     def _incomplete(self) -> tuple[Any, GaussianComponents]:
-        """Return the family that integrates out missing entries, and the fitted components."""
-        return self._fitted_mixture().family.incomplete(), self._parameters().components
+        """Return the family, which integrates out missing entries, and the fitted components."""
+        return self._fitted_mixture().family, self._parameters().components
 
     @property
     def _structure(self) -> type[Covariances]:

@@ -207,7 +207,6 @@ def infer(
     notes: tuple[str, ...] = (),
 ) -> Inference:
     """Return standard errors at fitted parameters, with a warning if they are no maximum."""
-    mixture = mixture.for_rows(X)
 
     def responsibilities(block: Block) -> Array:
         if block.known is None:

@@ -12,7 +12,6 @@ from em_toolkit.families.base import Family
 from em_toolkit.families.box import Box, box_about
 from em_toolkit.families.fixed import FixedComponents
 from em_toolkit.families.gaussian import Gaussian, GaussianComponents, GaussianStatistics
-from em_toolkit.families.incomplete_gaussian import IncompleteGaussian
 from em_toolkit.families.poisson import Poisson, PoissonRates, PoissonStatistics
 from em_toolkit.families.resolution import Resolution
 from em_toolkit.families.with_noise import NoisyStatistics, WithNoise
@@ -30,7 +29,6 @@ __all__ = [
     "Gaussian",
     "GaussianComponents",
     "GaussianStatistics",
-    "IncompleteGaussian",
     "NoisyStatistics",
     "Poisson",
     "PoissonRates",

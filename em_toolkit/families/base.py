@@ -61,6 +61,8 @@ class Family(ABC, Generic[C, T]):
 
     # Components that are of another kind than the rest, and stand at the end.
     n_unlike = 0
+    # Whether rows may have NaN entries, which the family integrates out.
+    takes_missing_entries = False
 
     @abstractmethod
     def posterior(self, components: C, X: Array) -> tuple[Within | None, Array]:
@@ -137,8 +139,32 @@ class Family(ABC, Generic[C, T]):
         """
         return stats
 
-    def incomplete(self) -> Family[C, T]:
-        """The family for rows with NaN entries, which it integrates out."""
+    def expected_rows(self, components: C, X: Array, responsibilities: Array) -> Array:
+        """Return Σ_k r_ik E[x_i | what was observed, k]: rows whose NaN entries are filled in.
+
+        It is for families that take missing entries.
+
+        Parameters
+        ----------
+        components : Parameters
+        X : ndarray of shape (n_rows, n_features)
+        responsibilities : ndarray of shape (n_rows, n_components)
+        """
+        raise TypeError(f"{type(self).__name__} does not take rows with missing entries (NaN).")
+
+    def drawn_rows(self, components: C, X: Array, labels: IntArray, noise: Array) -> Array:
+        """Return rows whose NaN entries are drawn from their posterior given the component.
+
+        It is for families that take missing entries.
+
+        Parameters
+        ----------
+        components : Parameters
+        X, noise : ndarray of shape (n_rows, n_features)
+            The rows, and standard normal numbers for them.
+        labels : ndarray of shape (n_rows,)
+            The component of each row.
+        """
         raise TypeError(f"{type(self).__name__} does not take rows with missing entries (NaN).")
 
     def log_prior(self, components: C, weights: Array) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from scipy.special import ndtr
@@ -77,8 +77,9 @@ class WithNoise(Family[C, NoisyStatistics[T]], Generic[C, T]):
         self.family = family
         self.box = box
 
-    def incomplete(self) -> IncompleteWithNoise[C, T]:
-        return IncompleteWithNoise(self.family.incomplete(), self.box)
+    @property
+    def takes_missing_entries(self) -> bool:  # type: ignore[override]
+        return self.family.takes_missing_entries
 
     def posterior(self, components: C, X: Array) -> tuple[WithinSignal | None, Array]:
         within, log_density = self.family.posterior(components, X)
@@ -162,39 +163,13 @@ class WithNoise(Family[C, NoisyStatistics[T]], Generic[C, T]):
         # Whatever the family, its density says how many components it has.
         return int(self.family.log_density(components, self.box.center[None]).shape[1])
 
-
-class IncompleteWithNoise(WithNoise[C, T]):
-    """Noise beside a family of rows with missing entries, which it completes, too.
-
-    Parameters
-    ----------
-    family : Family
-        That has ``expected_rows`` and ``drawn_rows``, such as `IncompleteGaussian`.
-    box : Box
-    """
-
-    family: Any
-
-    def incomplete(self) -> IncompleteWithNoise[C, T]:
-        return self
-
     def expected_rows(self, components: C, X: Array, responsibilities: Array) -> Array:
-        """Σ_k r_ik E[x_i | what was observed, k]: noise is expected in the middle of its box."""
+        # Noise is expected in the middle of its box.
         expected = self.family.expected_rows(components, X, responsibilities)
         of_noise = responsibilities[:, -1:] * self.box.center
         return np.where(np.isnan(X), expected + of_noise, X)
 
     def drawn_rows(self, components: C, X: Array, labels: IntArray, noise: Array) -> Array:
-        """Rows whose NaN entries are drawn from their posterior given the component.
-
-        Parameters
-        ----------
-        components : Parameters
-        X, noise : ndarray of shape (n_rows, n_features)
-            The rows, and standard normal numbers for them.
-        labels : ndarray of shape (n_rows,)
-            The component of each row.
-        """
         drawn = self.family.drawn_rows(components, X, labels, noise)
         uniform = self.box.center + (ndtr(noise) - 0.5) * self.box.sides
         is_noise = labels == self._n_components(components)

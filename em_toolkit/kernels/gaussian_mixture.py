@@ -23,9 +23,10 @@ from em_toolkit.families import (
     TiedCovariances,
     WithNoise,
 )
+from em_toolkit.families.gaussian import MissingEntries
 from em_toolkit.kernels import diagonal, matrix, spherical, tied
-from em_toolkit.kernels.choice import SHAPES, products_when_tied
 from em_toolkit.kernels.latest import Latest
+from em_toolkit.kernels.shapes import SHAPES, products_when_tied
 from em_toolkit.model import Expectation
 from em_toolkit.models.mixing_weights import MixingWeights
 from em_toolkit.models.mixture import Mixture, MixtureParameters
@@ -81,7 +82,7 @@ class CompiledGaussian(Gaussian):
         components: GaussianComponents,
         X: Array,
         responsibilities: Array,
-        within: None = None,
+        within: MissingEntries | None = None,
     ) -> GaussianStatistics:
         # A user's responsibilities may be Fortran-ordered.
         responsibilities = np.ascontiguousarray(responsibilities)

@@ -18,14 +18,12 @@ from em_toolkit.families import (
     Gaussian,
     GaussianComponents,
     GaussianStatistics,
-    IncompleteGaussian,
     SphericalCovariances,
     TiedCovariances,
+    WithNoise,
 )
-from em_toolkit.families.incomplete_gaussian import MissingEntries
-from em_toolkit.families.with_noise import IncompleteWithNoise
+from em_toolkit.families.gaussian import MissingEntries
 from em_toolkit.kernels import incomplete, incomplete_diagonal
-from em_toolkit.kernels.choice import SHAPES
 from em_toolkit.kernels.gaussian_mixture import (
     PANEL_ROWS,
     Params,
@@ -35,6 +33,7 @@ from em_toolkit.kernels.gaussian_mixture import (
     unpacked_beside_noise,
 )
 from em_toolkit.kernels.latest import Latest
+from em_toolkit.kernels.shapes import SHAPES
 from em_toolkit.model import Expectation
 from em_toolkit.models.mixing_weights import MixingWeights
 from em_toolkit.models.mixture import Mixture
@@ -180,15 +179,13 @@ _PASSES: dict[type[Covariances], Callable[[GaussianComponents], _Pass]] = {
 }
 
 
-class CompiledIncompleteGaussian(IncompleteGaussian):
-    """A family that does what `IncompleteGaussian` does, to rounding, and faster."""
+class CompiledIncompleteGaussian(Gaussian):
+    """A family that does what `Gaussian` does for rows with NaN entries, and faster."""
 
-    def __init__(self, complete: Gaussian) -> None:
-        super().__init__(complete)
+    def __init__(self, plain: Gaussian) -> None:
+        super().__init__(plain.structure, plain.prior, plain.fixed, plain.floor, plain.resolution)
         # What the blocks of a pass share.
-        self.pass_at: Latest[GaussianComponents, _Pass] = Latest(
-            _PASSES[SHAPES[complete.structure]]
-        )
+        self.pass_at: Latest[GaussianComponents, _Pass] = Latest(_PASSES[SHAPES[plain.structure]])
 
     def posterior(self, components: GaussianComponents, X: Array) -> tuple[MissingEntries, Array]:
         log_density, entropy = self.pass_at(components).log_density_and_entropy(X)
@@ -209,11 +206,11 @@ class CompiledIncompleteGaussian(IncompleteGaussian):
 
 
 class CompiledIncompleteMixture(Mixture[GaussianComponents]):
-    """A mixture that does what ``Mixture(IncompleteGaussian(complete))`` does, and faster.
+    """A mixture that does what ``Mixture(family)`` does for rows with NaN entries, and faster.
 
     Parameters
     ----------
-    complete : Gaussian
+    family : Gaussian
     mixing : MixingWeights, optional
         Of the noise too, if there is any.
     box : Box, optional
@@ -221,16 +218,11 @@ class CompiledIncompleteMixture(Mixture[GaussianComponents]):
     """
 
     def __init__(
-        self, complete: Gaussian, mixing: MixingWeights | None = None, box: Box | None = None
+        self, family: Gaussian, mixing: MixingWeights | None = None, box: Box | None = None
     ) -> None:
-        self._compiled, self._box = CompiledIncompleteGaussian(complete), box
-        plain = IncompleteGaussian(complete)
-        if box is None:
-            super().__init__(self._compiled, mixing)
-            self._plain = Mixture(plain, mixing)
-        else:
-            super().__init__(IncompleteWithNoise(self._compiled, box), mixing)
-            self._plain = Mixture(IncompleteWithNoise(plain, box), mixing)
+        self._compiled, self._box = CompiledIncompleteGaussian(family), box
+        super().__init__(self._compiled if box is None else WithNoise(self._compiled, box), mixing)
+        self._plain = Mixture(family if box is None else WithNoise(family, box), mixing)
 
     def expectation(
         self, params: Params, X: Array, weights: Array, known: Any = None

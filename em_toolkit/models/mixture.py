@@ -8,10 +8,8 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import xlogy
 
-from em_toolkit.covariances.patterns import has_missing
 from em_toolkit.data import Block
 from em_toolkit.families.base import NEGLIGIBLE_RESPONSIBILITY, Family, Within
 from em_toolkit.families.box import Box
@@ -131,10 +129,6 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
     def __init__(self, family: Family[C, Any], mixing: MixingWeights | None = None) -> None:
         self.family = family
         self.mixing = MixingWeights() if mixing is None else mixing
-
-    def for_rows(self, X: npt.NDArray[Any]) -> Mixture[C]:
-        """This mixture; for rows with NaN entries, the one that integrates them out."""
-        return Mixture(self.family.incomplete(), self.mixing) if has_missing(X) else self
 
     def with_noise(self, box: Box) -> Mixture[C]:
         """This mixture, and beside its components one of noise in a box."""
