@@ -18,15 +18,16 @@ from oracles import (
     Data,
     clusters,
     gaussian_log_densities,
+    matrices_of,
     mixture_log_density,
     near_a_plane,
+    reduced,
 )
 from scipy.optimize import minimize, root_scalar
 from sklearn.datasets import load_iris, load_wine
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture as ScikitLearnMixture
 from sklearn.preprocessing import StandardScaler
-from test_structures import matrices_of, reduced
 
 from em_toolkit import GaussianMixture, NormalInverseWishart, VarianceFloorWarning
 from em_toolkit.covariances.spectra import EQUAL_SHAPES, EQUAL_VOLUMES

@@ -20,6 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from em_toolkit import PPCA, Status
 from em_toolkit.data import Block
+from em_toolkit.linalg import block_krylov, principal_axes
 from em_toolkit.linalg.principal_axes import (
     ACCURACY,
     from_products,
@@ -27,7 +28,7 @@ from em_toolkit.linalg.principal_axes import (
     from_triangle,
 )
 from em_toolkit.linalg.weighted_rows import WeightedRows
-from em_toolkit.models import ProbabilisticPCA, block_krylov, principal_axes
+from em_toolkit.models import ProbabilisticPCA
 
 IRIS: Data = load_iris().data
 EPS = float(np.finfo(np.float64).eps)

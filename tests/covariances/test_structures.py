@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import Data, clusters, gaussian_log_densities, mixture_log_density, random_covariance
+from oracles import (
+    Data,
+    clusters,
+    gaussian_log_densities,
+    matrices_of,
+    mixture_log_density,
+    random_covariance,
+    reduced,
+)
 from scipy.optimize import minimize
 from sklearn.base import clone
 from sklearn.datasets import load_iris
@@ -36,22 +44,6 @@ NEW = [name for name in NAMES if name not in AS_SCIKIT_LEARN]
 K, D = 3, 4
 
 
-def matrices_of(name: str, public: Data, n_components: int, n_features: int) -> Data:
-    """Published covariances as K matrices, from what the docstring says of their shape."""
-    values = np.asarray(public, dtype=np.float64)
-    if name.endswith("II"):
-        assert values.shape == (n_components,)
-        return values[:, None, None] * np.eye(n_features)
-    if name.endswith("I"):
-        assert values.shape == (n_components, n_features)
-        return values[:, :, None] * np.eye(n_features)
-    if name == "EEE":
-        assert values.shape == (n_features, n_features)
-        return np.stack([values] * n_components)
-    assert values.shape == (n_components, n_features, n_features)
-    return values
-
-
 def in_structure(name: str, rng: np.random.Generator, n_components: int = K, d: int = D) -> Data:
     """K random matrices that share what the name says: volume, shape, orientation."""
     volumes = rng.uniform(0.5, 3.0, n_components)
@@ -73,15 +65,6 @@ def in_structure(name: str, rng: np.random.Generator, n_components: int = K, d: 
         axes[:] = np.eye(d)
     shapes /= np.exp(np.log(shapes).mean(axis=1, keepdims=True))
     return np.asarray(np.einsum("k,kij,kj,klj->kil", volumes, axes, shapes, axes), dtype=np.float64)
-
-
-def reduced(name: str, scatters: Data) -> Data:
-    """K dense scatters as the structure keeps them."""
-    if name.endswith("II"):
-        return np.trace(scatters, axis1=1, axis2=2)[:, None]
-    if name.endswith("I"):
-        return np.diagonal(scatters, axis1=1, axis2=2)
-    return scatters.sum(axis=0)[None] if name == "EEE" else scatters
 
 
 def public_of(name: str, matrices: Data) -> Data:
