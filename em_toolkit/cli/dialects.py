@@ -134,7 +134,7 @@ def _is_typed(cell: str) -> bool:
 
 def _holds_numbers(cell: str) -> bool:
     """Whether a cell is no number itself, and several stand in it."""
-    parts = cell.split()
+    parts = [part.strip('"') for part in re.findall(r'"[^"]*"|\S+', cell)]
     return kind_of(cell) != "number" and sum(kind_of(part) == "number" for part in parts) > 1
 
 
