@@ -7,6 +7,9 @@ from scipy.linalg import lapack
 
 from em_toolkit.statistics import Array
 
+# Rows of a factor whose sizes differ by more than this are in unlike units.
+_UNLIKE = 1e3
+
 
 def principal_axes(matrices: Array) -> tuple[Array, Array]:
     """Return the eigenvectors and eigenvalues of positive semidefinite matrices, largest first.
@@ -40,8 +43,28 @@ def axes_of_factors(factors: Array) -> tuple[Array, Array]:
         In columns.
     eigenvalues : ndarray of shape (n_matrices, n_features)
     """
-    axes, singular_values, _ = np.linalg.svd(factors)
+    sizes = np.abs(factors).max(axis=-1, initial=0.0)
+    smallest = np.where(sizes > 0.0, sizes, np.inf).min(axis=-1, initial=np.inf)
+    if (sizes.max(initial=0.0, axis=-1) <= _UNLIKE * smallest).all():
+        axes, singular_values, _ = np.linalg.svd(factors)
+    else:
+        pairs = [_singular_values_in_unlike_units(factor) for factor in factors]
+        axes, singular_values = (np.stack(parts) for parts in zip(*pairs, strict=True))
     return axes, np.square(singular_values)
+
+
+def _singular_values_in_unlike_units(factor: Array) -> tuple[Array, Array]:
+    """Return the left singular vectors and the singular values, largest first.
+
+    By Jacobi's rotations from one side, which lose no digit to the units of the rows (Drmač &
+    Veselić 2008, SIAM J. Matrix Anal. Appl. 29); other algorithms leave a small one as many as it
+    has beside the largest.
+    """
+    values, axes, _, scales, _, failed = lapack.dgejsv(factor, joba=2, jobu=0, jobv=3)
+    if failed:
+        axes, singular_values, _ = np.linalg.svd(factor)
+        return axes, singular_values
+    return axes, values * (scales[0] / scales[1])
 
 
 def variances_along(axes: Array, matrices: Array) -> Array:
