@@ -19,7 +19,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -239,6 +239,7 @@ class Report:
     not_finite: list[str]
     falls: list[str]
     largest_error: float
+    warned: list[str] = field(default_factory=list)
 
 
 class _ErrorGauge(Monitor):
@@ -317,7 +318,10 @@ def _run_one(index: int, rng: Rng, report: Report) -> None:
         if not issubclass(w.category, ConvergenceWarning | VarianceFloorWarning)
         and not str(w.message).startswith("noise=")
     ]
-    report.outcomes.update(f"warning: {str(w.message)[:60]}" for w in unexpected)
+    report.warned += [
+        f"fit {index} ({make.__name__}, {estimator}): {w.message} ({w.filename}:{w.lineno})"
+        for w in unexpected
+    ]
     report.outcomes[estimator.status_.name.lower()] += 1
     # The volume of a box may exceed the numbers; its logarithm, which the fit takes, does not.
     values = [
@@ -351,6 +355,9 @@ def main() -> None:
     print(f"fits with a parameter or trace that is not finite: {len(report.not_finite)}")
     for fit in report.not_finite:
         print("  ", fit)
+    print(f"NumPy's warnings, and others that are not told on purpose: {len(report.warned)}")
+    for warned in report.warned:
+        print("  ", warned)
     print(f"fits whose bound fell: {len(report.falls)}")
     for fall in report.falls:
         print("  ", fall)

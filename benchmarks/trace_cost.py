@@ -37,7 +37,13 @@ CASES = [
 class NoMonitor(Monitor):
     """Keeps the evidence, which the estimator reports, and watches nothing."""
 
-    def after_e_step(self, iteration: int, params: Any, expectation: Expectation[Any]) -> None:
+    def after_e_step(
+        self,
+        iteration: int,
+        params: Any,
+        expectation: Expectation[Any],
+        leapt: bool = False,
+    ) -> None:
         self._bound = expectation.log_evidence / expectation.weight
         self._builder.append(
             iteration=iteration,
@@ -48,6 +54,7 @@ class NoMonitor(Monitor):
             energy=np.nan,
             entropy=np.nan,
             log_prior=0.0,
+            leapt=leapt,
             seconds=np.nan,
         )
 

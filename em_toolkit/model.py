@@ -18,33 +18,35 @@ A model says how to take these two steps, in four short methods that touch no st
     expected_log_joint(params, statistics)    -> float
 
 The loop, the monitor, restarts, blocks of rows, the ledger of the bound and the conformance suite
-(`em_toolkit.testing.check_model`) come with the toolkit. X is a block of independent units, a row
-each for the models shipped here.
+(`em_toolkit.testing.check_model`) come with the toolkit. X holds independent units: the rows of
+an array, or whatever else has a length and can be taken by indices (`em_toolkit.data`).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from enum import Enum
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 
+from em_toolkit.data import Block
 from em_toolkit.parameters import Parameters
 from em_toolkit.statistics import EPS, Array, Statistics
 
 
-class Block(NamedTuple):
-    """Units and their weights.
+class Guarantee(Enum):
+    """The promise of an E-step, to which the monitor holds it."""
 
-    Parameters
-    ----------
-    X : ndarray of shape (n_units, ...)
-    weights : ndarray of shape (n_units,)
-    """
+    EXACT = "q is the posterior: the bound touches the evidence, and never falls"
+    MONOTONE = "q is no worse than the one before: the bound never falls"
+    STOCHASTIC = "the bound is an estimate, or a step is: it may fall"
 
-    X: Array
-    weights: Array
+
+# A sum over all blocks of data, in one pass, of what a function makes of each.
+Total = Callable[[Callable[[Block], Any]], Any]
 
 
 class Posterior(Protocol):
@@ -83,40 +85,135 @@ class Expectation(Statistics, Generic[S]):
 
 
 class LatentVariableModel(ABC, Generic[P, Q, S]):
-    """The contract. `P`, `Q`, `S` are the parameters, the posterior and the statistics."""
+    """The contract. `P`, `Q`, `S` are the parameters, the posterior and the statistics.
+
+    Attributes
+    ----------
+    guarantee : Guarantee
+        The promise of the E-step. Unless it is ``EXACT``, the bound is the ELBO itself, and
+        `posterior` may return NaN for an evidence that it does not know.
+    """
+
+    guarantee: ClassVar[Guarantee] = Guarantee.EXACT
 
     @abstractmethod
-    def posterior(self, params: P, X: Array) -> tuple[Q, Array]:
-        """The exact posterior of a block, and log p(x | θ) of each unit, of shape (n_units,)."""
+    def posterior(self, params: P, X: Any) -> tuple[Q, Array]:
+        """Return the posterior of units, and their log evidence.
+
+        Parameters
+        ----------
+        params : Parameters
+        X : ndarray of shape (n_units, ...), or Units
+
+        Returns
+        -------
+        posterior : Posterior
+            q, the exact posterior if `guarantee` is ``EXACT``.
+        log_evidence : ndarray of shape (n_units,)
+            log p(x | θ) of each unit, in nats.
+        """
+
+    def posterior_given(self, params: P, X: Any, known: Any) -> tuple[Q, Array]:
+        """Return the posterior of units whose latent variables are known in part.
+
+        Parameters
+        ----------
+        params : Parameters
+        X : ndarray of shape (n_units, ...), or Units
+        known : object
+            What is known, as `Block.known` has it.
+
+        Returns
+        -------
+        posterior : Posterior
+        log_evidence : ndarray of shape (n_units,)
+            log p(x, known | θ) of each unit, in nats.
+
+        Raises
+        ------
+        TypeError
+            By default: the model knows nothing of latent variables that are known.
+        """
+        raise TypeError(
+            f"{type(self).__name__} does not take units whose latent variables are known in part: "
+            "it has no method posterior_given. Leave out what is known of them."
+        )
 
     @abstractmethod
-    def statistics(self, params: P, X: Array, posterior: Q, weights: Array) -> S:
-        """Expected sufficient statistics of a block: Σ_i w_i E_q[t(x_i, z_i)].
+    def statistics(self, params: P, X: Any, posterior: Q, weights: Array) -> S:
+        """Return the expected sufficient statistics of units, Σ_i w_i E_q[t(x_i, z_i)].
 
-        They are additive over units. Second moments belong about an origin close to the data,
-        such as the means in `params`: raw moments lose all digits when the data are far from
-        zero.
+        They are additive over units, and taken under the posterior that is passed in. `params`
+        give the origin of second moments, and nothing else: raw moments lose all digits when the
+        data are far from zero.
+
+        Parameters
+        ----------
+        params : Parameters
+        X : ndarray of shape (n_units, ...), or Units
+        posterior : Posterior
+        weights : ndarray of shape (n_units,)
         """
 
     @abstractmethod
     def maximize(self, params: P, stats: S) -> P:
-        """The parameters that maximize E_q[log p(x, z | θ)] + log p(θ).
+        """Return the parameters that maximize E_q[log p(x, z | θ)] + log p(θ).
 
-        `params` are those of the E-step that gave `stats`: what the statistics say nothing of (a
-        component with no data) keeps its old value.
+        Parameters
+        ----------
+        params : Parameters
+            Those of the E-step that gave the statistics: what these say nothing of (a component
+            with no data) keeps its old value.
+        stats : Statistics
         """
 
     @abstractmethod
     def expected_log_joint(self, params: P, stats: S) -> float:
-        """E_q[log p(x, z | θ)] in nats, with *every* constant, from the statistics alone.
+        """Return E_q[log p(x, z | θ)] in nats, with *every* constant, from the statistics alone.
 
-        It may be asked for parameters other than those of the E-step: that gives the bound after
-        an M-step without a pass over the data.
+        Parameters
+        ----------
+        params : Parameters
+            Perhaps other than those of the E-step: that gives the bound after an M-step without a
+            pass over the data.
+        stats : Statistics
         """
 
     def log_prior(self, params: P) -> float:
-        """log p(θ) in nats, up to a constant. Zero: maximum likelihood."""
+        """Return log p(θ) in nats, up to a constant. Zero: maximum likelihood.
+
+        Where q covers parameters, too, it is −KL(q(θ) ‖ p(θ)).
+        """
         return 0.0
+
+    def about(self, params: P, stats: S) -> S:
+        """Return the same statistics about the origin that parameters give.
+
+        Statistics about unlike origins do not add; online EM, for one, moves what it has summed
+        up to the origin of the next block. The default is for statistics that have no origin.
+
+        Parameters
+        ----------
+        params : Parameters
+        stats : Statistics
+        """
+        return stats
+
+    def refine(self, params: P, total: Total) -> P:
+        """Return parameters improved in what no statistics can say: the first half of an E-step.
+
+        It is for a q with parameters of its own (an encoder), and for a θ without sufficient
+        statistics (a network), which `maximize` then returns as it is given. Unless `guarantee`
+        is ``STOCHASTIC``, no refinement may lower the ELBO.
+
+        Parameters
+        ----------
+        params : Parameters
+        total : callable
+            ``total(function)`` is Σ function(block) over all blocks of the data, in one pass;
+            what the function returns adds.
+        """
+        return params
 
     def project(self, params: P, onto: P) -> P:
         """Return the nearest parameters that meet the model's constraints.
@@ -138,16 +235,30 @@ class LatentVariableModel(ABC, Generic[P, Q, S]):
         return params
 
     def rounding_error(self, params: P, stats: S) -> float:
-        """The size of the rounding error of `expected_log_joint`, in nats.
+        """Return the size of the rounding error of `expected_log_joint`, in nats.
 
         The monitor takes 16 times this as its tolerance. A model whose terms cancel or whose
         matrices may be ill-conditioned overrides it with what that costs.
         """
         return EPS * abs(self.expected_log_joint(params, stats))
 
-    def expectation(self, params: P, X: Array, weights: Array) -> Expectation[S]:
-        """The E-step on one block. Override it to fuse the two passes; the sums must agree."""
-        posterior, log_evidence = self.posterior(params, X)
+    def expectation(self, params: P, X: Any, weights: Array, known: Any = None) -> Expectation[S]:
+        """Return the sums of the E-step over one block.
+
+        Override it to fuse the posterior and the statistics; the sums must agree.
+
+        Parameters
+        ----------
+        params : Parameters
+        X : ndarray of shape (n_units, ...), or Units
+        weights : ndarray of shape (n_units,)
+        known : object, optional
+            What is known of the latent variables; nothing by default.
+        """
+        if known is None:
+            posterior, log_evidence = self.posterior(params, X)
+        else:
+            posterior, log_evidence = self.posterior_given(params, X, known)
         # Pairwise sums: a dot product adds one by one, and over thousands of equal rows its
         # roundings all go one way.
         return Expectation(

@@ -106,11 +106,11 @@ def size() -> Any:
 class Parameters:
     """Base of all parameter objects.
 
-    A subclass is a frozen dataclass of floats, arrays and other `Parameters`. Arrays are copied
-    and made read-only, so that what is derived from them (Cholesky factors and the like) can be
-    kept as a cached property; a copy or a pickle takes the fields alone. A field says how it is
-    constrained, by `positive`, `probability` or `simplex`; that gives the parameters free
-    coordinates, in which they may be perturbed and extrapolated.
+    A subclass is a frozen dataclass of floats, arrays, other `Parameters`, and tuples of these.
+    Arrays are copied and made read-only, so that what is derived from them (Cholesky factors and
+    the like) can be kept as a cached property; a copy or a pickle takes the fields alone. A field
+    says how it is constrained, by `positive`, `probability` or `simplex`; that gives the parameters
+    free coordinates, in which they may be perturbed and extrapolated.
 
     Examples
     --------
@@ -130,10 +130,8 @@ class Parameters:
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            if isinstance(value, np.ndarray):
-                frozen = np.array(value, dtype=np.float64)
-                frozen.setflags(write=False)
-                object.__setattr__(self, item.name, frozen)
+            if isinstance(value, np.ndarray | tuple):
+                object.__setattr__(self, item.name, _frozen(value))
 
     def __getstate__(self) -> dict[str, Any]:
         return fields_of(self)
@@ -163,6 +161,8 @@ class Parameters:
         """Whether all fields agree, ``|a - b| <= atol + rtol |b|``."""
 
         def close(mine: Any, theirs: Any) -> bool:
+            if isinstance(mine, tuple):
+                return len(mine) == len(theirs) and all(map(close, mine, theirs))
             if isinstance(mine, Parameters):
                 return type(mine) is type(theirs) and mine.allclose(theirs, rtol=rtol, atol=atol)
             return np.shape(mine) == np.shape(theirs) and bool(
@@ -174,9 +174,20 @@ class Parameters:
         )
 
 
+def _frozen(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_frozen(element) for element in value)
+    if isinstance(value, np.ndarray):
+        value = np.array(value, dtype=np.float64)
+        value.setflags(write=False)
+    return value
+
+
 def _to_free(value: Any, metadata: Mapping[str, Any]) -> Array:
     if isinstance(value, Parameters):
         return value.to_vector()
+    if isinstance(value, tuple):
+        return np.concatenate([np.empty(0), *(_to_free(element, metadata) for element in value)])
     if metadata.get("size", False):
         return np.empty(0)
     constraint: Constraint = metadata.get("constraint", _REAL)
@@ -186,6 +197,13 @@ def _to_free(value: Any, metadata: Mapping[str, Any]) -> Array:
 def _from_free(free: Array, template: Any, metadata: Mapping[str, Any]) -> Any:
     if isinstance(template, Parameters):
         return template.from_vector(free)
+    if isinstance(template, tuple):
+        sizes = [_to_free(element, metadata).shape[0] for element in template]
+        parts = np.split(free, np.cumsum(sizes)[:-1])
+        return tuple(
+            _from_free(part, element, metadata)
+            for part, element in zip(parts, template, strict=True)
+        )
     if metadata.get("size", False):
         return template
     constraint: Constraint = metadata.get("constraint", _REAL)

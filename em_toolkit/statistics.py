@@ -42,8 +42,9 @@ def fields_of(record: Any) -> dict[str, Any]:
 class Statistics:
     """Base of all statistics: fields that add, and origins that must agree.
 
-    A subclass is a frozen dataclass whose fields are floats, arrays or other `Statistics`. A copy
-    or a pickle takes the fields alone, not what was computed of them and kept.
+    A subclass is a frozen dataclass whose fields are floats, arrays, other `Statistics`, or tuples
+    of these, which add element by element. A copy or a pickle takes the fields alone, not what was
+    computed of them and kept.
 
     Examples
     --------
@@ -85,8 +86,15 @@ class Statistics:
                     )
                 values[name] = mine
             else:
-                values[name] = operation(mine, theirs)
+                values[name] = _elementwise(operation, mine, theirs)
         return kind(**values)
+
+
+def _elementwise(operation: Callable[[Any, Any], Any], mine: Any, theirs: Any) -> Any:
+    if isinstance(mine, tuple):
+        pairs = zip(mine, theirs, strict=True)
+        return tuple(_elementwise(operation, one, other) for one, other in pairs)
+    return operation(mine, theirs)
 
 
 @cache
@@ -135,6 +143,20 @@ def sum_by_pairs(parts: Iterable[S]) -> S:
     for index, part in enumerate(parts):
         total.add(index, part)
     return total.total()
+
+
+def present(count: Array) -> BoolArray:
+    """Return which components hold enough of the data to be estimated.
+
+    One that holds less than a rounding of it keeps its old parameters: a step that cannot lower
+    the bound.
+
+    Parameters
+    ----------
+    count : ndarray of shape (n_components,)
+        The weight that each component holds.
+    """
+    return np.asarray(count > EPS * count.sum())
 
 
 # Rows that a product of matrices adds one by one. Over thousands of equal rows (counts, rounded

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,10 +46,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compiled(request: pytest.FixtureRequest) -> None:
+def interrupts_are_heard() -> Iterator[None]:
+    """A job in the background of a shell ignores SIGINT, and so would what tests interrupt."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled(request: pytest.FixtureRequest) -> Iterator[None]:
     """With ``--compiled``, what the compiled loops are too heavy for is fitted by them too."""
-    if request.config.getoption("--compiled"):
-        choice.WORTH_COMPILING = 0
+    if not request.config.getoption("--compiled"):
+        yield
+        return
+    before, choice.WORTH_COMPILING = choice.WORTH_COMPILING, 0
+    yield
+    choice.WORTH_COMPILING = before
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -78,3 +78,28 @@ def near_a_plane(rng: np.random.Generator, n_rows: int, n_features: int, noise: 
     factors = rng.standard_normal((n_rows, max(1, n_features // 2)))
     plane = factors @ rng.standard_normal((factors.shape[1], n_features))
     return np.asarray(plane + noise * rng.standard_normal((n_rows, n_features)))
+
+
+def matrices_of(name: str, public: Data, n_components: int, n_features: int) -> Data:
+    """Published covariances as K matrices, from what the docstring says of their shape."""
+    values = np.asarray(public, dtype=np.float64)
+    if name.endswith("II"):
+        assert values.shape == (n_components,)
+        return values[:, None, None] * np.eye(n_features)
+    if name.endswith("I"):
+        assert values.shape == (n_components, n_features)
+        return values[:, :, None] * np.eye(n_features)
+    if name == "EEE":
+        assert values.shape == (n_features, n_features)
+        return np.stack([values] * n_components)
+    assert values.shape == (n_components, n_features, n_features)
+    return values
+
+
+def reduced(name: str, scatters: Data) -> Data:
+    """K dense scatters as the structure keeps them."""
+    if name.endswith("II"):
+        return np.trace(scatters, axis1=1, axis2=2)[:, None]
+    if name.endswith("I"):
+        return np.diagonal(scatters, axis1=1, axis2=2)
+    return scatters.sum(axis=0)[None] if name == "EEE" else scatters

@@ -92,16 +92,20 @@ class _Split:
     width: int
     header_fits: bool
     score: float
+    is_plain: bool = False
 
 
 def find_separator(text: str) -> str:
     """Return the separator that splits the rows most evenly, and into most numbers.
 
-    The header must hold it, so that decimal commas in a table of one column are none.
+    The header must hold it, so that decimal commas in a table of one column are none. Blanks also
+    stand between groups of digits: another sign comes first that splits all rows alike, and leaves
+    several numbers in no cell.
     """
     splits = [_split(text, separator) for separator in _SEPARATORS]
     splits = [split for split in splits if split.width > 1]
     fitting = [split for split in splits if split.header_fits and split.score > 0.5]
+    fitting = [split for split in fitting if split.is_plain] or fitting
     if fitting:
         return max(fitting, key=lambda split: split.score).separator
     cells = [row[0] for row in sample(text, NONE)[1:] if row]
@@ -120,11 +124,18 @@ def _split(text: str, separator: str) -> _Split:
     typed = sum(map(_is_typed, cells)) / max(len(cells), 1)
     # R writes one name less than there are columns.
     header_fits = len(rows[0]) > 1 and abs(len(rows[0]) - width) <= 1
-    return _Split(separator, width, header_fits, n_even / len(below) + typed)
+    is_plain = separator != BLANK and n_even == len(below) and not any(map(_holds_numbers, cells))
+    return _Split(separator, width, header_fits, n_even / len(below) + typed, is_plain)
 
 
 def _is_typed(cell: str) -> bool:
     return kind_of(cell) != "text"
+
+
+def _holds_numbers(cell: str) -> bool:
+    """Whether a cell is no number itself, and several stand in it."""
+    parts = [part.strip('"') for part in re.findall(r'"[^"]*"|\S+', cell)]
+    return kind_of(cell) != "number" and sum(kind_of(part) == "number" for part in parts) > 1
 
 
 def width_of(rows: Sequence[Sequence[str]]) -> int:

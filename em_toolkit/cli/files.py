@@ -194,10 +194,11 @@ def _encoding_of(content: bytes) -> str:
         if content.startswith(mark):
             return encoding
     head = content[:4000]
-    # Text in the Latin alphabet has a zero in every second byte of UTF-16.
+    # Digits and letters of the Latin alphabet have a zero as one of their two bytes in UTF-16, and
+    # no other text has any.
     for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
         zeros, others = head[first::2].count(0), head[1 - first :: 2].count(0)
-        if others == 0 and zeros > 0.8 * len(head[first::2]):
+        if others == 0 and zeros > 0.3 * len(head[first::2]):
             return encoding
     for encoding in ("utf-8", "cp1252"):
         try:

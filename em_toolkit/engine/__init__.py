@@ -1,7 +1,8 @@
 """The one loop of expectation-maximization, and what watches it."""
 
+from em_toolkit.data import Blocks, Rows
 from em_toolkit.engine.em import Fit, Listener
-from em_toolkit.engine.expectation import Blocks, Rows, expect
+from em_toolkit.engine.expectation import expect
 from em_toolkit.engine.monitor import ELBODecreaseError, ELBODecreaseWarning, Monitor
 from em_toolkit.engine.restarts import Restart, best_of, preliminary
 from em_toolkit.engine.status import Status

@@ -265,9 +265,11 @@ ACCELERATIONS: dict[Acceleration, Callable[[], Accelerator]] = {
 }
 
 
-def accelerator(name: Acceleration | None) -> Accelerator:
-    """A new accelerator of this name; None is plain EM."""
+def accelerator(name: Acceleration | Accelerator | None) -> Accelerator:
+    """Return a new accelerator of this name, or the accelerator given; None is plain EM."""
     if name is None:
         return PlainEM()
+    if not isinstance(name, str):
+        return name
     check_option("acceleration", name, [None, *ACCELERATIONS])
     return ACCELERATIONS[name]()

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
+from em_toolkit.data import Block, Blocks, Rows
 from em_toolkit.engine.acceleration import Accelerator, accelerator
-from em_toolkit.engine.expectation import Blocks, Rows, expect
 from em_toolkit.engine.monitor import Monitor
 from em_toolkit.engine.status import Status
 from em_toolkit.engine.stopping import stopping_rule
 from em_toolkit.engine.trace import Trace
 from em_toolkit.engine.workers import SERIAL, Workers
-from em_toolkit.model import Expectation, LatentVariableModel
+from em_toolkit.model import Expectation, Guarantee, LatentVariableModel
 from em_toolkit.notebook import html_table
 from em_toolkit.options import Acceleration, BoundCheck, Stopping
 from em_toolkit.parameters import CollapseError, Parameters
@@ -115,7 +115,7 @@ def em(
     max_iter: int = 100,
     tol: float = 1e-3,
     stopping: Stopping = "step",
-    acceleration: Acceleration | None = None,
+    acceleration: Acceleration | Accelerator | None = None,
     bound_check: BoundCheck = "raise",
     previous_bound: float = -np.inf,
     listener: Listener | None = None,
@@ -145,7 +145,7 @@ def em(
           not that a leap happened to be bad.
         - "distance": iteration t is the last one if the bound before it is predicted to be nearer
           than that to the one it leads to.
-    acceleration : {None, "squarem", "quasi_newton"}
+    acceleration : {None, "squarem", "quasi_newton"} or Accelerator
         Who proposes points beyond those that the M-steps find (`em_toolkit.engine.acceleration`);
         None is plain EM. A proposal whose bound is lower than what the M-step is known to reach
         costs a pass over the data, and nothing else.
@@ -190,7 +190,7 @@ def em(
             "no bound is defined there. Start elsewhere, or change the prior."
         )
     with workers.blas():
-        params, expectation = start, e_step(start)
+        params, expectation = e_step(start)
     monitor.after_e_step(0, params, expectation)
     status = Status.MAX_ITER if max_iter > 0 else Status.START
     cause, recorded = "", len(monitor)
@@ -203,10 +203,10 @@ def em(
                 maximizer = model.maximize(params, expectation.statistics)
                 maximizer.check()
                 monitor.after_m_step(iteration, maximizer, expectation)
-                reached, expectation = _leap_or_step(
+                reached, expectation, leapt = _leap_or_step(
                     guide, model, params, maximizer, e_step, monitor
                 )
-            monitor.after_e_step(iteration, reached, expectation)
+            monitor.after_e_step(iteration, reached, expectation, leapt)
 
             params, recorded = reached, len(monitor)
             if listener.end(iteration, params, monitor.bound):
@@ -232,20 +232,23 @@ def _leap_or_step(
     maximizer: P,
     e_step: _EStep,
     monitor: Monitor,
-) -> tuple[P, Expectation[Any]]:
-    """Take the E-step where the accelerator proposes, if that is no worse, or at the maximizer."""
+) -> tuple[P, Expectation[Any], bool]:
+    """Take the E-step where the accelerator proposes, if that is no worse, or at the maximizer.
+
+    The last of what is returned says whether it was taken at the proposal.
+    """
     proposal = None
     # A proposal may go too far for the floating-point numbers: it is then no proposal.
     with suppress(ArithmeticError, ValueError), np.errstate(all="ignore"):
         proposal = guide.propose(params, maximizer)
         if proposal is not None:
             proposal = model.project(proposal, maximizer)
-            expectation = e_step(proposal)
-            if monitor.accepts(proposal, expectation):
-                return proposal, expectation
+            reached, expectation = e_step(proposal)
+            if monitor.accepts(reached, expectation):
+                return reached, expectation, True
     if proposal is not None:
         guide.reject()
-    return maximizer, e_step(maximizer)
+    return *e_step(maximizer), False
 
 
 class _EStep:
@@ -259,12 +262,19 @@ class _EStep:
         self._workers = workers
         self.n_passes = 0
 
-    def __call__(self, params: Any) -> Expectation[Any]:
-        self.n_passes += 1
-        expectation = expect(self._model, params, self._blocks, self._workers)
-        if not np.isfinite(expectation.log_evidence):
+    def __call__(self, params: Any) -> tuple[Any, Expectation[Any]]:
+        """Return the parameters, refined, and the expectation at them."""
+        model = self._model
+        params = model.refine(params, self._total)
+        expectation = self._total(lambda block: model.expectation(params, *block))
+        is_known = model.guarantee is Guarantee.EXACT
+        if is_known and not np.isfinite(expectation.log_evidence):
             raise CollapseError(
-                "the parameters give some row of the data no probability "
+                "the parameters give some unit of the data no probability "
                 f"(log evidence {expectation.log_evidence})."
             )
-        return expectation
+        return params, expectation
+
+    def _total(self, function: Callable[[Block], Any]) -> Any:
+        self.n_passes += 1
+        return self._workers.sum(function, self._blocks)

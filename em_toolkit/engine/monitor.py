@@ -10,7 +10,7 @@ from typing import Any
 
 from em_toolkit.engine.outlook import Climb
 from em_toolkit.engine.trace import Trace, TraceBuilder
-from em_toolkit.model import Expectation, LatentVariableModel
+from em_toolkit.model import Expectation, Guarantee, LatentVariableModel
 from em_toolkit.options import BoundCheck, check_option
 from em_toolkit.statistics import EPS
 
@@ -111,11 +111,12 @@ class Monitor:
         self._model = model
         check_option("bound_check", bound_check, BOUND_CHECKS)
         self._report = BOUND_CHECKS[bound_check]
-        self._builder = TraceBuilder()
+        self._is_exact = model.guarantee is Guarantee.EXACT
+        self._may_fall = model.guarantee is Guarantee.STOCHASTIC
+        self._builder = TraceBuilder(self._is_exact)
         self._began = perf_counter()
         self._elbo = self._bound = -math.inf
         self._tolerance: Callable[[], float] = lambda: 0.0
-        self._maximizer: Any = None
 
     def __len__(self) -> int:
         return len(self._builder.rows)
@@ -133,7 +134,7 @@ class Monitor:
     def bound(self) -> float:
         """The bound at the parameters of the last E-step, in nats per unit of weight.
 
-        Their log evidence + log prior, as in `Trace.bounds`.
+        As in `Trace.bounds`.
         """
         return self._bound
 
@@ -142,31 +143,58 @@ class Monitor:
         """What the last iteration gained; None at the start."""
         return self._builder.climb
 
-    def after_e_step(self, iteration: int, params: Any, expectation: Expectation[Any]) -> None:
-        """Record an E-step at `params`: the bound must touch the evidence, and not have fallen."""
+    def after_e_step(
+        self,
+        iteration: int,
+        params: Any,
+        expectation: Expectation[Any],
+        leapt: bool = False,
+    ) -> None:
+        """Record an E-step, and check it: the bound must not have fallen, nor miss the evidence.
+
+        The bound of an exact posterior touches the evidence; any other is below it.
+
+        Parameters
+        ----------
+        iteration : int
+        params : Parameters
+            Where the E-step was taken.
+        expectation : Expectation
+            The sums that it gave.
+        leapt : bool
+            Whether that was beyond what the M-step before it found.
+        """
         log_evidence = expectation.log_evidence / expectation.weight
-        if params is self._maximizer:
-            self._close_row(log_evidence)
+        if iteration > 0:
+            self._close_row(math.nan if leapt else log_evidence, leapt)
         kl = self._record("E", iteration, params, expectation, log_evidence)
-        self._bound = log_evidence + self._builder.rows[-1]["log_prior"]
+        row = self._builder.rows[-1]
+        self._bound = log_evidence + row["log_prior"] if self._is_exact else row["elbo"]
+        missed = abs(kl) if self._is_exact else -kl
         # Mostly within a rounding of the energy: then the errors need not be summed up.
-        if not abs(kl) <= SAFETY * EPS * abs(self._builder.rows[-1]["energy"]):
-            tolerance = self._tolerance()
-            if not abs(kl) <= tolerance:
-                self._report(ELBODecreaseError("E", iteration, abs(kl), tolerance, self.trace))
+        if missed <= SAFETY * EPS * abs(row["energy"]) or (math.isnan(kl) and not self._is_exact):
+            return
+        tolerance = self._tolerance()
+        if not missed <= tolerance:
+            self._report(ELBODecreaseError("E", iteration, missed, tolerance, self.trace))
+
+    def _bound_at(self, params: Any, expectation: Expectation[Any]) -> float:
+        bound = expectation.log_evidence
+        if not self._is_exact:
+            bound = self._model.expected_log_joint(params, expectation.statistics)
+            bound += expectation.entropy
+        return float(bound + self._model.log_prior(params)) / expectation.weight
 
     def after_m_step(self, iteration: int, params: Any, expectation: Expectation[Any]) -> None:
         """Record an M-step to `params`, from the sums of the E-step before it."""
         self._record("M", iteration, params, expectation, math.nan)
-        self._maximizer = params
 
     def accepts(self, params: Any, expectation: Expectation[Any]) -> bool:
         """Whether an E-step at `params` finds a bound as high as the M-step before it made it.
 
         If so the ledger rises by it as by a step of plain EM, though `params` are no maximizer.
         """
-        bound = (expectation.log_evidence + self._model.log_prior(params)) / expectation.weight
-        return bool(bound >= max(self._elbo, self._bound))
+        return self._bound_at(params, expectation) >= max(self._elbo, self._bound)
 
     def _record(
         self,
@@ -192,6 +220,7 @@ class Monitor:
             energy=energy,
             entropy=entropy,
             log_prior=log_prior,
+            leapt=False,
             seconds=perf_counter() - self._began,
         )
 
@@ -202,7 +231,7 @@ class Monitor:
             return SAFETY * (EPS * sizes + rounding)
 
         # A bound that is not lower, as most are, asks for no tolerance.
-        if not (math.isfinite(elbo) and elbo >= self._elbo):
+        if not self._may_fall and not (math.isfinite(elbo) and elbo >= self._elbo):
             allowed = max(tolerance(), self._tolerance())
             if not (math.isfinite(elbo) and elbo >= self._elbo - allowed):
                 self._report(
@@ -211,7 +240,8 @@ class Monitor:
         self._elbo, self._tolerance = elbo, tolerance
         return kl
 
-    def _close_row(self, log_evidence: float) -> None:
+    def _close_row(self, log_evidence: float, leapt: bool) -> None:
         row = self._builder.rows[-1]
+        row["leapt"] = leapt
         row["log_evidence"] = log_evidence
         row["kl"] = (log_evidence - row["energy"]) - row["entropy"]

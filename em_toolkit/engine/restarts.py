@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from em_toolkit.data import Blocks
 from em_toolkit.engine.em import Fit, em
-from em_toolkit.engine.expectation import Blocks
 from em_toolkit.engine.status import Status
 from em_toolkit.engine.workers import SERIAL, Workers
 from em_toolkit.model import LatentVariableModel

@@ -54,8 +54,12 @@ class Trace:
         H[q].
     log_prior : ndarray of shape (n_rows,)
         log p(θ), up to a constant; 0 for maximum likelihood.
+    leapt : ndarray of bool of shape (n_rows,)
+        Which rows are M-steps beyond which the next E-step was taken, by extrapolation.
     seconds : ndarray of shape (n_rows,)
         Wall-clock time since the fit began.
+    is_exact : bool
+        Whether q is the posterior after an E-step, and the bound the evidence's.
     notes : tuple of str
         What a reader should know of the fitted parameters; mostly nothing.
     """
@@ -68,7 +72,9 @@ class Trace:
     energy: Array
     entropy: Array
     log_prior: Array
+    leapt: BoolArray
     seconds: Array
+    is_exact: bool = True
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -88,14 +94,6 @@ class Trace:
         return np.asarray(self.half_step == "E")
 
     @property
-    def leapt(self) -> BoolArray:
-        """Which rows are M-steps that the next E-step was taken beyond, by extrapolation."""
-        leapt = np.isnan(self.log_evidence) & ~self.after_e_step
-        # A ledger that breaks off after an M-step does not say where the next step would be.
-        leapt[-1:] = False
-        return leapt
-
-    @property
     def n_iter(self) -> int:
         """The number of iterations, each an M-step and an E-step."""
         return int(self.iteration[-1])
@@ -104,15 +102,18 @@ class Trace:
     def bounds(self) -> Array:
         """The bound at the parameters θ_0, θ_1, ..., of shape (n_iter + 1,).
 
-        It is taken from the side on which it touches, log evidence + log prior: the same as `elbo`
-        after an E-step, without the rounding of an energy under ill-conditioned covariances.
+        Where q is the posterior it is log evidence + log prior: the same as `elbo` after an E-step,
+        without the rounding of an energy under ill-conditioned covariances. Elsewhere it is `elbo`.
         """
-        return (self.log_evidence + self.log_prior)[self.after_e_step]
+        bounds = self.log_evidence + self.log_prior if self.is_exact else self.elbo
+        return bounds[self.after_e_step]
 
     @cached_property
     def outlook(self) -> Outlook:
         """What the iterations, one after the other, show of the way that is left."""
         outlook = Outlook()
+        if not self.is_exact:
+            return outlook  # Its laws are those of the exact posterior.
         ends = np.flatnonzero(self.after_e_step)
         noise = _rounding(self.energy, self.entropy, self.log_prior, self.kl)
         for before, after in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True):
@@ -192,7 +193,10 @@ class Trace:
             "nats per unit of weight",
             f"log evidence {self.log_evidence[-1]:.6f} = energy {self.energy[-1]:.6f} "
             f"+ entropy {self.entropy[-1]:.6f}",
-            f"largest measured KL after an E-step: {largest_kl:.1g}",
+            f"largest measured KL after an E-step: {largest_kl:.1g}"
+            if self.is_exact
+            else f"KL gap after an E-step: {self.kl[0]:.3g} at the start, "
+            f"{self.kl[self.after_e_step][-1]:.3g} at the end",
         ]
         if np.any(self.log_prior != 0.0):
             lines.insert(2, f"log prior {self.log_prior[-1]:.6g} (part of the bound)")
@@ -217,7 +221,7 @@ class Trace:
         return [words, f"iterations to go: {', '.join(left)}"] if left else [words]
 
 
-_COLUMNS = tuple(item.name for item in fields(Trace) if item.name != "notes")
+_COLUMNS = tuple(item.name for item in fields(Trace) if item.name not in ("is_exact", "notes"))
 
 
 def _last_gain(bounds: Array) -> float:
@@ -234,13 +238,14 @@ def _rounding(energy: Any, entropy: Any, log_prior: Any, kl: Any) -> Any:
 class TraceBuilder:
     """Collects rows while a fit runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_exact: bool = True) -> None:
         self.rows: list[dict[str, Any]] = []
+        self._is_exact = is_exact
 
     @property
     def climb(self) -> Climb | None:
         """What the last iteration gained, of a ledger that ends with its E-step."""
-        if len(self.rows) < 3:
+        if len(self.rows) < 3 or not self._is_exact:
             return None
         before, middle, after = self.rows[-3:]
         noise = [
@@ -250,7 +255,7 @@ class TraceBuilder:
         return Climb(
             middle["elbo"] - before["elbo"],
             after["elbo"] - middle["elbo"],
-            math.isnan(middle["log_evidence"]),
+            middle["leapt"],
             max(noise),
         )
 
@@ -260,4 +265,4 @@ class TraceBuilder:
     def build(self, n_rows: int) -> Trace:
         rows = self.rows[:n_rows]
         columns: dict[str, Any] = {name: np.array([row[name] for row in rows]) for name in _COLUMNS}
-        return Trace(**columns)
+        return Trace(**columns, is_exact=self._is_exact)

@@ -14,7 +14,9 @@ import joblib
 from joblib.parallel import get_active_backend
 
 from em_toolkit.engine.blas import one_blas_thread
+from em_toolkit.statistics import PairwiseSum, Statistics
 
+S = TypeVar("S", bound=Statistics)
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -70,6 +72,20 @@ class Workers:
         finally:
             for future in running:
                 future.cancel()
+
+    def sum(self, function: Callable[[T], S], items: Iterable[T]) -> S:
+        """Return the sum of function(item) over items, in an order that is fixed.
+
+        Parameters
+        ----------
+        function : callable
+            Its results add, as `Statistics` do.
+        items : iterable
+            Blocks of data, for example.
+        """
+        total: PairwiseSum[S] = PairwiseSum()
+        self.for_each(lambda index, item: total.add(index, function(item)), items)
+        return total.total()
 
     def for_each(self, function: Callable[[int, T], object], items: Iterable[T]) -> None:
         """function(number, item) of each item, by whichever thread is free.

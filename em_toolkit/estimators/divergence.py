@@ -10,10 +10,10 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from em_toolkit.analysis.divergence import DivergenceEstimate, mean_log_ratio
+from em_toolkit.analysis.features import feature_indices
 from em_toolkit.estimators.base import Data
 from em_toolkit.estimators.noise import refuse_noise
-from em_toolkit.models.divergence import DivergenceEstimate, mean_log_ratio
-from em_toolkit.models.features import feature_indices
 from em_toolkit.statistics import IntArray
 
 

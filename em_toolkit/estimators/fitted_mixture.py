@@ -12,13 +12,13 @@ import numpy.typing as npt
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from em_toolkit.analysis.criteria import InformationCriteria
+from em_toolkit.data import Block
 from em_toolkit.engine import Rows, Workers, number_of_threads
 from em_toolkit.engine.blas import blas_for
 from em_toolkit.estimators.base import Data, rows_with_weight
 from em_toolkit.estimators.missing import order_by_pattern, rows_with_entries
 from em_toolkit.kernels import plan_for
-from em_toolkit.model import Block
-from em_toolkit.models.information_criteria import InformationCriteria
 from em_toolkit.models.mixture import Mixture, MixtureParameters, Responsibilities
 from em_toolkit.statistics import Array, IntArray
 

@@ -56,7 +56,7 @@ class FittedPPCA:
 
     def _posteriors(self, X: Data) -> Iterator[tuple[GaussianPosterior, Array]]:
         model, params = ProbabilisticPCA(), self._parameters()
-        for rows, _ in Rows(X):
+        for rows, *_ in Rows(X):
             yield model.posterior(params, rows)
 
     def posterior(self, X: npt.ArrayLike) -> tuple[Data, Array]:
@@ -85,7 +85,7 @@ class FittedPPCA:
         """Coordinates along the components, in standard deviations of the model along them."""
         X = self._fitted_rows(X)
         mean = self._parameters().mean
-        blocks = [(rows - mean) @ (self.components_ / self._deviations).T for rows, _ in Rows(X)]
+        blocks = [(rows - mean) @ (self.components_ / self._deviations).T for rows, *_ in Rows(X)]
         return np.concatenate(blocks).astype(X.dtype, copy=False)
 
     @property

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from em_toolkit.covariances.base import RESOLUTION
 from em_toolkit.families import GaussianComponents
-from em_toolkit.families.covariance import RESOLUTION
 from em_toolkit.priors import Moments
 from em_toolkit.statistics import EPS, Array, BoolArray
 

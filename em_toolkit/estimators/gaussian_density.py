@@ -11,6 +11,17 @@ from sklearn.base import clone
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
+from em_toolkit.analysis.conditioning import (
+    GaussianMixtureParameters,
+    condition,
+    marginal,
+)
+from em_toolkit.analysis.features import feature_indices, other_features, targets_given
+from em_toolkit.analysis.regression import (
+    conditional_log_density,
+    conditional_mean,
+    predict_conditional,
+)
 from em_toolkit.estimators.base import Data
 from em_toolkit.estimators.mixture import MixtureEstimator
 from em_toolkit.estimators.noise import refuse_noise
@@ -20,17 +31,6 @@ from em_toolkit.families import (
     FullCovariances,
     SphericalCovariances,
     TiedCovariances,
-)
-from em_toolkit.models.features import feature_indices, other_features, targets_given
-from em_toolkit.models.gaussian_conditioning import (
-    GaussianMixtureParameters,
-    condition,
-    marginal,
-)
-from em_toolkit.models.gaussian_regression import (
-    conditional_log_density,
-    conditional_mean,
-    predict_conditional,
 )
 from em_toolkit.statistics import IntArray
 
@@ -141,7 +141,7 @@ class GaussianDensity(MixtureEstimator):
         """Return the mean of some features given others: Gaussian mixture regression.
 
         It is the mean of `condition` for each row, and its covariance; see
-        `em_toolkit.models.gaussian_regression.predict_conditional` for the equations.
+        `em_toolkit.analysis.regression.predict_conditional` for the equations.
 
         Parameters
         ----------

@@ -67,7 +67,7 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
             default="full"
         Which covariances: a matrix for each component, one for all, variances along the features,
         or one variance for each component. mclust's names, such as "VEI", say what components
-        share (`em_toolkit.families.structures`).
+        share (`em_toolkit.covariances.structures`).
     tol : float, default=1e-3
         EM stops when an iteration raises the bound by less, in nats per unit of weight (see
         `stopping`).
@@ -335,8 +335,8 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         return filled(X, weights, self._structure, random_state)
 
     def _incomplete(self) -> tuple[Any, GaussianComponents]:
-        """Return the family that integrates out missing entries, and the fitted components."""
-        return self._fitted_mixture().family.incomplete(), self._parameters().components
+        """Return the family, which integrates out missing entries, and the fitted components."""
+        return self._fitted_mixture().family, self._parameters().components
 
     @property
     def _structure(self) -> type[Covariances]:

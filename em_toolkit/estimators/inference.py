@@ -12,14 +12,13 @@ import numpy.typing as npt
 from scipy.stats import norm
 from sklearn.exceptions import ConvergenceWarning
 
+from em_toolkit.analysis.coordinates import Estimand
+from em_toolkit.analysis.information import ObservedInformation, observed_information
+from em_toolkit.data import Block, Rows
 from em_toolkit.estimators.base import Data, rows_with_weight
 from em_toolkit.estimators.labels import check_sample_labels
 from em_toolkit.estimators.missing import rows_by_pattern
-from em_toolkit.families.tangent import Estimand
-from em_toolkit.model import Block
 from em_toolkit.models.mixture import Mixture, MixtureParameters
-from em_toolkit.models.observed_information import ObservedInformation, observed_information
-from em_toolkit.models.partly_labelled import UNKNOWN, LabelledRows, PartlyLabelled
 from em_toolkit.notebook import html_table
 from em_toolkit.statistics import Array, IntArray
 
@@ -208,14 +207,13 @@ def infer(
     notes: tuple[str, ...] = (),
 ) -> Inference:
     """Return standard errors at fitted parameters, with a warning if they are no maximum."""
-    if labels is None:
-        labels = np.full(len(X), UNKNOWN)
-    mixture = mixture.for_rows(X)
-    model = PartlyLabelled(mixture)
-    blocks = (
-        (Block(units[:, :-1], row_weights), model.posterior(params, units)[0].responsibilities)
-        for units, row_weights in LabelledRows(X, labels, weights, _BLOCK)
-    )
+
+    def responsibilities(block: Block) -> Array:
+        if block.known is None:
+            return mixture.posterior(params, block.X)[0].responsibilities
+        return mixture.posterior_given(params, block.X, block.known)[0].responsibilities
+
+    blocks = ((block, responsibilities(block)) for block in Rows(X, weights, _BLOCK, labels))
     information = observed_information(mixture, params, blocks)
     found = Inference(information, feature_names, notes)
     if found.distance > _NEAR:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import _num_samples, check_consistent_length
 
-from em_toolkit.models.partly_labelled import UNKNOWN
+from em_toolkit.models.mixture import UNKNOWN
 from em_toolkit.statistics import IntArray
 
 

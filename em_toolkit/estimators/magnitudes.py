@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from em_toolkit.covariances.base import RESOLUTION
 from em_toolkit.estimators.base import Data
-from em_toolkit.families.covariance import RESOLUTION
 from em_toolkit.statistics import EPS, Array
 
 # Of weights: sums and products with squares of the data stay within floating-point numbers.

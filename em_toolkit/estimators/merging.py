@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from em_toolkit.analysis.merging import ComponentMerging, merge_components
 from em_toolkit.estimators.base import Data
 from em_toolkit.estimators.noise import refuse_noise
-from em_toolkit.models.merging import ComponentMerging, merge_components
 from em_toolkit.statistics import IntArray
 
 
@@ -75,7 +75,7 @@ class MergingMixin:
 
         A cluster that does not have the shape of a component takes several components. BIC counts
         components; merging turns them into clusters, and leaves the density as it is. See
-        `em_toolkit.models.merging.ComponentMerging` (Baudry et al. 2010).
+        `em_toolkit.analysis.merging.ComponentMerging` (Baudry et al. 2010).
 
         Parameters
         ----------

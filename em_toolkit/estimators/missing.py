@@ -26,9 +26,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils import check_random_state
 
+from em_toolkit.covariances.patterns import Patterns, has_missing
 from em_toolkit.estimators.base import Data
 from em_toolkit.estimators.frames import Frame, completed_like
-from em_toolkit.families.patterns import Patterns, has_missing
 from em_toolkit.statistics import Array, IntArray
 
 

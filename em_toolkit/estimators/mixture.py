@@ -46,10 +46,8 @@ from em_toolkit.initialization import (
     named_by_labels,
 )
 from em_toolkit.kernels import plan_for
-from em_toolkit.model import LatentVariableModel
 from em_toolkit.models.mixing_weights import MixingWeights
-from em_toolkit.models.mixture import Mixture, MixtureParameters
-from em_toolkit.models.partly_labelled import UNKNOWN, LabelledRows, PartlyLabelled
+from em_toolkit.models.mixture import UNKNOWN, Mixture, MixtureParameters
 from em_toolkit.options import InitParams, Matrix
 from em_toolkit.statistics import Array, BoolArray, IntArray
 
@@ -316,10 +314,7 @@ class MixtureEstimator(
                 return self._start_with(begun, given)
 
             starts = [start] * self.n_init
-        fitted: LatentVariableModel[Any, Any, Any] = model
-        blocks = Rows(X, weights, block_size)
-        if labels is not None:
-            fitted, blocks = PartlyLabelled(model), LabelledRows(X, labels, weights, block_size)
+        blocks = Rows(X, weights, block_size, labels)
         n_threads = number_of_threads(self.n_jobs)
         on_blocks, on_starts = min(n_threads, len(blocks)), min(n_threads, len(starts))
         if (
@@ -333,7 +328,7 @@ class MixtureEstimator(
         blas = blas_for(X.size * max(X.shape[1], self.n_components))
         with Workers(on_blocks, blas) as workers, Workers(on_starts) as workers_on_starts:
             self._run_em(
-                fitted,
+                model,
                 starts,
                 blocks,
                 task,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_non_negative
 
-from em_toolkit.engine.expectation import BLOCK_SIZE
+from em_toolkit.data import BLOCK_SIZE
 from em_toolkit.estimators.base import Data, cast
 from em_toolkit.estimators.given import check_shape, check_weights
 from em_toolkit.estimators.mixture import MixtureEstimator

@@ -15,6 +15,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 
+from em_toolkit.analysis.dimension import dimension_of_most_evidence, dimension_of_share
+from em_toolkit.data import Block
 from em_toolkit.engine import Status
 from em_toolkit.estimators.base import (
     Data,
@@ -32,16 +34,15 @@ from em_toolkit.estimators.sklearn_bases import (
     TransformerMixin,
     fit_context,
 )
-from em_toolkit.models.block_krylov import krylov_axes
-from em_toolkit.models.dimension import dimension_of_most_evidence, dimension_of_share
-from em_toolkit.models.principal_axes import PrincipalAxes, principal_axes
+from em_toolkit.linalg.block_krylov import krylov_axes
+from em_toolkit.linalg.principal_axes import PrincipalAxes, principal_axes
+from em_toolkit.linalg.weighted_rows import WeightedRows
 from em_toolkit.models.probabilistic_pca import (
     PPCAParameters,
     ProbabilisticPCA,
     closed_form,
     random_start,
 )
-from em_toolkit.models.weighted_rows import WeightedRows
 from em_toolkit.options import Acceleration, BoundCheck, Solver, Stopping
 from em_toolkit.parameters import CollapseError
 from em_toolkit.statistics import Array
@@ -75,7 +76,7 @@ class PPCA(FittedPPCA, ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEsti
     solver : {"closed_form", "em", "randomized"}, default="closed_form"
         How to maximize the likelihood: by eigenvectors, by EM on the compressed data, or, for
         thousands of features and few components, by a Krylov space from random vectors
-        (`em_toolkit.models.principal_axes`, `em_toolkit.models.block_krylov`).
+        (`em_toolkit.linalg.principal_axes`, `em_toolkit.linalg.block_krylov`).
     tol : float, default=1e-8
         EM and the randomized solver stop when an iteration raises the bound by less, in nats per
         unit of weight.
@@ -307,7 +308,7 @@ class PPCA(FittedPPCA, ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEsti
         attributes, _ = self._placed(axes, rows)
         random_state = check_random_state(self.random_state)
         start = partial(random_start, axes, self.n_components_, random_state)
-        blocks = [axes.rows()]
+        blocks = [Block(*axes.rows())]
         self._run_em(ProbabilisticPCA(), [start], blocks, task, attributes, max_iter=self.max_iter)
         self.n_passes_ = axes.n_passes  # Iterations do not see the data.
 
@@ -344,7 +345,7 @@ class PPCA(FittedPPCA, ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEsti
     ) -> None:
         attributes, best = self._placed(axes, rows)
         # An E-step at the maximum looks along its axes alone, and across them as a whole.
-        blocks = [axes.leading(self.n_components_).rows()]
+        blocks = [Block(*axes.leading(self.n_components_).rows())]
         self._run_em(ProbabilisticPCA(), [lambda: best], blocks, task, attributes, max_iter=0)
         self.n_passes_ = axes.n_passes
 

@@ -1,20 +1,19 @@
 """What a component of a mixture can be: a density, its statistics and its maximizer."""
 
-from em_toolkit.families.axis_aligned_covariances import DiagonalCovariances, SphericalCovariances
-from em_toolkit.families.base import Family
-from em_toolkit.families.box import Box, box_about
-from em_toolkit.families.covariance import Covariances
-from em_toolkit.families.fixed import FixedComponents
-from em_toolkit.families.gaussian import Gaussian, GaussianComponents, GaussianStatistics
-from em_toolkit.families.incomplete_gaussian import IncompleteGaussian
-from em_toolkit.families.matrix_covariances import FullCovariances, TiedCovariances
-from em_toolkit.families.poisson import Poisson, PoissonRates, PoissonStatistics
-from em_toolkit.families.resolution import Resolution
-from em_toolkit.families.structures import (
+from em_toolkit.covariances.axis_aligned import DiagonalCovariances, SphericalCovariances
+from em_toolkit.covariances.base import Covariances
+from em_toolkit.covariances.matrix import FullCovariances, TiedCovariances
+from em_toolkit.covariances.structures import (
     MCLUST_STRUCTURES,
     SCIKIT_LEARN_STRUCTURES,
     STRUCTURES,
 )
+from em_toolkit.families.base import Family
+from em_toolkit.families.box import Box, box_about
+from em_toolkit.families.fixed import FixedComponents
+from em_toolkit.families.gaussian import Gaussian, GaussianComponents, GaussianStatistics
+from em_toolkit.families.poisson import Poisson, PoissonRates, PoissonStatistics
+from em_toolkit.families.resolution import Resolution
 from em_toolkit.families.with_noise import NoisyStatistics, WithNoise
 
 __all__ = [
@@ -30,7 +29,6 @@ __all__ = [
     "Gaussian",
     "GaussianComponents",
     "GaussianStatistics",
-    "IncompleteGaussian",
     "NoisyStatistics",
     "Poisson",
     "PoissonRates",

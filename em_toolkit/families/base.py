@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
 from em_toolkit.parameters import Parameters
-from em_toolkit.statistics import EPS, Array, BoolArray, IntArray, RandomSource, Statistics
+from em_toolkit.statistics import EPS, Array, IntArray, RandomSource, Statistics
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,15 +33,6 @@ T = TypeVar("T", bound=ComponentStatistics)
 NEGLIGIBLE_RESPONSIBILITY = 1e-150
 
 
-def present(count: Array) -> BoolArray:
-    """Which components hold enough of the data to be estimated, of shape (n_components,).
-
-    One that holds less than a rounding of it keeps its old parameters: a step that cannot lower
-    the bound.
-    """
-    return np.asarray(count > EPS * count.sum())
-
-
 def total_responsibilities(responsibilities: Array) -> Array:
     """Σ_i r_ik, of shape (n_components,), by pairwise sums.
 
@@ -50,43 +41,131 @@ def total_responsibilities(responsibilities: Array) -> Array:
     return np.asarray(np.ascontiguousarray(responsibilities.T).sum(axis=1))
 
 
+class Within(Protocol):
+    """The posterior, given the component, of what else of a row is latent.
+
+    That may be a scale (as in a Student-t density), or the missing entries of the row.
+    """
+
+    @property
+    def entropy(self) -> Array:
+        """Its entropy in nats, of shape (n_rows, n_components)."""
+
+
 class Family(ABC, Generic[C, T]):
     """K densities p(x | k) of one family, with their parameters in one object.
 
-    A family knows nothing of the latent structure: a mixture, and later a hidden Markov model,
-    gives it responsibilities r_ik ≥ 0 (already multiplied by the weights of the rows).
+    A family knows nothing of the latent structure: a mixture, or another structure, gives it
+    responsibilities r_ik ≥ 0 (already multiplied by the weights of the rows).
     """
 
     # Components that are of another kind than the rest, and stand at the end.
     n_unlike = 0
+    # Whether rows may have NaN entries, which the family integrates out.
+    takes_missing_entries = False
 
     @abstractmethod
-    def log_density(self, components: C, X: Array) -> Array:
-        """log p(x_i | k), of shape (n_rows, n_components), in nats."""
+    def posterior(self, components: C, X: Array) -> tuple[Within | None, Array]:
+        """Return what is latent within each component, and the log densities of rows.
+
+        Parameters
+        ----------
+        components : Parameters
+        X : ndarray of shape (n_rows, n_features)
+
+        Returns
+        -------
+        within : Within or None
+            The posterior of what else of a row is latent, given the component; None if nothing
+            is. Structures add its entropy to theirs, and hand it on to `statistics`.
+        log_density : ndarray of shape (n_rows, n_components)
+            log p(x_i | k) in nats, what is latent integrated out.
+        """
 
     @abstractmethod
-    def statistics(self, components: C, X: Array, responsibilities: Array) -> T:
-        """Σ_i r_ik t(x_i), about the means in `components` where there are moments."""
+    def statistics(self, components: C, X: Array, responsibilities: Array, within: Any = None) -> T:
+        """Return Σ_i r_ik E[t(x_i)], about the means in `components` where there are moments.
+
+        Parameters
+        ----------
+        components : Parameters
+        X : ndarray of shape (n_rows, n_features)
+        responsibilities : ndarray of shape (n_rows, n_components)
+            r_ik, times the weights of the rows.
+        within : Within, optional
+            What `posterior` found for these rows, if anything.
+        """
 
     @abstractmethod
     def maximize(self, components: C, stats: T) -> C:
-        """The maximizer of `expected_log_density` + `log_prior`; without data, the old values."""
+        """Return the maximizer of `expected_log_density` + `log_prior`.
+
+        Parameters
+        ----------
+        components : Parameters
+            Those of the E-step: components without data keep their values.
+        stats : ComponentStatistics
+        """
 
     @abstractmethod
     def expected_log_density(self, components: C, stats: T) -> float:
-        """Σ_k Σ_i r_ik log p(x_i | k), from the statistics, every constant included."""
+        """Return Σ_k Σ_i r_ik E[log p(x_i, what is latent | k)], every constant included.
 
-    def incomplete(self) -> Family[C, T]:
-        """The family for rows with NaN entries, which it integrates out."""
+        Parameters
+        ----------
+        components : Parameters
+        stats : ComponentStatistics
+        """
+
+    def log_density(self, components: C, X: Array) -> Array:
+        """Return log p(x_i | k) in nats, of shape (n_rows, n_components).
+
+        Parameters
+        ----------
+        components : Parameters
+        X : ndarray of shape (n_rows, n_features)
+        """
+        return self.posterior(components, X)[1]
+
+    def about(self, components: C, stats: T) -> T:
+        """Return the same statistics about the means of components.
+
+        The default is for statistics that have no origin.
+
+        Parameters
+        ----------
+        components : Parameters
+        stats : ComponentStatistics
+        """
+        return stats
+
+    def expected_rows(self, components: C, X: Array, responsibilities: Array) -> Array:
+        """Return Σ_k r_ik E[x_i | what was observed, k]: rows whose NaN entries are filled in.
+
+        It is for families that take missing entries.
+
+        Parameters
+        ----------
+        components : Parameters
+        X : ndarray of shape (n_rows, n_features)
+        responsibilities : ndarray of shape (n_rows, n_components)
+        """
         raise TypeError(f"{type(self).__name__} does not take rows with missing entries (NaN).")
 
-    def entropy_of_missing(self, components: C, X: Array) -> Array | None:
-        """The entropy of a row's missing entries, given its others and k; None if none miss.
+    def drawn_rows(self, components: C, X: Array, labels: IntArray, noise: Array) -> Array:
+        """Return rows whose NaN entries are drawn from their posterior given the component.
 
-        Of shape (n_rows, n_components), in nats. A family that takes rows with NaN entries
-        integrates them out of `log_density`, and takes their expectation in `statistics`.
+        It is for families that take missing entries.
+
+        Parameters
+        ----------
+        components : Parameters
+        X, noise : ndarray of shape (n_rows, n_features)
+            The rows, and standard normal numbers for them.
+        labels : ndarray of shape (n_rows,)
+            The component of each row.
         """
-        return None
+        raise TypeError(f"{type(self).__name__} does not take rows with missing entries (NaN).")
 
     def log_prior(self, components: C, weights: Array) -> float:
         """log p(θ) up to a constant, of the components whose weight is not 0."""

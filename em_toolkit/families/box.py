@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import lapack
 
-from em_toolkit.families.covariance import RESOLUTION
+from em_toolkit.covariances.base import RESOLUTION
 from em_toolkit.statistics import EPS, Array, RandomSource
 
 # Rows to read at a time.

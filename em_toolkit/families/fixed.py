@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from em_toolkit.families.covariance import Covariances
+from em_toolkit.covariances.base import Covariances
 from em_toolkit.statistics import Array, BoolArray
 
 

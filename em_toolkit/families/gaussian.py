@@ -6,10 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from em_toolkit.families.base import ComponentStatistics, Family, present, total_responsibilities
-from em_toolkit.families.covariance import Covariances
+from em_toolkit.covariances.base import Covariances
+from em_toolkit.covariances.matrix import FullCovariances
+from em_toolkit.covariances.patterns import has_missing
+from em_toolkit.families.base import ComponentStatistics, Family, total_responsibilities
 from em_toolkit.families.fixed import FixedComponents
-from em_toolkit.families.matrix_covariances import FullCovariances
+from em_toolkit.families.missing_entries import (
+    drawn_rows,
+    entropy_and_log_density,
+    expected_moments,
+    expected_rows,
+)
 from em_toolkit.families.resolution import Resolution
 from em_toolkit.parameters import Parameters
 from em_toolkit.priors import ComponentPrior, FlatPrior
@@ -20,6 +27,7 @@ from em_toolkit.statistics import (
     IntArray,
     RandomSource,
     origin,
+    present,
     sum_of_products,
 )
 
@@ -88,6 +96,22 @@ class GaussianStatistics(ComponentStatistics):
         return self.second_moment - 2.0 * structure.outer(moved, shift)
 
 
+@dataclass(frozen=True, eq=False)
+class MissingEntries:
+    """The posterior of the missing entries of rows, given the component.
+
+    Parameters
+    ----------
+    entropy : ndarray of shape (n_rows, n_components)
+        In nats; 0 for a row that misses nothing.
+    components : GaussianComponents
+        Those of which it is the posterior.
+    """
+
+    entropy: Array
+    components: GaussianComponents
+
+
 class Gaussian(Family[GaussianComponents, GaussianStatistics]):
     r"""Normal components.
 
@@ -103,7 +127,8 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
 
     with the covariances pooled or reduced as their structure says; a prior adds to counts and
     sums (`em_toolkit.priors.ComponentPrior`). A mean that is held fixed stays where it is, and the
-    scatter is taken about it; so does a covariance.
+    scatter is taken about it; so does a covariance. Entries that are NaN are latent variables, and
+    integrated out (`em_toolkit.families.missing_entries`).
 
     Parameters
     ----------
@@ -122,6 +147,8 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         numbers alone. For data on which the likelihood has no maximum.
     """
 
+    takes_missing_entries = True
+
     def __init__(
         self,
         structure: type[Covariances] = FullCovariances,
@@ -136,22 +163,34 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         self.floor = floor
         self.resolution = resolution
 
-    def incomplete(self) -> Family[GaussianComponents, GaussianStatistics]:
-        from em_toolkit.families.incomplete_gaussian import IncompleteGaussian
-
-        return IncompleteGaussian(self)
-
-    def log_density(self, components: GaussianComponents, X: Array) -> Array:
+    def posterior(
+        self, components: GaussianComponents, X: Array
+    ) -> tuple[MissingEntries | None, Array]:
         covariances = components.covariances
+        if has_missing(X):
+            entropy, log_density = entropy_and_log_density(components.means, covariances, X)
+            return MissingEntries(entropy, components), log_density
         log_density = covariances.squared_distances(X, components.means)
         log_density += X.shape[1] * _LOG_2_PI + covariances.log_determinants
         log_density *= -0.5
-        return log_density
+        return None, log_density
 
     def statistics(
-        self, components: GaussianComponents, X: Array, responsibilities: Array
+        self,
+        components: GaussianComponents,
+        X: Array,
+        responsibilities: Array,
+        within: MissingEntries | None = None,
     ) -> GaussianStatistics:
         means = components.means
+        if has_missing(X):
+            given = components if within is None else within.components
+            first_moment, second_moment = expected_moments(
+                given.means, given.covariances, X, responsibilities
+            )
+            count = total_responsibilities(responsibilities)
+            stats = GaussianStatistics(count, first_moment, second_moment, given.means)
+            return stats if given is components else self.about(components, stats)
         first_moment = np.empty(means.shape)
         for k, mean in enumerate(means):
             first_moment[k] = sum_of_products(responsibilities[:, k, None], X - mean)[0]
@@ -159,6 +198,17 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
             count=total_responsibilities(responsibilities),
             first_moment=first_moment,
             second_moment=self.structure.second_moment(X, means, responsibilities),
+            origin=means,
+        )
+
+    def about(
+        self, components: GaussianComponents, stats: GaussianStatistics
+    ) -> GaussianStatistics:
+        means = components.means
+        return GaussianStatistics(
+            count=stats.count,
+            first_moment=stats.first_moment - stats.count[:, None] * (means - stats.origin),
+            second_moment=stats.scatter_about(means, self.structure),
             origin=means,
         )
 
@@ -225,17 +275,20 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         return self.prior.log_density(components.means, components.covariances, weights)
 
     def rounding_error(self, components: GaussianComponents, stats: GaussianStatistics) -> float:
-        """What cancellation and ill-conditioning cost.
+        """Return what cancellation and ill-conditioning cost.
 
         Besides the sizes of the terms themselves: in L⁻¹ S L⁻ᵀ, for a scatter S and Σ = L Lᵀ, the
         trace and the roundings of the products are within d Σ_j S_jj (Σ⁻¹)_jj (by
-        Cauchy-Schwarz), which no scaling of the features changes. The scatter is what the moments
-        hold and, after a jump of the means by δ from their origin, N δ δᵀ with both signs. Last,
-        the spacing of floating-point numbers at the means, measured by Σ.
+        Cauchy-Schwarz), which no scaling of the features changes. Where entries are missing, the
+        factor of a pattern errs by a rounding of the standard deviation σ_j in each entry of row
+        j, and its log determinant by Σ_j σ_j √(Σ⁻¹)_jj, which is less. The scatter is what the
+        moments hold and, after a jump of the means by δ from their origin, N δ δᵀ with both signs.
+        Last, the spacing of floating-point numbers at the means, measured by Σ.
         """
         covariances, means = components.covariances, components.means
         constants = means.shape[1] * _LOG_2_PI + np.abs(covariances.log_determinants)
         inverse_diagonals = covariances.inverse_diagonals
+        constants = constants + np.sqrt(covariances.variances * inverse_diagonals).sum(axis=1)
         shift = means - stats.origin
         jump = 2.0 * float(stats.count @ np.sum(np.square(shift) * inverse_diagonals, axis=1))
         # Rows that all deviate the same way round the same way, once for each feature.
@@ -253,6 +306,11 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
 
         All are about one origin; the second moment has shape (n_features, n_features).
         """
+        if has_missing(X):
+            raise ValueError(
+                "A start is made from complete rows, got rows with NaN entries. Fill them first "
+                "(em_toolkit.initialization.filled)."
+            )
         deviations = X - origin
         weighted = np.sqrt(responsibilities.sum(axis=1))[:, None] * deviations
         return GaussianStatistics(
@@ -299,6 +357,16 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
 
     def unfixed(self) -> Gaussian:
         return type(self)(self.structure, self.prior, floor=self.floor, resolution=self.resolution)
+
+    def expected_rows(
+        self, components: GaussianComponents, X: Array, responsibilities: Array
+    ) -> Array:
+        return expected_rows(components.means, components.covariances, X, responsibilities)
+
+    def drawn_rows(
+        self, components: GaussianComponents, X: Array, labels: IntArray, noise: Array
+    ) -> Array:
+        return drawn_rows(components.means, components.covariances, X, labels, noise)
 
     def sample(self, components: GaussianComponents, labels: IntArray, rng: RandomSource) -> Array:
         rows = np.empty((labels.shape[0], components.means.shape[1]))

@@ -7,9 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaln, xlogy
 
-from em_toolkit.families.base import ComponentStatistics, Family, present, total_responsibilities
+from em_toolkit.families.base import ComponentStatistics, Family, total_responsibilities
 from em_toolkit.parameters import Parameters, positive
-from em_toolkit.statistics import EPS, Array, BoolArray, IntArray, RandomSource, sum_of_products
+from em_toolkit.statistics import (
+    EPS,
+    Array,
+    BoolArray,
+    IntArray,
+    RandomSource,
+    present,
+    sum_of_products,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +53,13 @@ class Poisson(Family[PoissonRates, PoissonStatistics]):
     def __init__(self, fixed: BoolArray | None = None) -> None:
         self.fixed = fixed
 
-    def log_density(self, components: PoissonRates, X: Array) -> Array:
+    def posterior(self, components: PoissonRates, X: Array) -> tuple[None, Array]:
         rates = components.rates
         logs = np.stack([xlogy(X, rate).sum(axis=1) for rate in rates], axis=1)
-        return logs - rates.sum(axis=1) - gammaln(X + 1.0).sum(axis=1)[:, None]
+        return None, logs - rates.sum(axis=1) - gammaln(X + 1.0).sum(axis=1)[:, None]
 
     def statistics(
-        self, components: PoissonRates, X: Array, responsibilities: Array
+        self, components: PoissonRates, X: Array, responsibilities: Array, within: None = None
     ) -> PoissonStatistics:
         log_factorials = np.sum(responsibilities.sum(axis=1) * gammaln(X + 1.0).sum(axis=1))
         return PoissonStatistics(

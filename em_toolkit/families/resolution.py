@@ -29,7 +29,7 @@ from em_toolkit.parameters import CollapseError
 from em_toolkit.statistics import EPS, Array, BoolArray
 
 if TYPE_CHECKING:
-    from em_toolkit.families.covariance import Covariances
+    from em_toolkit.covariances.base import Covariances
 
 # A standard deviation of less than this share of the least distance of values is none.
 _OF_A_STEP = 1e-4

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import numpy as np
 from scipy.special import ndtr
 
-from em_toolkit.families.base import ComponentStatistics, Family, total_responsibilities
+from em_toolkit.families.base import (
+    ComponentStatistics,
+    Family,
+    Within,
+    total_responsibilities,
+)
 from em_toolkit.families.box import Box
 from em_toolkit.parameters import Parameters
 from em_toolkit.statistics import EPS, Array, IntArray, RandomSource
@@ -29,6 +34,21 @@ class NoisyStatistics(ComponentStatistics, Generic[T]):
     """
 
     signal: T
+
+
+@dataclass(frozen=True, eq=False)
+class WithinSignal:
+    """The posterior of what else of a row is latent, given a component or the noise.
+
+    Parameters
+    ----------
+    entropy : ndarray of shape (n_rows, n_components + 1)
+    signal : Within
+        That of the components.
+    """
+
+    entropy: Array
+    signal: Within
 
 
 class WithNoise(Family[C, NoisyStatistics[T]], Generic[C, T]):
@@ -57,19 +77,34 @@ class WithNoise(Family[C, NoisyStatistics[T]], Generic[C, T]):
         self.family = family
         self.box = box
 
-    def incomplete(self) -> IncompleteWithNoise[C, T]:
-        return IncompleteWithNoise(self.family.incomplete(), self.box)
+    @property
+    def takes_missing_entries(self) -> bool:  # type: ignore[override]
+        return self.family.takes_missing_entries
 
-    def log_density(self, components: C, X: Array) -> Array:
-        of_noise = np.isnan(X) @ np.log(self.box.sides) - self.box.log_volume
-        return np.column_stack([self.family.log_density(components, X), of_noise])
+    def posterior(self, components: C, X: Array) -> tuple[WithinSignal | None, Array]:
+        within, log_density = self.family.posterior(components, X)
+        unseen = np.isnan(X) @ np.log(self.box.sides)
+        log_density = np.column_stack([log_density, unseen - self.box.log_volume])
+        if within is None:
+            return None, log_density
+        return WithinSignal(np.column_stack([within.entropy, unseen]), within), log_density
 
-    def statistics(self, components: C, X: Array, responsibilities: Array) -> NoisyStatistics[T]:
+    def statistics(
+        self,
+        components: C,
+        X: Array,
+        responsibilities: Array,
+        within: WithinSignal | None = None,
+    ) -> NoisyStatistics[T]:
         signal = np.ascontiguousarray(responsibilities[:, :-1])
+        of_signal = None if within is None else within.signal
         return NoisyStatistics(
             total_responsibilities(responsibilities),
-            self.family.statistics(components, X, signal),
+            self.family.statistics(components, X, signal, of_signal),
         )
+
+    def about(self, components: C, stats: NoisyStatistics[T]) -> NoisyStatistics[T]:
+        return replace(stats, signal=self.family.about(components, stats.signal))
 
     def maximize(self, components: C, stats: NoisyStatistics[T]) -> C:
         if not stats.signal.count.sum() > EPS * stats.count[-1]:
@@ -80,12 +115,6 @@ class WithNoise(Family[C, NoisyStatistics[T]], Generic[C, T]):
     def expected_log_density(self, components: C, stats: NoisyStatistics[T]) -> float:
         signal = self.family.expected_log_density(components, stats.signal)
         return signal - float(stats.count[-1]) * self.box.log_volume
-
-    def entropy_of_missing(self, components: C, X: Array) -> Array | None:
-        signal = self.family.entropy_of_missing(components, X)
-        if signal is None:
-            return None
-        return np.column_stack([signal, np.isnan(X) @ np.log(self.box.sides)])
 
     def log_prior(self, components: C, weights: Array) -> float:
         return self.family.log_prior(components, weights[:-1])
@@ -134,39 +163,13 @@ class WithNoise(Family[C, NoisyStatistics[T]], Generic[C, T]):
         # Whatever the family, its density says how many components it has.
         return int(self.family.log_density(components, self.box.center[None]).shape[1])
 
-
-class IncompleteWithNoise(WithNoise[C, T]):
-    """Noise beside a family of rows with missing entries, which it completes, too.
-
-    Parameters
-    ----------
-    family : Family
-        That has ``expected_rows`` and ``drawn_rows``, such as `IncompleteGaussian`.
-    box : Box
-    """
-
-    family: Any
-
-    def incomplete(self) -> IncompleteWithNoise[C, T]:
-        return self
-
     def expected_rows(self, components: C, X: Array, responsibilities: Array) -> Array:
-        """Σ_k r_ik E[x_i | what was observed, k]: noise is expected in the middle of its box."""
+        # Noise is expected in the middle of its box.
         expected = self.family.expected_rows(components, X, responsibilities)
         of_noise = responsibilities[:, -1:] * self.box.center
         return np.where(np.isnan(X), expected + of_noise, X)
 
     def drawn_rows(self, components: C, X: Array, labels: IntArray, noise: Array) -> Array:
-        """Rows whose NaN entries are drawn from their posterior given the component.
-
-        Parameters
-        ----------
-        components : Parameters
-        X, noise : ndarray of shape (n_rows, n_features)
-            The rows, and standard normal numbers for them.
-        labels : ndarray of shape (n_rows,)
-            The component of each row.
-        """
         drawn = self.family.drawn_rows(components, X, labels, noise)
         uniform = self.box.center + (ndtr(noise) - 0.5) * self.box.sides
         is_noise = labels == self._n_components(components)

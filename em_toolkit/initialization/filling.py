@@ -25,8 +25,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import solve_triangular
 
+from em_toolkit.covariances.patterns import has_missing
 from em_toolkit.families import Covariances
-from em_toolkit.families.patterns import has_missing
 from em_toolkit.initialization.rows import Data, weights_of
 from em_toolkit.statistics import Array, BoolArray
 

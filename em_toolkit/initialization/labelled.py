@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from em_toolkit.engine.expectation import Rows
-from em_toolkit.initialization.rows import Assigned, Data, blocks_with_place
-from em_toolkit.model import Block
-from em_toolkit.models.mixture import Mixture, MixtureParameters
-from em_toolkit.models.partly_labelled import UNKNOWN
+from em_toolkit.data import Block, Rows
+from em_toolkit.initialization.rows import Assigned, Data
+from em_toolkit.models.mixture import UNKNOWN, Mixture, MixtureParameters
 from em_toolkit.statistics import Array, IntArray
 
 # What a row costs that a component gives no probability.
@@ -61,7 +59,7 @@ def named_by_labels(
     data = Rows(X, sample_weight)
     n_components = start.weights.shape[0]
     likelihoods = np.zeros((n_components, n_components))
-    for block, rows in blocks_with_place(data):
+    for rows, block in data.with_place():
         known = labels[rows] != UNKNOWN
         if known.any():
             log_joint = mixture.log_joint(start, np.ascontiguousarray(block.X[known]))

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from em_toolkit.engine.expectation import Rows
+from em_toolkit.data import Block, Rows
 from em_toolkit.initialization.rows import Assigned, Data, Labelling
 from em_toolkit.initialization.sampling import plusplus_rows
 from em_toolkit.initialization.scaling import standardizing
-from em_toolkit.model import Block
 from em_toolkit.models.mixture import Mixture, MixtureParameters
 from em_toolkit.statistics import Array, IntArray
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from em_toolkit.covariances.axis_aligned import VarianceByComponent
+from em_toolkit.covariances.matrix import MatrixCovariances
 from em_toolkit.families import Covariances, Gaussian
-from em_toolkit.families.axis_aligned_covariances import VarianceByComponent
-from em_toolkit.families.matrix_covariances import MatrixCovariances
 from em_toolkit.initialization.replicas import Axes, CovarianceKind, Matrix, Replicas, Sphere
 from em_toolkit.initialization.rows import Data, weights_of
 from em_toolkit.initialization.sampling import stratified_rows

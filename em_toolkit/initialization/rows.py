@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from em_toolkit.engine.expectation import Rows
-from em_toolkit.model import Block
+from em_toolkit.data import Block, Rows
 from em_toolkit.models.mixture import Mixture, MixtureParameters
 from em_toolkit.statistics import Array, IntArray
 
@@ -38,17 +37,8 @@ class Assigned:
         self.assign = assign
 
     def __iter__(self) -> Iterator[tuple[Block, Array]]:
-        for block, rows in blocks_with_place(self.data):
+        for rows, block in self.data.with_place():
             yield block, self.assign(block, rows)
-
-
-def blocks_with_place(data: Rows) -> Iterator[tuple[Block, slice]]:
-    """The blocks, and which rows are in each."""
-    start = 0
-    for block in data:
-        rows = slice(start, start + len(block.X))
-        yield block, rows
-        start = rows.stop
 
 
 def from_responsibilities(

@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from em_toolkit.engine.expectation import Rows
-from em_toolkit.initialization.rows import blocks_with_place
-from em_toolkit.model import Block
+from em_toolkit.data import Block, Rows
 from em_toolkit.statistics import Array, IntArray
 
 
@@ -42,7 +40,7 @@ def plusplus_rows(data: Rows, n_components: int, random_state: np.random.RandomS
     chosen = [random_state.choice(n_rows, p=data.weights / data.weights.sum())]
     while True:
         masses = []
-        for block, rows in blocks_with_place(data):
+        for rows, block in data.with_place():
             (distances,) = _squared_distances(data, chosen[-1:], block)
             np.minimum(closest[rows], distances, out=closest[rows])
             masses.append(np.sum(block.weights * closest[rows]))
@@ -52,7 +50,7 @@ def plusplus_rows(data: Rows, n_components: int, random_state: np.random.RandomS
         places = random_state.uniform(size=n_candidates) * cumulative[-1]
         candidates = [_row_at(place, data, closest, cumulative) for place in places]
         potentials = np.zeros(n_candidates)
-        for block, rows in blocks_with_place(data):
+        for rows, block in data.with_place():
             distances = _squared_distances(data, candidates, block)
             np.minimum(distances, closest[rows], out=distances)
             potentials += np.sum(block.weights * distances, axis=1)

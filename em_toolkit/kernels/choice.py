@@ -35,22 +35,19 @@ from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
-from em_toolkit.engine.expectation import BLOCK_SIZE
+from em_toolkit.covariances.matrix import MatrixCovariances
+from em_toolkit.covariances.patterns import Runs, has_missing
+from em_toolkit.data import BLOCK_SIZE
 from em_toolkit.families import (
-    STRUCTURES,
     Covariances,
     DiagonalCovariances,
     FullCovariances,
     Gaussian,
-    IncompleteGaussian,
     SphericalCovariances,
     TiedCovariances,
     WithNoise,
 )
-from em_toolkit.families.axis_aligned_covariances import VarianceByComponent, VariancesByFeature
-from em_toolkit.families.matrix_covariances import MatrixByComponent, MatrixCovariances
-from em_toolkit.families.patterns import Runs
-from em_toolkit.families.with_noise import IncompleteWithNoise
+from em_toolkit.kernels.shapes import SHAPES, products_when_tied
 from em_toolkit.models.mixture import Mixture
 
 # In multiplications of a pass.
@@ -65,11 +62,6 @@ _LARGEST_BLOCK_NUMBERS = 2**20
 _CALLS_OF_A_RUN = 5_000
 
 
-def products_when_tied(n_features: int, n_components: int) -> int:
-    """Products for a row if it is whitened once for all components."""
-    return n_features**2 + 2 * n_components * n_features
-
-
 # Products for a row, of features d and components K, by the shape of the covariances: what the
 # components share is for the M-step alone.
 _PRODUCTS: dict[type[Covariances], Callable[[int, int], int]] = {
@@ -78,20 +70,6 @@ _PRODUCTS: dict[type[Covariances], Callable[[int, int], int]] = {
     DiagonalCovariances: lambda d, K: 4 * K * d,
     SphericalCovariances: lambda d, K: 3 * K * d,
 }
-
-
-def _of_the_same_shape(structure: type[Covariances]) -> type[Covariances]:
-    if issubclass(structure, MatrixByComponent):
-        return FullCovariances
-    if issubclass(structure, VariancesByFeature):
-        return DiagonalCovariances
-    if issubclass(structure, VarianceByComponent):
-        return SphericalCovariances
-    return structure
-
-
-# Which of these a structure is. A subclass of one's own may do something else in any method.
-SHAPES = {structure: _of_the_same_shape(structure) for structure in STRUCTURES.values()}
 
 
 class Plan(NamedTuple):
@@ -114,7 +92,6 @@ def plan_for(mixture: Mixture[Any], X: npt.NDArray[Any], n_components: int) -> P
     Parameters
     ----------
     mixture : Mixture
-        Of complete rows.
     X : ndarray of shape (n_rows, n_features)
         Rows that miss the same entries are neighbours.
     n_components : int
@@ -123,18 +100,16 @@ def plan_for(mixture: Mixture[Any], X: npt.NDArray[Any], n_components: int) -> P
     -------
     Plan
     """
-    model = mixture.for_rows(X)
-    n_rows, n_features = X.shape
-    fastest = plan(model, n_rows, n_features, n_components)
-    if model is mixture or fastest.model is not model:
+    is_complete, (n_rows, n_features) = not has_missing(X), X.shape
+    fastest = plan(mixture, n_rows, n_features, n_components, 0 if is_complete else 1)
+    if is_complete or fastest.model is not mixture:
         return fastest
     # To count the runs is a pass of its own, for where they decide.
-    n_runs = Runs.of(X).observed.shape[0]
-    return plan(model, n_rows, n_features, n_components, n_runs)
+    return plan(mixture, n_rows, n_features, n_components, len(Runs.of(X).lengths))
 
 
 def plan(
-    model: Mixture[Any], n_rows: int, n_features: int, n_components: int, n_runs: int = 1
+    model: Mixture[Any], n_rows: int, n_features: int, n_components: int, n_runs: int = 0
 ) -> Plan:
     """The fastest way for a mixture and data of a size.
 
@@ -145,7 +120,7 @@ def plan(
     model : Mixture
     n_rows, n_features, n_components : int
     n_runs : int
-        Runs of rows that miss the same entries.
+        Runs of rows that miss the same entries; 0 if none miss any.
 
     Returns
     -------
@@ -153,11 +128,11 @@ def plan(
     """
     family: Any = model.family
     box = None
-    if type(family) in (WithNoise, IncompleteWithNoise):
+    if type(family) is WithNoise:
         family, box = family.family, family.box
     plain = Plan(model, BLOCK_SIZE)
     # A subclass may do something else in any of its methods.
-    if type(model) is not Mixture or type(family) not in (Gaussian, IncompleteGaussian):
+    if type(model) is not Mixture or type(family) is not Gaussian:
         return plain
     if family.structure not in SHAPES:
         return plain
@@ -166,7 +141,7 @@ def plan(
     # An exponential costs as much as some twenty multiplications.
     row_work = _PRODUCTS[shape](n_features, n_components) + 20 * n_components
     work = n_rows * row_work
-    if type(family) is IncompleteGaussian:
+    if n_runs > 0:
         work += _work_of_runs(shape, n_rows, n_features, n_components, n_runs)
     if work < WORTH_COMPILING or numba_is_disabled():
         return plain
@@ -179,10 +154,8 @@ def plan(
     block_size = min(max(n_rows // n_blocks, _SMALLEST_BLOCK), largest)
     # Whole panels; the last of a block may be filled up.
     block_size += -block_size % PANEL_ROWS
-    if type(family) is IncompleteGaussian:
-        incomplete = CompiledIncompleteMixture(family.complete, model.mixing, box)
-        return Plan(incomplete, block_size)
-    return Plan(CompiledGaussianMixture(family, model.mixing, box), block_size)
+    kind = CompiledIncompleteMixture if n_runs > 0 else CompiledGaussianMixture
+    return Plan(kind(family, model.mixing, box), block_size)
 
 
 def _work_of_runs(

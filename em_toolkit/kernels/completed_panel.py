@@ -1,6 +1,6 @@
 """Panels of rows with missing entries, completed given each component.
 
-The mathematics is that of `em_toolkit.families.completion`, in terms of P = Σ⁻¹ (`conditional`).
+The mathematics is that of `em_toolkit.covariances.completion`, in terms of P = Σ⁻¹ (`conditional`).
 Given a component, a row is completed by the expectation of what it misses, which is where the
 squared distance |L⁻¹ (x − μ)|² is least: and that least distance is the one of the observed
 entries alone. So completed rows are whitened, and their moments taken, as complete ones are.

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from em_toolkit.covariances.matrix import MatrixCovariances
 from em_toolkit.families import (
     Box,
     Covariances,
@@ -22,10 +23,10 @@ from em_toolkit.families import (
     TiedCovariances,
     WithNoise,
 )
-from em_toolkit.families.matrix_covariances import MatrixCovariances
+from em_toolkit.families.gaussian import MissingEntries
 from em_toolkit.kernels import diagonal, matrix, spherical, tied
-from em_toolkit.kernels.choice import SHAPES, products_when_tied
 from em_toolkit.kernels.latest import Latest
+from em_toolkit.kernels.shapes import SHAPES, products_when_tied
 from em_toolkit.model import Expectation
 from em_toolkit.models.mixing_weights import MixingWeights
 from em_toolkit.models.mixture import Mixture, MixtureParameters
@@ -77,7 +78,11 @@ class CompiledGaussian(Gaussian):
     """
 
     def statistics(
-        self, components: GaussianComponents, X: Array, responsibilities: Array
+        self,
+        components: GaussianComponents,
+        X: Array,
+        responsibilities: Array,
+        within: MissingEntries | None = None,
     ) -> GaussianStatistics:
         # A user's responsibilities may be Fortran-ordered.
         responsibilities = np.ascontiguousarray(responsibilities)
@@ -108,7 +113,11 @@ class CompiledGaussianMixture(Mixture[GaussianComponents]):
         self._make_pass = _PASSES[SHAPES[family.structure]]
         self._pass_at = Latest(self._prepare)
 
-    def expectation(self, params: Params, X: Array, weights: Array) -> Expectation[Any]:
+    def expectation(
+        self, params: Params, X: Array, weights: Array, known: Any = None
+    ) -> Expectation[Any]:
+        if known is not None:
+            return super().expectation(params, X, weights, known)
         prepared = self._pass_at(params)
         sums = prepared.sums(X, weights)
         entropy, log_evidence, weight = sums[:3].tolist()
@@ -124,8 +133,8 @@ class CompiledGaussianMixture(Mixture[GaussianComponents]):
         )
         return Expectation(statistics, entropy, log_evidence, weight)
 
-    def log_joint(self, params: Params, X: Array) -> Array:
-        return self._pass_at(params).log_joint(X)
+    def joint(self, params: Params, X: Array) -> tuple[None, Array]:
+        return None, self._pass_at(params).log_joint(X)
 
     def _prepare(self, params: Params) -> Pass:
         return self._make_pass(params, constants_of(params, self._log_volume))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from em_toolkit.covariances.matrix import MatrixCovariances
 from em_toolkit.families import (
     Box,
     Covariances,
@@ -17,14 +18,12 @@ from em_toolkit.families import (
     Gaussian,
     GaussianComponents,
     GaussianStatistics,
-    IncompleteGaussian,
     SphericalCovariances,
     TiedCovariances,
+    WithNoise,
 )
-from em_toolkit.families.matrix_covariances import MatrixCovariances
-from em_toolkit.families.with_noise import IncompleteWithNoise
+from em_toolkit.families.gaussian import MissingEntries
 from em_toolkit.kernels import incomplete, incomplete_diagonal
-from em_toolkit.kernels.choice import SHAPES
 from em_toolkit.kernels.gaussian_mixture import (
     PANEL_ROWS,
     Params,
@@ -34,6 +33,7 @@ from em_toolkit.kernels.gaussian_mixture import (
     unpacked_beside_noise,
 )
 from em_toolkit.kernels.latest import Latest
+from em_toolkit.kernels.shapes import SHAPES
 from em_toolkit.model import Expectation
 from em_toolkit.models.mixing_weights import MixingWeights
 from em_toolkit.models.mixture import Mixture
@@ -70,12 +70,8 @@ class _Pass(ABC):
         """From the last of the sums: the scatter, as the structure has it."""
 
     @abstractmethod
-    def log_density(self, X: Array) -> Array:
-        """log p(x_o | k), of shape (n_rows, n_components)."""
-
-    @abstractmethod
-    def entropy_of_missing(self, X: Array) -> Array:
-        """Of x_m given x_o and k, of shape (n_rows, n_components)."""
+    def log_density_and_entropy(self, X: Array) -> tuple[Array, Array]:
+        """log p(x_o | k), and the entropy of x_m given x_o and k: (n_rows, n_components) each."""
 
 
 class _MatrixPass(_Pass):
@@ -115,15 +111,10 @@ class _MatrixPass(_Pass):
     def second_moment(self, sums: Array) -> Array:
         return sums.reshape(self._factors.shape)[:, : self._n_features, : self._n_features]
 
-    def log_density(self, X: Array) -> Array:
-        return self._of_rows(X)[0]
-
-    def entropy_of_missing(self, X: Array) -> Array:
-        return self._of_rows(X)[1]
-
-    def _of_rows(self, X: Array) -> Array:
+    def log_density_and_entropy(self, X: Array) -> tuple[Array, Array]:
         arguments = (*self._arguments, self._constants, _LARGEST_INFLATION, PANEL_ROWS)
-        return incomplete.log_joint_and_entropy(X, *arguments)
+        log_density, entropy = incomplete.log_joint_and_entropy(X, *arguments)
+        return log_density, entropy
 
 
 class _AxesPass(_Pass):
@@ -165,14 +156,12 @@ class _AxesPass(_Pass):
     def second_moment(self, sums: Array) -> Array:
         return sums.reshape(self.shape)
 
-    def log_density(self, X: Array) -> Array:
+    def log_density_and_entropy(self, X: Array) -> tuple[Array, Array]:
         log_weights = np.zeros(len(self._means))
-        return incomplete_diagonal.log_joint(
+        log_density = incomplete_diagonal.log_joint(
             X, self._means, self._precisions, self._logs, log_weights, PANEL_ROWS
         )
-
-    def entropy_of_missing(self, X: Array) -> Array:
-        return np.asarray(np.isnan(X) @ (0.5 * (1.0 + self._logs)).T)
+        return log_density, np.isnan(X) @ (0.5 * (1.0 + self._logs)).T
 
 
 class _SphericalPass(_AxesPass):
@@ -190,36 +179,38 @@ _PASSES: dict[type[Covariances], Callable[[GaussianComponents], _Pass]] = {
 }
 
 
-class CompiledIncompleteGaussian(IncompleteGaussian):
-    """A family that does what `IncompleteGaussian` does, to rounding, and faster."""
+class CompiledIncompleteGaussian(Gaussian):
+    """A family that does what `Gaussian` does for rows with NaN entries, and faster."""
 
-    def __init__(self, complete: Gaussian) -> None:
-        super().__init__(complete)
+    def __init__(self, plain: Gaussian) -> None:
+        super().__init__(plain.structure, plain.prior, plain.fixed, plain.floor, plain.resolution)
         # What the blocks of a pass share.
-        self.pass_at: Latest[GaussianComponents, _Pass] = Latest(
-            _PASSES[SHAPES[complete.structure]]
-        )
+        self.pass_at: Latest[GaussianComponents, _Pass] = Latest(_PASSES[SHAPES[plain.structure]])
 
-    def log_density(self, components: GaussianComponents, X: Array) -> Array:
-        return self.pass_at(components).log_density(X)
-
-    def entropy_of_missing(self, components: GaussianComponents, X: Array) -> Array:
-        return self.pass_at(components).entropy_of_missing(X)
+    def posterior(self, components: GaussianComponents, X: Array) -> tuple[MissingEntries, Array]:
+        log_density, entropy = self.pass_at(components).log_density_and_entropy(X)
+        return MissingEntries(entropy, components), log_density
 
     def statistics(
-        self, components: GaussianComponents, X: Array, responsibilities: Array
+        self,
+        components: GaussianComponents,
+        X: Array,
+        responsibilities: Array,
+        within: MissingEntries | None = None,
     ) -> GaussianStatistics:
-        prepared = self.pass_at(components)
+        given = components if within is None else within.components
+        prepared = self.pass_at(given)
         sums = prepared.moments(X, np.ascontiguousarray(responsibilities))
-        return unpacked(sums, components.means, prepared.shape, prepared.second_moment)
+        stats = unpacked(sums, given.means, prepared.shape, prepared.second_moment)
+        return stats if given is components else self.about(components, stats)
 
 
 class CompiledIncompleteMixture(Mixture[GaussianComponents]):
-    """A mixture that does what ``Mixture(IncompleteGaussian(complete))`` does, and faster.
+    """A mixture that does what ``Mixture(family)`` does for rows with NaN entries, and faster.
 
     Parameters
     ----------
-    complete : Gaussian
+    family : Gaussian
     mixing : MixingWeights, optional
         Of the noise too, if there is any.
     box : Box, optional
@@ -227,18 +218,17 @@ class CompiledIncompleteMixture(Mixture[GaussianComponents]):
     """
 
     def __init__(
-        self, complete: Gaussian, mixing: MixingWeights | None = None, box: Box | None = None
+        self, family: Gaussian, mixing: MixingWeights | None = None, box: Box | None = None
     ) -> None:
-        self._compiled, self._box = CompiledIncompleteGaussian(complete), box
-        plain = IncompleteGaussian(complete)
-        if box is None:
-            super().__init__(self._compiled, mixing)
-            self._plain = Mixture(plain, mixing)
-        else:
-            super().__init__(IncompleteWithNoise(self._compiled, box), mixing)
-            self._plain = Mixture(IncompleteWithNoise(plain, box), mixing)
+        self._compiled, self._box = CompiledIncompleteGaussian(family), box
+        super().__init__(self._compiled if box is None else WithNoise(self._compiled, box), mixing)
+        self._plain = Mixture(family if box is None else WithNoise(family, box), mixing)
 
-    def expectation(self, params: Params, X: Array, weights: Array) -> Expectation[Any]:
+    def expectation(
+        self, params: Params, X: Array, weights: Array, known: Any = None
+    ) -> Expectation[Any]:
+        if known is not None:
+            return super().expectation(params, X, weights, known)
         prepared = self._compiled.pass_at(params.components)
         sums = prepared.sums(X, weights, params, self._box)
         entropy, log_evidence, weight = sums[:3].tolist()

@@ -8,19 +8,20 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import xlogy
 
-from em_toolkit.families.base import NEGLIGIBLE_RESPONSIBILITY, Family
+from em_toolkit.data import Block
+from em_toolkit.families.base import NEGLIGIBLE_RESPONSIBILITY, Family, Within
 from em_toolkit.families.box import Box
-from em_toolkit.families.patterns import has_missing
 from em_toolkit.families.with_noise import WithNoise
-from em_toolkit.model import Block, LatentVariableModel
+from em_toolkit.model import Expectation, LatentVariableModel
 from em_toolkit.models.mixing_weights import MixingWeights
 from em_toolkit.parameters import Parameters, real, simplex
 from em_toolkit.statistics import EPS, Array, IntArray, RandomSource, sum_by_pairs
 
 C = TypeVar("C", bound=Parameters)
+# The label of a row of whose component nothing is known.
+UNKNOWN = -1
 _SMALLEST_LOG = float(np.log(np.finfo(np.float64).smallest_subnormal)) - 1.0
 
 
@@ -56,19 +57,19 @@ class Responsibilities:
     Parameters
     ----------
     responsibilities, log_responsibilities : ndarray of shape (n_rows, n_components)
-    entropy_within : ndarray of shape (n_rows, n_components), optional
-        The entropy, given k, of what else of a row is latent: of its missing entries.
+    within : Within, optional
+        The posterior, given k, of what else of a row is latent (its missing entries, its scale).
     """
 
     responsibilities: Array
     log_responsibilities: Array
-    entropy_within: Array | None = None
+    within: Within | None = None
 
     @cached_property
     def entropy(self) -> Array:
         # The logarithm of a responsibility of zero may be −inf, and 0 · −inf is not 0.
         logs = np.maximum(self.log_responsibilities, _SMALLEST_LOG)
-        surprise = -logs if self.entropy_within is None else self.entropy_within - logs
+        surprise = -logs if self.within is None else self.within.entropy - logs
         return np.einsum("ik,ik->i", self.responsibilities, surprise)
 
 
@@ -84,6 +85,18 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
               \pi_k = \frac{1}{n} \sum_i r_{ik}
 
     Its statistics are those of the family: their ``count`` is all that the weights need.
+
+    The components of some rows may be known: a block's ``known`` are then labels c_i, the index of
+    the component of each row, or −1 where it is unknown.
+
+    .. math:: \log p(x_i, c_i \mid \theta) = \begin{cases}
+              \log \pi_{c_i} + \log p(x_i \mid c_i) & \text{if the label is known} \\
+              \log \sum_k \pi_k \, p(x_i \mid k) & \text{if it is not} \end{cases}
+
+    The posterior of a row with a known label is that label; the M-step stays the same (McLachlan &
+    Peel 2000, Finite Mixture Models, section 2.19; O'Neill 1978). Which rows are labelled may
+    depend on what is seen of them, but not on their components otherwise: the weights take the
+    labelled rows for a part of the same population.
 
     Parameters
     ----------
@@ -103,60 +116,85 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
     >>> posterior.responsibilities.round(3)
     array([[0.881, 0.119],
            [0.   , 1.   ]])
+
+    Of two rows alike, the second is known to be of the last component:
+
+    >>> zeros = np.zeros((2, 1))
+    >>> posterior, log_evidence = mixture.posterior_given(params, zeros, np.array([-1, 1]))
+    >>> posterior.responsibilities.round(3)
+    array([[0.881, 0.119],
+           [0.   , 1.   ]])
     """
 
     def __init__(self, family: Family[C, Any], mixing: MixingWeights | None = None) -> None:
         self.family = family
         self.mixing = MixingWeights() if mixing is None else mixing
 
-    def for_rows(self, X: npt.NDArray[Any]) -> Mixture[C]:
-        """This mixture; for rows with NaN entries, the one that integrates them out."""
-        return Mixture(self.family.incomplete(), self.mixing) if has_missing(X) else self
-
     def with_noise(self, box: Box) -> Mixture[C]:
         """This mixture, and beside its components one of noise in a box."""
         return Mixture(WithNoise(self.family, box), self.mixing.with_noise())
 
-    def log_joint(self, params: MixtureParameters[C], X: Array) -> Array:
-        """log p(x_i, k), of shape (n_rows, n_components), in nats."""
-        log_joint = self.family.log_density(params.components, X)
+    def joint(self, params: MixtureParameters[C], X: Array) -> tuple[Within | None, Array]:
+        """Return what is latent within each component, and log p(x_i, k).
+
+        Parameters
+        ----------
+        params : MixtureParameters
+        X : ndarray of shape (n_rows, n_features)
+
+        Returns
+        -------
+        within : Within or None
+        log_joint : ndarray of shape (n_rows, n_components)
+            In nats.
+        """
+        within, log_joint = self.family.posterior(params.components, X)
         log_joint += params.log_weights
-        return log_joint
+        return within, log_joint
+
+    def log_joint(self, params: MixtureParameters[C], X: Array) -> Array:
+        """Return log p(x_i, k) in nats, of shape (n_rows, n_components).
+
+        Parameters
+        ----------
+        params : MixtureParameters
+        X : ndarray of shape (n_rows, n_features)
+        """
+        return self.joint(params, X)[1]
 
     def posterior(self, params: MixtureParameters[C], X: Array) -> tuple[Responsibilities, Array]:
-        return self.posterior_of(params, X, self.log_joint(params, X))
+        return _posterior(params, *self.joint(params, X))
 
-    def posterior_of(
-        self, params: MixtureParameters[C], X: Array, log_joint: Array
+    def posterior_given(
+        self, params: MixtureParameters[C], X: Array, known: IntArray
     ) -> tuple[Responsibilities, Array]:
-        """The posterior of rows whose log p(x_i, k) is known, which it overwrites.
+        within, log_joint = self.joint(params, X)
+        components = np.arange(log_joint.shape[1])
+        log_joint[(known[:, None] != UNKNOWN) & (known[:, None] != components)] = -np.inf
+        return _posterior(params, within, log_joint)
 
-        −inf for what a row cannot be, such as any other component than that of its label.
-        """
-        highest = log_joint.max(axis=1, keepdims=True)
-        impossible = np.isneginf(highest[:, 0])
-        if impossible.any():
-            # No component gives these rows any probability: they say nothing of z.
-            log_joint[impossible] = params.log_weights
-            highest = log_joint.max(axis=1, keepdims=True)
-        log_joint -= highest
-        responsibilities = np.exp(log_joint)
-        total = responsibilities.sum(axis=1, keepdims=True)
-        responsibilities /= total
-        # So that products of what is left with weights and data do not underflow by halves, a
-        # sum positive and its quotient zero.
-        responsibilities[responsibilities < NEGLIGIBLE_RESPONSIBILITY] = 0.0
-        log_total = np.log(total)
-        log_joint -= log_total
-        log_evidence = np.where(impossible, -np.inf, (highest + log_total)[:, 0])
-        within = self.family.entropy_of_missing(params.components, X)
-        return Responsibilities(responsibilities, log_joint, within), log_evidence
+    def expectation(
+        self, params: MixtureParameters[C], X: Array, weights: Array, known: Any = None
+    ) -> Expectation[Any]:
+        if known is None:
+            return super().expectation(params, X, weights)
+        # A subclass may have a faster E-step for the rows of which nothing is known.
+        rest = known == UNKNOWN
+        if not rest.any():
+            return super().expectation(params, X, weights, known)
+        expectation = self.expectation(params, np.ascontiguousarray(X[rest]), weights[rest])
+        if rest.all():
+            return expectation
+        return expectation + super().expectation(params, X[~rest], weights[~rest], known[~rest])
 
     def statistics(
         self, params: MixtureParameters[C], X: Array, posterior: Responsibilities, weights: Array
     ) -> Any:
         responsibilities = posterior.responsibilities * weights[:, None]
-        return self.family.statistics(params.components, X, responsibilities)
+        return self.family.statistics(params.components, X, responsibilities, posterior.within)
+
+    def about(self, params: MixtureParameters[C], stats: Any) -> Any:
+        return self.family.about(params.components, stats)
 
     def maximize(self, params: MixtureParameters[C], stats: Any) -> MixtureParameters[C]:
         weights = self.mixing.maximize(params.weights, stats.count)
@@ -199,7 +237,7 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
         components = family.reference(self._first_look(blocks))
         stats = sum_by_pairs(
             family.statistics(components, X, weights[:, None] * responsibilities)
-            for (X, weights), responsibilities in blocks
+            for (X, weights, _), responsibilities in blocks
         )
         n_components = stats.count.shape[0]
         weights = self.mixing.unfixed().maximize(np.full(n_components, 1.0), stats.count)
@@ -224,7 +262,7 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
     def _first_look(self, blocks: Iterable[tuple[Block, Array]]) -> Any:
         def parts() -> Iterator[Any]:
             origin = None
-            for (X, weights), responsibilities in blocks:
+            for (X, weights, _), responsibilities in blocks:
                 if origin is None:
                     # The mean of some of the data: a single row may be far from all others.
                     origin = X[0] + weights @ (X - X[0]) / (weights.sum() or 1.0)
@@ -251,3 +289,29 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
         counts = rng.multinomial(n_rows, params.weights / params.weights.sum())
         labels = np.repeat(np.arange(counts.shape[0]), counts)
         return self.family.sample(params.components, labels, rng), labels
+
+
+def _posterior(
+    params: MixtureParameters[C], within: Within | None, log_joint: Array
+) -> tuple[Responsibilities, Array]:
+    """Return the posterior of rows whose log p(x_i, k) is known, which it overwrites.
+
+    log p(x_i, k) is −inf where a row cannot be of a component.
+    """
+    highest = log_joint.max(axis=1, keepdims=True)
+    impossible = np.isneginf(highest[:, 0])
+    if impossible.any():
+        # No component gives these rows any probability: they say nothing of z.
+        log_joint[impossible] = params.log_weights
+        highest = log_joint.max(axis=1, keepdims=True)
+    log_joint -= highest
+    responsibilities = np.exp(log_joint)
+    total = responsibilities.sum(axis=1, keepdims=True)
+    responsibilities /= total
+    # So that products of what is left with weights and data do not underflow by halves, a
+    # sum positive and its quotient zero.
+    responsibilities[responsibilities < NEGLIGIBLE_RESPONSIBILITY] = 0.0
+    log_total = np.log(total)
+    log_joint -= log_total
+    log_evidence = np.where(impossible, -np.inf, (highest + log_total)[:, 0])
+    return Responsibilities(responsibilities, log_joint, within), log_evidence

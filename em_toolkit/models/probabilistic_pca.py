@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from em_toolkit.families.covariance import SMALLEST_VARIANCE
+from em_toolkit.covariances.base import SMALLEST_VARIANCE
+from em_toolkit.linalg.principal_axes import PrincipalAxes
 from em_toolkit.model import LatentVariableModel
-from em_toolkit.models.principal_axes import PrincipalAxes
 from em_toolkit.parameters import CollapseError, Parameters, positive
 from em_toolkit.statistics import EPS, Array, RandomSource, Statistics, origin, sum_of_products
 
@@ -72,12 +72,6 @@ class PPCAParameters(Parameters):
     def posterior_factor(self) -> Array:
         """F with F Fᵀ = cov[z | x] = σ² M⁻¹, of shape (n_components, n_components)."""
         return np.asarray(self.rotation * np.sqrt(self.noise_variance / self.variances))
-
-    @cached_property
-    def loaded_factor(self) -> Array:
-        """W F, so that its square is the part of the posterior in x, W cov[z | x] Wᵀ."""
-        shrunken = self.lengths * np.sqrt(self.noise_variance / self.variances)
-        return np.asarray(self.axes * shrunken)
 
     @property
     def log_determinant(self) -> float:
@@ -216,7 +210,9 @@ class ProbabilisticPCA(LatentVariableModel[PPCAParameters, GaussianPosterior, PP
     def statistics(
         self, params: PPCAParameters, X: Array, posterior: GaussianPosterior, weights: Array
     ) -> PPCAStatistics:
-        means, factor, loaded = posterior.means, posterior.factor, params.loaded_factor
+        means, factor = posterior.means, posterior.factor
+        # Its square is the part of the posterior in x, W cov[z | x] Wᵀ.
+        loaded = params.loadings @ factor
         count = float(weights.sum())
         residuals = X - params.mean - means @ params.loadings.T
         # Moments of (z, 1) with (z, 1) and with the residuals, in two products.
@@ -231,6 +227,19 @@ class ProbabilisticPCA(LatentVariableModel[PPCAParameters, GaussianPosterior, PP
             residual=response[:, -1],
             residual_latent=response[:, :-1] - count * (loaded @ factor.T),
             residual_square=float(squares + count * np.sum(loaded**2)),
+            mean=params.mean,
+            loadings=params.loadings,
+        )
+
+    def about(self, params: PPCAParameters, stats: PPCAStatistics) -> PPCAStatistics:
+        response, design = stats.regression
+        step = np.column_stack([params.loadings - stats.loadings, params.mean - stats.mean])
+        moved = response - step @ design
+        return replace(
+            stats,
+            residual=moved[:, -1],
+            residual_latent=moved[:, :-1],
+            residual_square=self._squared_error(params, stats),
             mean=params.mean,
             loadings=params.loadings,
         )

@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
+from em_toolkit.covariances.base import Covariances
 from em_toolkit.statistics import Array
-
-if TYPE_CHECKING:
-    from em_toolkit.families.covariance import Covariances
-    from em_toolkit.families.gaussian import GaussianStatistics
-
 
 # A component without data has no moment either: anything that divides it will do.
 _SMALLEST_COUNT = float(np.finfo(np.float64).tiny)
+
+
+class FirstMoments(Protocol):
+    """The moments of weighted rows that a prior of means sees.
+
+    Attributes
+    ----------
+    count : ndarray of shape (n_components,)
+        Σ_i r_ik.
+    first_moment : ndarray of shape (n_components, n_features)
+        Σ_i r_ik (x_i − o_k).
+    origin : ndarray of shape (n_components, n_features)
+        o_k.
+    """
+
+    @property
+    def count(self) -> Array: ...
+
+    @property
+    def first_moment(self) -> Array: ...
+
+    @property
+    def origin(self) -> Array: ...
 
 
 class ComponentPrior(ABC):
@@ -72,7 +91,7 @@ class ComponentPrior(ABC):
             Of the components; one whose weight is 0 may have no prior.
         """
 
-    def mean_shifts(self, stats: GaussianStatistics, covariances: Covariances) -> Array:
+    def mean_shifts(self, stats: FirstMoments, covariances: Covariances) -> Array:
         """How far the best means are from the origin of the statistics, for these covariances."""
         count, moment = stats.count[:, None], stats.first_moment
         if self.shrinkage > 0.0:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from em_toolkit.covariances.base import Covariances
 from em_toolkit.priors.base import ComponentPrior
 from em_toolkit.priors.checking import center_of, matrix_of
 from em_toolkit.priors.moments import Moments
 from em_toolkit.statistics import Array
-
-if TYPE_CHECKING:
-    from em_toolkit.families.covariance import Covariances
 
 
 @dataclass(frozen=True, eq=False)

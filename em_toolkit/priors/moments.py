@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from em_toolkit.model import Block
+from em_toolkit.data import Block
 from em_toolkit.statistics import Array, Statistics, sum_by_pairs
 
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
 
-from em_toolkit.priors.base import FlatPrior
+from em_toolkit.covariances.base import Covariances
+from em_toolkit.priors.base import FirstMoments, FlatPrior
 from em_toolkit.priors.checking import center_of, is_positive_definite, matrix_of
 from em_toolkit.priors.moments import Moments
 from em_toolkit.statistics import Array
-
-if TYPE_CHECKING:
-    from em_toolkit.families.covariance import Covariances
-    from em_toolkit.families.gaussian import GaussianStatistics
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +50,7 @@ class MeansPrior(FlatPrior):
         precision = cho_solve(cho_factor(self.covariance), np.eye(self.mean.shape[0]))
         return (self.mean - means) @ precision, precision
 
-    def mean_shifts(self, stats: GaussianStatistics, covariances: Covariances) -> Array:
+    def mean_shifts(self, stats: FirstMoments, covariances: Covariances) -> Array:
         covariances.check_about(stats.origin)
         of_prior = cho_solve(cho_factor(self.covariance), np.eye(self.mean.shape[0]))
         shifts = np.empty(stats.origin.shape)

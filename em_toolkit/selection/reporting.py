@@ -5,22 +5,35 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from em_toolkit.engine import Status
 from em_toolkit.selection.candidate import Candidate
 from em_toolkit.selection.criteria import CRITERIA
-
-if TYPE_CHECKING:
-    from em_toolkit.selection.result import MixtureSelection
+from em_toolkit.statistics import Array
 
 _N_SHOWN = 5
 _COLLAPSED, _INTERRUPTED = Status.COLLAPSED.name.lower(), Status.INTERRUPTED.name.lower()
 
 
-def summary(selection: MixtureSelection[Any]) -> str:
+class Comparison(Protocol):
+    """The outcome of a search, as it is told: `MixtureSelection` says what each part is."""
+
+    @property
+    def criterion(self) -> str: ...
+    @property
+    def candidates(self) -> tuple[Candidate, ...]: ...
+    @property
+    def best_index_(self) -> int: ...
+    @property
+    def left_out(self) -> Mapping[Any, float]: ...
+    @property
+    def scores(self) -> Array: ...
+
+
+def summary(selection: Comparison) -> str:
     """The five best, a line each, and remarks."""
     criterion, scores = CRITERIA[selection.criterion], selection.scores
     losses, best = criterion.losses(scores), selection.best_index_
@@ -41,7 +54,7 @@ def summary(selection: MixtureSelection[Any]) -> str:
     return "\n".join([*lines, *remarks(selection)])
 
 
-def as_html(selection: MixtureSelection[Any]) -> str:
+def as_html(selection: Comparison) -> str:
     """The score of each covariance type and number of components, the best in bold."""
     criterion = CRITERIA[selection.criterion]
     scores = score_table(selection.candidates, selection.criterion)
@@ -77,7 +90,7 @@ def score_table(
     return scores
 
 
-def remarks(selection: MixtureSelection[Any]) -> list[str]:
+def remarks(selection: Comparison) -> list[str]:
     """What to know of the choice, a sentence or two each."""
     found = []
     numbers = {candidate.n_components for candidate in selection.candidates}

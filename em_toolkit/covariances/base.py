@@ -1,0 +1,390 @@
+"""Covariance structures: one class each, no names and no branches inside.
+
+A structure is a rule by which K covariance matrices share their entries. Everything that depends
+on the rule is here: in which shape a scatter matrix Σ_i r_i (x_i - o)(x_i - o)ᵀ is kept, how
+scatters become covariances, and how distances are measured. Scatters are arrays of the shape of
+the structure's values, and add.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from em_toolkit.covariances.completion import Completion
+from em_toolkit.covariances.patterns import Runs
+from em_toolkit.parameters import CollapseError, Parameters
+from em_toolkit.statistics import EPS, Array, BoolArray, RandomSource
+
+# A standard deviation of fewer than this many spacings of floating-point numbers at the mean is
+# rounding, not spread; a pivot smaller than this many roundings of its variance is no pivot.
+RESOLUTION = 8.0
+# Of the floor: variances within it are on the floor, but for the roundings of an ill-conditioned
+# matrix.
+_FLOOR_TOLERANCE = 1e-6
+SMALLEST_VARIANCE = float(np.finfo(np.float64).tiny) / EPS
+
+
+@dataclass(frozen=True, eq=False)
+class Covariances(Parameters, ABC):
+    """K covariance matrices under one structure."""
+
+    values: Array
+
+    # -- the structure: scatters ------------------------------------------------------------
+
+    @classmethod
+    @abstractmethod
+    def outer(cls, left: Array, right: Array) -> Array:
+        """The symmetric part of left_k right_kᵀ for k = 1..K, as a scatter.
+
+        Both arguments have shape (n_components, n_features).
+        """
+
+    @classmethod
+    @abstractmethod
+    def second_moment(cls, X: Array, origin: Array, responsibilities: Array) -> Array:
+        """Σ_i r_ik (x_i - o_k)(x_i - o_k)ᵀ for k = 1..K, as a scatter."""
+
+    @classmethod
+    def joined(cls, scatters: list[Array]) -> Array:
+        """The scatter of K components from that of each: by component, or one for all."""
+        n_features = scatters[0].shape[-1]
+        by_component = cls.scatter_of(np.zeros((n_features, n_features)), 2).shape[0] == 2
+        return np.concatenate(scatters) if by_component else np.sum(scatters, axis=0)
+
+    @classmethod
+    def scatter_of(cls, matrix: Array, n_components: int) -> Array:
+        """The scatter of one such matrix, of shape (n_features, n_features), for each component."""
+        shape = (n_components, matrix.shape[0])
+        columns = zip(matrix.T, np.eye(matrix.shape[0]), strict=True)
+        parts = [
+            cls.outer(np.broadcast_to(column, shape), np.broadcast_to(axis, shape))
+            for column, axis in columns
+        ]
+        return np.asarray(sum(parts))
+
+    @classmethod
+    @abstractmethod
+    def from_scatter(
+        cls,
+        scatter: Array,
+        count: Array,
+        n_features: int,
+        previous: Self | None = None,
+        floor: float = 0.0,
+    ) -> Self:
+        r"""Return the maximizer of −½ Σ_k [N_k log |Σ_k| + tr Σ_k⁻¹ A_k] subject to Σ_k ⪰ ε I.
+
+        A structure without a closed form iterates from the previous covariances: none that it
+        returns are worse than these. It keeps what a component without data shares with no other.
+
+        Parameters
+        ----------
+        scatter : ndarray, of the structure's shape
+            A_k, in squared units of the data times units of weight.
+        count : ndarray of shape (n_components,)
+            N_k, in units of weight.
+        n_features : int
+        previous : Covariances, optional
+            The covariances before; where there is a floor, none of their variances is below it.
+        floor : float
+            ε ≥ 0, in squared units of the data: the least variance in any direction (Hathaway
+            1985; Ingrassia & Rocci 2007).
+        """
+
+    @classmethod
+    def shares_all(cls, n_components: int, n_features: int) -> bool:
+        """Whether all components have the same matrix."""
+        identity = np.eye(n_features)
+        one = cls.alike(identity, 1).n_parameters
+        return cls.alike(identity, n_components).n_parameters == one
+
+    @classmethod
+    def shares_nothing(cls, n_components: int, n_features: int) -> bool:
+        """Whether each component may have any matrix, whatever the others have."""
+        identity = np.eye(n_features)
+        one = cls.alike(identity, 1).n_parameters
+        return cls.alike(identity, n_components).n_parameters == n_components * one
+
+    @classmethod
+    def shares_volume(cls) -> bool:
+        """Whether all components have the same determinant, whatever their scatters are."""
+        small, large = (cls.scatter_of(size * np.eye(2), 1) for size in (1.0, 2.0))
+        covariances = cls.from_scatter(cls.joined([small, large]), np.ones(2), 2)
+        return bool(np.ptp(covariances.log_determinants) < 1e-6)
+
+    # -- the structure: priors --------------------------------------------------------------
+
+    @classmethod
+    def inverse_wishart(cls, dof: float, scale: Array) -> tuple[float, Array]:
+        r"""c and Ψ of the prior of a matrix, log p(Σ) = −½ [c log |Σ| + tr Σ⁻¹ Ψ].
+
+        Parameters
+        ----------
+        dof : float
+            ν, degrees of freedom.
+        scale : ndarray of shape (n_features, n_features)
+            Λ.
+        """
+        return dof + scale.shape[0] + 1.0, scale
+
+    @classmethod
+    def least_dof(cls, n_features: int) -> float:
+        """What ν must be greater than, for the prior to be a density."""
+        return n_features - 1.0
+
+    @classmethod
+    def default_scale(cls, covariance: Array) -> Array:
+        """Λ for one component, if this is the covariance of all the data."""
+        try:
+            cls.alike(covariance, 1).check_rank()
+        except CollapseError:
+            return np.diag(np.diagonal(covariance))
+        return covariance
+
+    def in_structure(self) -> Self:
+        """The nearest covariances that share what the structure says; of K free ones, themselves.
+
+        For what comes from outside: a user's matrices, or rounded ones.
+        """
+        return self
+
+    def raised_to(self, floor: float) -> Self:
+        """Return the nearest covariances of the structure with no variance below the floor.
+
+        These themselves, if none is. The nearest are those of the least Σ_k KL(given ‖ raised)
+        between the normal densities, which is the problem of `from_scatter` for components of
+        weight one.
+
+        Parameters
+        ----------
+        floor : float
+            ε ≥ 0, in squared units of the data.
+        """
+        if floor == 0.0 or not np.isfinite(self.values).all() or self.is_above(floor):
+            return self
+        count = np.ones(self.n_components)
+        return self.from_scatter(self.scatter, count, self.n_features, floor=floor)
+
+    @property
+    @abstractmethod
+    def scatter(self) -> Array:
+        """The scatters of components of weight one whose covariances these are."""
+
+    @property
+    @abstractmethod
+    def axes(self) -> Array:
+        """Orthonormal eigenvectors of Σ_k in columns, (n_components, n_features, n_features)."""
+
+    @property
+    @abstractmethod
+    def along_axes(self) -> Array:
+        """The variances along `axes`, of shape (n_components, n_features)."""
+
+    def is_above(self, floor: float) -> bool:
+        """Return whether no variance in any direction of any component is below the floor."""
+        return bool(self.along_axes.min() >= floor)
+
+    @classmethod
+    def complaint_about_sharing(cls, precisions: Array) -> str:
+        """What K inverse covariances should have in common and have not; or nothing."""
+        return ""
+
+    @classmethod
+    @abstractmethod
+    def alike(cls, matrix: Array, n_components: int) -> Self:
+        """Components that all have the matrix's likeness, of shape (n_features, n_features)."""
+
+    @classmethod
+    def scatter_around_points(cls, total: Array, n_components: int) -> Array:
+        """The scatter of a start where each component is a point, from that of all the data.
+
+        A component that is a point knows nothing of its spread: zero. (A matrix shared by the
+        components knows the spread of all the data.)
+        """
+        return cls.scatter_of(np.zeros_like(total), n_components)
+
+    @classmethod
+    @abstractmethod
+    def from_public(cls, values: Array, n_components: int, n_features: int) -> Self:
+        """From an array of scikit-learn's shape."""
+
+    @classmethod
+    @abstractmethod
+    def complaint_about_precisions(cls, precisions: Array) -> str:
+        """What inverse covariances, in scikit-learn's shape, should be and are not; or nothing."""
+
+    @classmethod
+    @abstractmethod
+    def from_precisions(cls, precisions: Array, n_components: int, n_features: int) -> Self:
+        """From inverse covariances, in scikit-learn's shape."""
+
+    @classmethod
+    @abstractmethod
+    def from_precisions_cholesky(cls, factors: Array, n_components: int, n_features: int) -> Self:
+        """From factors P with P Pᵀ = Σ⁻¹, in scikit-learn's shape.
+
+        They share what they were published to share, to rounding: see `in_structure`.
+        """
+
+    # -- K matrices ---------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def n_components(self) -> int:
+        """K."""
+
+    @property
+    @abstractmethod
+    def n_features(self) -> int:
+        """d."""
+
+    @property
+    @abstractmethod
+    def n_parameters(self) -> int:
+        """The number of free parameters."""
+
+    @property
+    @abstractmethod
+    def variances(self) -> Array:
+        """The diagonals, of shape (n_components, n_features)."""
+
+    @property
+    @abstractmethod
+    def inverse_diagonals(self) -> Array:
+        """The diagonals of the inverses, of shape (n_components, n_features)."""
+
+    @property
+    @abstractmethod
+    def log_determinants(self) -> Array:
+        """log |Σ_k|, of shape (n_components,)."""
+
+    @abstractmethod
+    def whiten(self, deviations: Array, component: int) -> Array:
+        """Rows (x_i - μ_k) to rows y_i with |y_i|² = (x_i - μ_k)ᵀ Σ_k⁻¹ (x_i - μ_k).
+
+        Consumes its argument, of shape (n_rows, n_features).
+        """
+
+    @abstractmethod
+    def completion(self, runs: Runs) -> Completion:
+        """What the observed entries of some runs of rows say of their missing ones."""
+
+    @abstractmethod
+    def draw(self, n_rows: int, component: int, rng: RandomSource) -> Array:
+        """Rows of mean zero and covariance Σ_k, of shape (n_rows, n_features)."""
+
+    @abstractmethod
+    def inner_product(self, scatter: Array) -> float:
+        """Σ_k tr Σ_k⁻¹ A_k."""
+
+    @abstractmethod
+    def check_rank(self) -> None:
+        """Raise `CollapseError` for a matrix that is singular to rounding."""
+
+    def is_singular_where(self, flat: BoolArray) -> BoolArray:
+        """Whether variances that are next to nothing make a matrix singular.
+
+        Parameters
+        ----------
+        flat : ndarray of bool of shape (n_components, n_features)
+            The variances that are.
+
+        Returns
+        -------
+        ndarray of bool of shape (n_components,)
+        """
+        return np.asarray(flat.any(axis=1))
+
+    def or_previous(self, known: BoolArray, settled: BoolArray, previous: Self) -> Self:
+        """These for components that hold data and whose mean has settled, else the previous."""
+        chosen = known & settled
+        if chosen.all():
+            return self
+        mask = chosen.reshape((-1,) + (1,) * (self.values.ndim - 1))
+        return replace(self, values=np.where(mask, self.values, previous.values))
+
+    @abstractmethod
+    def diagonal_product(self, scatter: Array) -> float:
+        """Σ_k Σ_j (A_k)_jj (Σ_k⁻¹)_jj."""
+
+    def on_floor(self, floor: float) -> BoolArray:
+        """Return which variances along `axes` are the floor, to rounding.
+
+        Parameters
+        ----------
+        floor : float
+            ε ≥ 0; nothing is on a floor of zero.
+
+        Returns
+        -------
+        on_floor : ndarray of bool of shape (n_components, n_features)
+        """
+        highest = floor * (1.0 + _FLOOR_TOLERANCE)
+        if floor == 0.0 or self.is_above(highest):
+            return np.zeros((self.n_components, self.n_features), dtype=bool)
+        return np.asarray(self.along_axes <= highest)
+
+    # -- scikit-learn's shapes ----------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def public(self) -> Array:
+        """The covariances in scikit-learn's shape."""
+
+    @property
+    @abstractmethod
+    def precisions_cholesky(self) -> Array:
+        """P with P Pᵀ = Σ⁻¹, in scikit-learn's shape."""
+
+    @property
+    @abstractmethod
+    def precisions(self) -> Array:
+        """Σ⁻¹, in scikit-learn's shape."""
+
+    @classmethod
+    def with_factors(cls, matrices: NDArray[Any]) -> NDArray[Any]:
+        """Return covariances or inverses, in scikit-learn's shape, as they may be published.
+
+        Rounded to their precision, those that are nearly singular may have no Cholesky factor:
+        their diagonals grow by as many roundings as that takes.
+        """
+        return matrices
+
+    # -- what follows from the above ------------------------------------------------------------
+
+    def squared_distances(self, X: Array, means: Array) -> Array:
+        """(x_i - μ_k)ᵀ Σ_k⁻¹ (x_i - μ_k), of shape (n_rows, n_components)."""
+        distances = np.empty((X.shape[0], means.shape[0]))
+        for k, mean in enumerate(means):
+            whitened = self.whiten(X - mean, k)
+            distances[:, k] = np.einsum("ij,ij->i", whitened, whitened)
+        return distances
+
+    def check_about(self, means: Array) -> None:
+        """Raise `CollapseError` if a component has no spread that its mean can resolve."""
+        if not (np.isfinite(self.values).all() and np.isfinite(means).all()):
+            raise CollapseError(
+                "the parameters overflowed: the squares of the data exceed the largest number. "
+                "Scale the data."
+            )
+        floor = np.maximum((RESOLUTION * EPS * means) ** 2, SMALLEST_VARIANCE)
+        is_flat = ~(self.variances > floor)
+        if is_flat.any():
+            component, feature = np.argwhere(is_flat)[0].tolist()
+            raise CollapseError(
+                f"component {component} has variance {self.variances[component, feature]:.3g} in "
+                f"feature {feature}, about a mean of {means[component, feature]:.6g}: all the "
+                "rows that it holds are equal there, to rounding."
+            )
+        self.check_rank()
+
+
+def divisor(count: Array) -> Array:
+    """What to divide by; a component without data keeps its old covariance anyway."""
+    return np.where(count > 0.0, count, 1.0)
