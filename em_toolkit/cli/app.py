@@ -37,10 +37,20 @@ _UsageError: Any = typer.BadParameter.__bases__[0]
 _AS_THE_TABLE_SUGGESTS = ReadingOptions()
 
 
+def _is_there(path: Path) -> Path:
+    """Refuse a file that is not there before NumPy and the like are imported."""
+    from em_toolkit.cli.messages import InputError
+
+    if str(path) != "-" and not path.exists():
+        raise InputError(f"{path}: no such file")
+    return path
+
+
 File = Annotated[
     Path,
     typer.Argument(
         metavar="FILE",
+        callback=_is_there,
         help="A table: .csv, .tsv, .txt, .parquet, .xlsx, also compressed; - for standard input.",
     ),
 ]
@@ -316,6 +326,9 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(f"a bug in em_toolkit, please report it: {error}", ExitCode.BUG)
     except (typer.Abort, KeyboardInterrupt):
         return _fail("stopped; nothing was written", ExitCode.STOPPED)
+    except SystemExit:
+        # Whoever read what is printed has left (`| head`): rich ends a program so, and no one else.
+        return ExitCode.NOT_READ
     if isinstance(code, ExitCode):
         return code
     # After Ctrl-C newer versions of typer return this code, and older ones abort.

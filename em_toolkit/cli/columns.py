@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,8 @@ class Numbers:
         The decimal mark of each column in the file.
     decimal : str
         The decimal mark of most of them.
+    signs : dict of str to str
+        The sign of currency or percent that was left out, by column.
     """
 
     names: list[str]
@@ -45,6 +48,7 @@ class Numbers:
     notes: list[str]
     decimals: list[str] = field(default_factory=list)
     decimal: str = "."
+    signs: dict[str, str] = field(default_factory=dict)
 
 
 def numeric_columns(
@@ -98,6 +102,8 @@ def numeric_columns(
     if not chosen:
         for name in used.copy():
             reason = _reason_to_skip(table, name, columns[name], is_numeric[name])
+            if not reason and columns[name].has_leading_zeros:
+                reason = "it holds codes, with leading zeros (--columns can choose it)"
             if not reason:
                 reason = reason_to_leave_out(name, values[name], list(columns))
                 left_out += [f"'{name}' {reason}"] if reason else []
@@ -115,21 +121,44 @@ def numeric_columns(
             + ("; if their names stand further down, say --skip-rows" if table.header else "")
         )
     for name in used:
+        # To a model that takes missing cells a column of nothing else is no news.
+        if columns[name].is_missing.all() and not (names and takes_missing):
+            raise InputError(f"{table.path}: the column '{name}' is empty")
         _check_cells(table, name, columns[name], values[name], marks, takes_missing)
-    if len(frame) < 2:
+    if len(frame) < 2 and names is None:
         raise InputError(f"{table.path}: one row of data; two at least are needed")
     X = np.column_stack([values[name] for name in used])
     notes += marks.notes(used) + _notes_on_forms(used, columns)
     for name in used:
         notes += suspicious_values(name, values[name])
     notes += _note_on_missing(used, X)
-    return Numbers(used, X, notes, [marks.of(name) for name in used], marks.usual)
+    signs = {name: columns[name].sign for name in used if columns[name].sign}
+    return Numbers(used, X, notes, [marks.of(name) for name in used], marks.usual, signs)
+
+
+def complete_rows(numbers: Numbers, path: Path) -> Numbers:
+    """Return numbers without the rows in which one is missing, and a note on how many these are.
+
+    Raises
+    ------
+    InputError
+        If no row is complete.
+    """
+    complete = ~np.isnan(numbers.X).any(axis=1)
+    if complete.all():
+        return numbers
+    if not complete.any():
+        raise InputError(f"{path}: a value is missing in each row; leave out columns by --exclude")
+    told = f"left out: {count(int((~complete).sum()), 'row')} with missing cells"
+    return replace(numbers, X=numbers.X[complete], notes=[*numbers.notes, told])
 
 
 def _is_numeric(column: Column) -> bool:
     """Whether a column was meant to hold numbers, a few slips apart."""
     is_text = column.is_text & ~column.fits["."] & ~column.fits[","]
     n_text = int(is_text.sum())
+    if n_text and column.are_codes(is_text):
+        return False
     n_numbers = len(column.fixed) - n_text - int(column.is_missing.sum())
     return n_numbers > n_text and n_text <= max(1.0, _TEXT_SHARE * (n_numbers + n_text))
 
@@ -186,8 +215,6 @@ def _check_cells(
     table: Table, name: str, column: Column, values: Array, marks: Marks, takes_missing: bool
 ) -> None:
     series, mark = table.frame[name], marks.of(name)
-    if column.is_missing.all():
-        raise InputError(f"{table.path}: the column '{name}' is empty")
     marks.check(table, name)
     is_text = column.is_text & ~column.fits[mark]
     is_hole = np.isnan(values) & ~is_text & (not takes_missing)

@@ -15,7 +15,7 @@ from rich.table import Table as Grid
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 
 from em_toolkit import GaussianMixture, Status
-from em_toolkit.cli.columns import numeric_columns
+from em_toolkit.cli.columns import complete_rows, numeric_columns
 from em_toolkit.cli.messages import InputError, count
 from em_toolkit.cli.models import MODELS
 from em_toolkit.cli.options import ReadingOptions
@@ -237,7 +237,7 @@ def compare_table(
         If the data or the settings cannot be used.
     """
     table = read_table(path, reading)
-    numbers = numeric_columns(table, reading)
+    numbers = complete_rows(numeric_columns(table, reading, takes_missing=True), table.path)
     given = {name: value for name, value in settings.items() if value is not None}
     given = MODELS["gaussian-mixture"].defaults(numbers.X) | given
     n_components, n_rows = given["n_components"], len(numbers.X)

@@ -20,7 +20,7 @@ from em_toolkit.cli.columns import Numbers, numeric_columns
 from em_toolkit.cli.exit_codes import ExitCode
 from em_toolkit.cli.messages import InputError, count
 from em_toolkit.cli.models import MODELS, Model, component_tables
-from em_toolkit.cli.options import ReadingOptions
+from em_toolkit.cli.options import ReadingOptions, saved_reading
 from em_toolkit.cli.printing import (
     say_data,
     say_notes,
@@ -82,7 +82,7 @@ def fit_table(
     notes = numbers.notes + kind.check(table, numbers)
     with warnings_as_notes() as warned, fit_progress() as progress:
         fitted = _fit(kind, kind.defaults(numbers.X) | given, numbers, progress)
-    result = Result(table, numbers, model, fitted)
+    result = Result(table, numbers, model, fitted, reading)
     with new_files(out) as folder:
         result.write(folder)
         written = sorted(file.name for file in folder.iterdir())
@@ -125,12 +125,15 @@ class Result:
     model : str
         A name in `em_toolkit.cli.models.MODELS`.
     fitted : estimator
+    reading : ReadingOptions
+        How the table was read; `predict` reads others alike.
     """
 
     table: Table
     numbers: Numbers
     model: str
     fitted: Any
+    reading: ReadingOptions
 
     @property
     def kind(self) -> Model:
@@ -192,6 +195,7 @@ class Result:
             "converged": fitted.converged_,
             "n_iter": fitted.trace_.n_iter,
             "versions": versions(),
+            "reading": saved_reading(self.reading) | {"signs": self.numbers.signs},
             "estimator": document_of(self._named),
         }
 

@@ -11,6 +11,7 @@ import numpy as np
 from em_toolkit.cli.messages import InputError, listed, quoted
 from em_toolkit.cli.numbers import MARKS, Column
 from em_toolkit.cli.reading import Table
+from em_toolkit.statistics import BoolArray
 
 _NAMES = {".": "decimal point", ",": "decimal comma"}
 # A column is of two minds if so many of its marked cells are numbers with the other mark alone.
@@ -111,6 +112,8 @@ def decide_marks(columns: Mapping[str, Column], separator: str) -> Marks:
             marks[name] = usual
             continue
         marks[name] = "," if separator == ";" and ambiguous.sign == "," else "."
+        if ambiguous.are_groups:
+            marks[name] = "." if ambiguous.sign == "," else ","
         doubtful[name] = ambiguous.told(marks[name])
     if not votes and marks:
         usual = Counter(marks.values()).most_common(1)[0][0]
@@ -126,6 +129,7 @@ class _Ambiguous:
     is_mixed: bool
     n_cells: int
     values: dict[str, float]
+    are_groups: bool
 
     def told(self, mark: str) -> str:
         """A note on how they were read, and on the way to the other reading."""
@@ -146,4 +150,15 @@ def _with_either(column: Column) -> _Ambiguous | None:
     values = {mark: column.value(first, mark) for mark in MARKS}
     is_comma = column.texts[is_either].str.contains(",", regex=False)
     is_mixed = bool(is_comma.any() and not is_comma.all())
-    return _Ambiguous(example, sign, is_mixed, int(is_either.sum()), values)
+    return _Ambiguous(
+        example, sign, is_mixed, int(is_either.sum()), values, _are_groups(column, is_either, sign)
+    )
+
+
+def _are_groups(column: Column, is_either: BoolArray, sign: str) -> bool:
+    """Whether 2.280 beside 797 has a mark between groups: plain integers there are larger."""
+    is_plain = column.fits["."] & column.fits[","] & ~is_either
+    if not is_plain.any():
+        return False
+    values = column.values(sign)
+    return bool(np.median(values[is_plain]) > values[is_either].max())

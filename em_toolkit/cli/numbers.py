@@ -26,7 +26,8 @@ from em_toolkit.statistics import Array, BoolArray
 
 TEXT = pd.StringDtype("pyarrow", na_value=np.nan)
 MARKS = (".", ",")
-_WORDS = "|na|n/a|nan|-nan|+nan|#na|#n/a|<na>|null|none|nil|?|.|..|...|…|-|--|---"
+_WORDS = "|na|n/a|nan|-nan|+nan|#na|#n/a|<na>|null|none|nil|missing|?|.|..|...|…|-|--|---|/"
+_WORDS += "|n.a.|n. a.|k.a.|k. a.|#div/0!|#value!|#wert!|#ref!|#bezug!|#name?|#num!|#zahl!|#null!"
 MISSING = frozenset([*_WORDS.split("|"), "\u2013", "\u2014", "\u2212"])
 _GROUP_SIGNS = {".": r"\.", ",": ",", " ": " ", "'": "'"}
 _BLANKS = "[\u00a0\u2007\u2009\u202f]"
@@ -46,7 +47,12 @@ _DATE = re.compile(
     r"|\d{1,2}[-. ]+[^\W\d]{3,9}\.?[-, ]+\d{2,4}|[^\W\d]{3,9}\.? \d{1,2}, \d{4})([ T,].*)?"
 )
 _TIME = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?|\d{1,2}\.\d{2}\.\d{2}")
-_BOOLEANS = ("true", "false")
+# As spreadsheets write them in English, German, French, Spanish and Italian.
+_TRUTHS = ("true", "wahr", "vrai", "verdadero", "vero")
+_BOOLEANS = (*_TRUTHS, "false", "falsch", "faux", "falso")
+# Negative numbers as accountants and SAP write them.
+_IN_BRACKETS = r"^\(([^-()]*\d[^-()]*)\)$"
+_MINUS_BEHIND = r"^([^-]*\d[^-]*)-$"
 
 
 @cache
@@ -115,6 +121,7 @@ def _kind_of_text(text: str) -> str:
         return "time"
     if _DATE.fullmatch(text):
         return "date"
+    text = re.sub(_MINUS_BEHIND, r"-\1", re.sub(_IN_BRACKETS, r"-\1", text))
     bare = re.sub(rf"^([-+]?) ?(?:{_SIGN}) ?| ?(?:{_SIGN}|%)$", r"\1", re.sub(_MINUS, "-", text))
     is_number = any(re.fullmatch(_pattern(mark), bare) for mark in MARKS)
     return "number" if is_number else "text"
@@ -128,6 +135,9 @@ def _unified(texts: pd.Series[str]) -> pd.Series[str]:
             texts = texts.str.replace(signs, one, regex=True)
     if texts.str.contains(_MINUS, regex=True).any():
         texts = texts.str.replace(rf"{_MINUS} ?([\d.,$€£¥])", r"-\1", regex=True)
+    if texts.str.endswith((")", "-")).any():
+        for form in (_IN_BRACKETS, _MINUS_BEHIND):
+            texts = texts.str.replace(form, r"-\1", regex=True)
     return texts
 
 
@@ -204,7 +214,7 @@ class Column:
         is_text = ~is_missing & np.isnan(fixed)
         form = _form(texts[is_text])
         if form == "True and False":
-            fixed = np.where(is_text, texts.str.lower() == "true", fixed)
+            fixed = np.where(is_text, texts.str.lower().isin(_TRUTHS), fixed)
             is_text = np.zeros_like(is_text)
         texts, sign = _without_sign(texts)
         marks = MARKS
@@ -220,6 +230,18 @@ class Column:
     def value(self, cell: int, mark: str) -> float:
         """The number in a cell that is one with this decimal mark."""
         return float(_converted(self.texts.iloc[cell : cell + 1], mark)[0])
+
+    @property
+    def has_leading_zeros(self) -> bool:
+        """Whether integers begin with a zero: 01001 is a code."""
+        return bool(self.texts.str.fullmatch(r"0\d+").any())
+
+    def are_codes(self, is_text: BoolArray) -> bool:
+        """Whether texts are of the form of the integers beside them: 2A109 among five digits."""
+        plain = self.texts[self.texts != ""]
+        lengths = plain.str.len()
+        is_plain = plain.str.fullmatch("[0-9A-Za-z]{3,}").all() and lengths.nunique() == 1
+        return bool(is_plain and self.texts[is_text].str.contains(r"\d", regex=True).all())
 
     @property
     def is_text(self) -> BoolArray:

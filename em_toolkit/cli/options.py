@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Annotated, Any, get_type_hints
 
@@ -107,6 +107,42 @@ class ReadingOptions:
         str | None,
         typer.Option(metavar="NAME", help="The sheet of an Excel file; by default the first."),
     ] = None
+
+
+# What an account keeps of the options: how cells are read, which is the same for other tables.
+_KEPT = ("missing", "decimal", "thousands")
+
+
+def saved_reading(reading: ReadingOptions) -> dict[str, Any]:
+    """Return the options that `predict` takes from a fit, as JSON can hold them.
+
+    Parameters
+    ----------
+    reading : ReadingOptions
+    """
+    values = {name: getattr(reading, name) for name in _KEPT}
+    return {k: getattr(value, "value", value) for k, value in values.items() if value is not None}
+
+
+def read_alike(reading: ReadingOptions, saved: Mapping[str, Any]) -> tuple[ReadingOptions, str]:
+    """Return options completed by those of a fit, and which these are, in words.
+
+    Parameters
+    ----------
+    reading : ReadingOptions
+        What a person says, which counts first.
+    saved : mapping
+        What `saved_reading` returned.
+    """
+    kinds: dict[str, Callable[[Any], Any]]
+    kinds = {"missing": str, "decimal": Decimal, "thousands": Thousands}
+    options = {
+        name: kind(saved[name])
+        for name, kind in kinds.items()
+        if name in saved and getattr(reading, name) is None
+    }
+    words = " ".join(f"--{name} {saved[name]}" for name in options)
+    return replace(reading, **options), words
 
 
 def with_reading_options(command: Callable[..., Any]) -> Callable[..., Any]:

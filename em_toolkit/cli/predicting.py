@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,9 @@ from rich.console import Console
 from em_toolkit.cli.columns import Numbers, numeric_columns
 from em_toolkit.cli.exit_codes import ExitCode
 from em_toolkit.cli.fitting import beside_table
-from em_toolkit.cli.messages import InputError
+from em_toolkit.cli.messages import InputError, count
 from em_toolkit.cli.models import MODELS, Model
-from em_toolkit.cli.options import ReadingOptions
+from em_toolkit.cli.options import ReadingOptions, read_alike
 from em_toolkit.cli.printing import say_data, say_notes
 from em_toolkit.cli.reading import Table, read_table
 from em_toolkit.cli.writing import new_file
@@ -52,9 +54,19 @@ def predict_table(model: Path, path: Path, out: Path | None, reading: ReadingOpt
             f"--out {out}: expected a name that ends in .csv or .tsv, got '{out.suffix}'"
         )
     kind, fitted = read_model(model)
+    saved = _saved_reading(model)
+    reading, words = read_alike(reading, saved)
     table = read_table(path, reading)
     numbers = _columns_of(fitted, kind, model, table, reading)
-    checked = kind.check(table, numbers)
+    checked = kind.check(table, numbers) + _notes_on_signs(numbers, saved.get("signs", {}))
+    if words:
+        checked.append(f"the table was read as in the fit, with {words}")
+    unseen = int(np.isnan(numbers.X).all(axis=1).sum())
+    if unseen:
+        checked.append(
+            f"{count(unseen, 'row')} without any value: what is said of them is what is known of "
+            "any row"
+        )
     beside = _predictions(kind, fitted, numbers)
     frame, notes = beside_table(table, beside)
     separator = table.separator
@@ -118,6 +130,29 @@ def _columns_of(
     return numeric_columns(
         table, reading, names=[str(name) for name in names], takes_missing=kind.takes_missing
     )
+
+
+def _saved_reading(path: Path) -> dict[str, Any]:
+    """How the table of a fit was read; nothing for what `to_json` wrote."""
+    account = json.loads(path.read_text(encoding="utf-8"))
+    saved = account.get("reading", {})
+    if not isinstance(saved, dict) or not isinstance(saved.get("signs", {}), dict):
+        raise InputError(f"{path}: expected an object in 'reading', got {saved!r:.60}")
+    return saved
+
+
+def _notes_on_signs(numbers: Numbers, fitted: Mapping[str, str]) -> list[str]:
+    """Notes on percentages that were none in the fit, or are none now."""
+    notes = []
+    for name in numbers.names:
+        before, now = fitted.get(name, ""), numbers.signs.get(name, "")
+        if before != now and "%" in (before, now):
+            had, has = (f"the sign {sign}" if sign else "no sign" for sign in (before, now))
+            notes.append(
+                f"column '{name}' has {has} here, and had {had} in the fit: 5% was read as 5, and "
+                "0.05 as 0.05; write it as in the fit"
+            )
+    return notes
 
 
 def _predictions(kind: Model, fitted: Any, numbers: Numbers) -> dict[str, Array]:

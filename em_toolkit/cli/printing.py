@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +16,8 @@ from rich.console import Console
 from em_toolkit.cli.columns import Numbers
 from em_toolkit.cli.messages import count, listed
 from em_toolkit.cli.reading import Table
+
+_OF_A_COLUMN = re.compile(r"column '(.+?)'(:? .*)")
 
 
 @contextmanager
@@ -44,15 +48,38 @@ def say_data(table: Table, numbers: Numbers, notes: list[str], console: Console)
 
 
 def say_notes(notes: list[str], console: Console, word: str = "note") -> None:
-    """Print notes, a line each."""
-    for note in notes:
+    """Print notes, a line each; one note for columns of which the same is to be said."""
+    for note in together(notes):
         console.print(f"{word}: {note}", style="yellow", highlight=False, markup=False)
 
 
+def together(notes: list[str]) -> list[str]:
+    """Return notes in their order, those that say the same of several columns in one."""
+    columns: dict[str, list[str]] = {}
+    for note in notes:
+        found = _OF_A_COLUMN.fullmatch(note)
+        columns.setdefault(found[2] if found else note, []).append(found[1] if found else "")
+    told = []
+    for rest, names in columns.items():
+        if names == [""]:
+            told.append(rest)
+        elif len(names) == 1:
+            told.append(f"column '{names[0]}'{rest}")
+        else:
+            plural = re.sub("^ is not used: it ", " are not used: each ", rest)
+            shown = ", ".join(f"'{name}'" for name in names)
+            told.append(f"columns {shown}{plural}")
+    return told
+
+
 def say_warnings(warned: list[str]) -> None:
-    """Print warnings on stderr, a line each."""
+    """Print warnings on stderr, a line each, wrapped on a terminal."""
     for message in warned:
-        print(f"em-toolkit: warning: {message}", file=sys.stderr)
+        text = f"em-toolkit: warning: {message}"
+        if sys.stderr.isatty():
+            width = shutil.get_terminal_size().columns
+            text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+        print(text, file=sys.stderr)
 
 
 def say_written(out: Path, files: Mapping[str, str], console: Console) -> None:

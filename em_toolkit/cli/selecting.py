@@ -100,7 +100,7 @@ def select_for_table(
             names=[numbers.names[feature] for feature in selection.features_],
             X=numbers.X[:, selection.features_],
         )
-    result = Result(table, numbers, _MODEL, selection.best_estimator_)
+    result = Result(table, numbers, _MODEL, selection.best_estimator_, reading)
     with new_files(out) as folder:
         selection.to_frame().to_csv(folder / f"{table.stem}_selection.csv", index=False)
         figure = pictures.new_figure(9.0, 6.0)

@@ -13,6 +13,11 @@ from em_toolkit.statistics import Array, IntArray
 # Fewer rows may count upwards by chance.
 _FEWEST_COUNTED = 20
 _FEWEST_CODED = 3
+_FEWEST_DATES = 5
+_FEWEST_VALUES = 10
+_NAMES_OF_KEYS = re.compile(
+    r"(?i)(^|[\W_])(id|ids|uid|key|nr|no|number|nummer|code|zip|plz|postcode|zipcode)$"
+)
 _RESULTS = re.compile(r"(em_)*(label|responsibility_\d+|latent_\d+)")
 _NINES = re.compile(r"-?9{2,}")
 
@@ -38,7 +43,30 @@ def reason_to_leave_out(name: str, values: Array, names: Sequence[str]) -> str:
     counts = np.arange(len(values)) + values[0] if len(values) else values
     if len(values) >= _FEWEST_COUNTED and (values == counts).all() and values[0] % 1 == 0:
         return f"counts the rows ({values[0]:.0f} to {values[-1]:.0f})"
+    if not np.isfinite(present).all():
+        return ""
+    if len(present) >= _FEWEST_DATES and _are_dates(present):
+        return f"holds dates ({present[0]:.0f})"
+    if _NAMES_OF_KEYS.search(name) and _tell_rows_apart(present):
+        return f"holds keys, each once ({present[0]:.0f}, {present[1]:.0f}, ...)"
     return ""
+
+
+def _are_dates(values: Array) -> bool:
+    """Whether all are dates written as yyyymmdd."""
+    if not ((values % 1 == 0) & (values >= 18000101) & (values <= 21001231)).all():
+        return False
+    months, days = values // 100 % 100, values % 100
+    return bool(((months >= 1) & (months <= 12) & (days >= 1) & (days <= 31)).all())
+
+
+def _tell_rows_apart(values: Array) -> bool:
+    return bool(
+        len(values) >= _FEWEST_COUNTED
+        and (values % 1 == 0).all()
+        and (values >= 0).all()
+        and len(np.unique(values)) == len(values)
+    )
 
 
 def suspicious_values(name: str, values: Array) -> list[str]:
@@ -91,9 +119,11 @@ def equal_rows(labels: Array | IntArray, X: Array, names: Sequence[str]) -> list
         for name, column, matters in zip(names, rows.T, varies, strict=True):
             present = column[~np.isnan(column)]
             if matters and len(present) > 1 and (present == present[0]).all():
+                # A value among few is a category, which no one wants to lose as a code.
+                is_code = len(np.unique(X[:, names.index(name)])) >= _FEWEST_VALUES
+                or_code = f"--missing {present[0]:g} if it is a code, or " if is_code else ""
                 notes.append(
                     f"all {len(rows)} rows of component {k} have {name} = {present[0]:g}: a value "
-                    f"of its own rather than a cluster; --missing {present[0]:g} if it is a code, "
-                    f"or leave the column out by --exclude"
+                    f"of its own rather than a cluster; {or_code}leave the column out by --exclude"
                 )
     return notes

@@ -304,7 +304,9 @@ class MixtureDisplay:
                     "linewidth": width,
                     "zorder": 3.0,
                     # To be seen on a crowd of points of the same hue.
-                    "path_effects": [withStroke(linewidth=width + 1.2, foreground="white")],
+                    "path_effects": [
+                        withStroke(linewidth=width + 1.2, foreground="white", alpha=0.5)
+                    ],
                 }
                 sizes = 2.0 * s * major, 2.0 * s * minor
                 ellipses.append(

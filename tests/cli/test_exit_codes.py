@@ -344,3 +344,15 @@ def test_select_takes_a_start_noise_and_a_prior(run, folder, faithful):
     expected = {"init_params": "kmeans", "noise": True, "prior": "conjugate", "n_init": 2}
     assert expected.items() <= settings.items()
     assert (settings["tol"], settings["max_iter"]) == (1e-4, 500)
+
+
+def test_what_is_printed_need_not_be_read(folder):
+    """As by `| head -1`."""
+    path = folder / "faithful.csv"
+    load_faithful(as_frame=True).data.to_csv(path, index=False)
+    command = [sys.executable, "-m", "em_toolkit.cli", "fit", str(path), "--out", str(folder / "o")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(60) == 141
+    assert (folder / "o" / "faithful_parameters.json").is_file()

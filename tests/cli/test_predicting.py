@@ -169,3 +169,57 @@ def test_what_predict_refuses(run, folder):
     refused(run("predict", "v.json", "f.csv"), "schema_version 1, got 7")
     (folder / "t.csv").write_text("eruptions,waiting\n1,2\n3,4\n5,6\n7,oops\n")
     refused(run("predict", model, "t.csv"), "line 5", "'oops'")
+
+
+def told(text):
+    return " ".join(text.split())
+
+
+def test_a_table_is_read_as_in_the_fit(run, folder):
+    data = load_faithful(as_frame=True).data
+    data.iloc[::7, 0] = -200.0
+    data.to_csv("old.csv", index=False)
+    assert run("fit", "old.csv", "--missing", "-200", "--out", "out")[0] == 0
+    model = "out/old_parameters.json"
+    code, out, err = run("predict", model, "old.csv")
+    assert code == 0
+    assert "read as in the fit, with --missing -200" in told(err)
+    written, fitted = pd.read_csv(io.StringIO(out)), pd.read_csv("out/old_labelled.csv")
+    np.testing.assert_array_equal(written["label"], fitted["label"])
+    # What a person says counts more; and the model is what any other reader finds in the file.
+    _, other, err = run("predict", model, "old.csv", "--missing", "x")
+    assert "read as in the fit" not in told(err)
+    assert (pd.read_csv(io.StringIO(other))["log_density"] < written["log_density"].min()).any()
+    assert GaussianMixture.from_json(model).n_components == 2
+
+
+def test_percentages_in_one_table_alone_are_told(run, folder):
+    rows = [f"{1 + k % 7},{5 + k % 5}%" for k in range(30)]
+    (folder / "old.csv").write_text("\n".join(["a,p", *rows]))
+    assert run("fit", "old.csv", "--out", "out")[0] == 0
+    (folder / "new.csv").write_text("a,p\n1,0.05\n2,0.07\n")
+    code, _, err = run("predict", "out/old_parameters.json", "new.csv")
+    assert code == 0
+    assert "column 'p' has no sign here, and had the sign % in the fit" in told(err)
+
+
+def test_rows_that_say_little(run, folder):
+    """One row, a column without a value, a row without any."""
+    load_faithful(as_frame=True).data.to_csv("old.csv", index=False)
+    assert run("fit", "old.csv", "--out", "out")[0] == 0
+    model = "out/old_parameters.json"
+    (folder / "one.csv").write_text("eruptions,waiting\n3.5,70\n")
+    assert run("predict", model, "one.csv")[0] == 0
+    (folder / "empty.csv").write_text("eruptions,waiting\n3.5,\n2.0,\n")
+    code, out, _ = run("predict", model, "empty.csv")
+    assert code == 0
+    gm = GaussianMixture.from_json(model)
+    X = np.array([[3.5, np.nan], [2.0, np.nan]])
+    np.testing.assert_allclose(
+        pd.read_csv(io.StringIO(out))["waiting_imputed"],
+        gm.impute(pd.DataFrame(X, columns=gm.feature_names_in_))["waiting"],
+        rtol=1e-12,
+    )
+    (folder / "none.csv").write_text("eruptions,waiting\n3.5,70\n,\n2.0,50\n")
+    code, _, err = run("predict", model, "none.csv")
+    assert code == 0

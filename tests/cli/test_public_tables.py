@@ -235,4 +235,4 @@ def test_a_result_is_not_modelled_again(run, tmp_path):
     code, out, _ = run("fit", "out/winequality-red_labelled.csv")
     assert code == 0
     assert "2 columns: fixed acidity, quality" in out
-    assert "'responsibility_1' is not used: it is a result of an earlier fit" in out
+    assert "'responsibility_1' are not used: each is a result of an earlier fit" in out

@@ -110,3 +110,62 @@ def test_rows_of_a_component_that_are_all_equal():
     assert equal_rows(np.array([0, 1, 0, 1, 0]), data, ["a", "b"]) == []
     # A column that is constant everywhere tells nothing of a component.
     assert equal_rows(np.array([0, 0, 1]), np.ones((3, 1)), ["a"]) == []
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "reason"),
+    [
+        (
+            "MESS_DATUM",
+            [20190101 + 100 * (k // 4) + 7 * (k % 4) for k in range(28)],
+            "holds dates (20190101)",
+        ),
+        ("user_id", [100_000 + 7 * k for k in range(28)], "holds keys, each once"),
+        ("PLZ", [f"0{1001 + 13 * k}" for k in range(28)], "holds codes, with leading zeros"),
+    ],
+)
+def test_dates_keys_and_codes_are_no_measurements(tmp_path, header, cells, reason):
+    rows = [f"{cell},{1.5 + k % 5},{k % 7}" for k, cell in enumerate(cells)]
+    path = tmp_path / "table.csv"
+    path.write_text("\n".join([f"{header},a,b", *rows]))
+    numbers = numeric_columns(read_table(path))
+    assert numbers.names == ["a", "b"]
+    assert any(reason in note for note in numbers.notes)
+    chosen = numeric_columns(read_table(path), ReadingOptions(columns=f"{header},a"))
+    np.testing.assert_array_equal(chosen.X[:, 0], np.array(cells, dtype=float))
+
+
+def test_codes_with_letters_are_codes(tmp_path):
+    codes = [f"{31000 + 7 * k}" for k in range(40)]
+    codes[3::20] = ["2A109", "2B004"]
+    path = tmp_path / "table.csv"
+    path.write_text("\n".join(["commune,x", *(f"{c},{k % 9}" for k, c in enumerate(codes))]))
+    assert numeric_columns(read_table(path)).names == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["($66.13)", "$1,200.50", "$3"], [-66.13, 1200.5, 3]),
+        (["52,33-", "12,5", "7,25"], [-52.33, 12.5, 7.25]),
+        (["(1.5)", "2.5", "#DIV/0!"], [-1.5, 2.5, np.nan]),
+        (["k.A.", "2.5", "3.5"], [np.nan, 2.5, 3.5]),
+        (["WAHR", "FALSCH", "WAHR"], [1, 0, 1]),
+    ],
+)
+def test_numbers_of_accountants_and_spreadsheets(tmp_path, cells, expected):
+    path = tmp_path / "table.csv"
+    path.write_text("\n".join(["n;b", *(f"{cell};{k}" for k, cell in enumerate(cells))]))
+    numbers = numeric_columns(read_table(path), ReadingOptions(columns="n"), takes_missing=True)
+    np.testing.assert_array_equal(numbers.X[:, 0], expected)
+
+
+def test_marks_beside_larger_plain_integers_set_groups_apart(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("n;b\n2.280;x\n797;y\n1.105;z\n640;w\n")
+    numbers = numeric_columns(read_table(path))
+    np.testing.assert_array_equal(numbers.X[:, 0], [2280, 797, 1105, 640])
+    assert any("--decimal" in note for note in numbers.notes)
+    # The control: decimals beside smaller integers.
+    path.write_text("n;b\n2.280;x\n2;y\n1.105;z\n1;w\n")
+    np.testing.assert_array_equal(numeric_columns(read_table(path)).X[:, 0], [2.28, 2, 1.105, 1])
