@@ -214,12 +214,10 @@ def test_rows_that_say_little(run, folder):
     code, out, _ = run("predict", model, "empty.csv")
     assert code == 0
     gm = GaussianMixture.from_json(model)
-    X = np.array([[3.5, np.nan], [2.0, np.nan]])
-    np.testing.assert_allclose(
-        pd.read_csv(io.StringIO(out))["waiting_imputed"],
-        gm.impute(pd.DataFrame(X, columns=gm.feature_names_in_))["waiting"],
-        rtol=1e-12,
-    )
-    (folder / "none.csv").write_text("eruptions,waiting\n3.5,70\n,\n2.0,50\n")
+    rows = pd.DataFrame([[3.5, np.nan], [2.0, np.nan]], columns=gm.feature_names_in_)
+    imputed = pd.read_csv(io.StringIO(out))["waiting_imputed"]
+    np.testing.assert_allclose(imputed, gm.impute(rows)["waiting"], rtol=1e-12)
+    (folder / "none.csv").write_text("name,eruptions,waiting\nx,3.5,70\ny,,\nz,2.0,50\n")
     code, _, err = run("predict", model, "none.csv")
     assert code == 0
+    assert "1 row without any value" in told(err)

@@ -12,6 +12,7 @@ from em_toolkit.cli.reading import read_table
 from em_toolkit.cli.suspects import equal_rows, suspicious_values
 
 RNG = np.random.default_rng(0)
+WEEKS = [20190101 + 100 * (k // 4) + 7 * (k % 4) for k in range(28)]
 X = RNG.normal(50, 10, size=40).round(2)
 
 
