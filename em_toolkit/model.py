@@ -64,7 +64,7 @@ S = TypeVar("S", bound=Statistics)
 
 @dataclass(frozen=True, eq=False)
 class Expectation(Statistics, Generic[S]):
-    """What the E-step sums over blocks; a vector space itself.
+    """The sums of an E-step over blocks; a vector space itself.
 
     Parameters
     ----------

@@ -273,7 +273,7 @@ def _(covariances: VarianceByComponent, features: IntArray) -> Covariances:
 def regression(
     covariances: Covariances, given: IntArray, targets: IntArray
 ) -> tuple[Array, Covariances]:
-    """How the targets depend on what is given, within each component.
+    """Return the regression of the targets on the given features, within each component.
 
     Returns
     -------

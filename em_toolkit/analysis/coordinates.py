@@ -78,7 +78,7 @@ class Tangent(ABC):
 
     @abstractmethod
     def observe(self, X: Array, held: Array) -> Iterator[tuple[Array, Array | None]]:
-        """What some rows say of one component after the other, in its natural parameters.
+        """Yield the scores of rows in the natural parameters of one component after the other.
 
         Parameters
         ----------
@@ -116,4 +116,4 @@ class Tangent(ABC):
 
     @abstractmethod
     def estimands(self) -> list[Estimand]:
-        """What the user knows."""
+        """Return the parameters that a user knows, as functions of the coordinates."""

@@ -1,4 +1,4 @@
-"""How far one density is from another: the Kullback-Leibler divergence."""
+"""The Kullback-Leibler divergence of one density from another."""
 
 from __future__ import annotations
 

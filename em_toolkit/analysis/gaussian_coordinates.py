@@ -199,7 +199,7 @@ class CorrelatedFeatures(GaussianTangent):
             yield scores[k], None if is_complete else spreads[k]
 
     def _spread(self, expected: Array, held: Array, unseen: Array, runs: Runs) -> Array:
-        """What `observe` says of it.
+        """Return the spread of the score that missing entries cause.
 
         With ŷ and C led by a feature that is 1, all three covariances are those of products:
         tr E_i C E_j X, for X = ŷ ŷᵀ + ½ C, summed over the rows.

@@ -110,7 +110,7 @@ class ObservedInformation:
 
     @cached_property
     def distance(self) -> float:
-        """How far the maximum is, in standard errors: no parameter's error is larger."""
+        """The distance of the maximum in standard errors, which no parameter's error exceeds."""
         return float(np.linalg.norm(self.root.T @ self.gradient))
 
 

@@ -148,7 +148,7 @@ class ComponentMerging:
 
     @cached_property
     def suggested_n_clusters(self) -> int:
-        """Where the entropy, by the number of clusters, begins to rise steeply."""
+        """The number of clusters from which on the entropy rises steeply."""
         return self.change_point().n_clusters
 
     def change_point(self, *, by_rows: bool = False) -> TwoLines:

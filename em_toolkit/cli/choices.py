@@ -1,4 +1,4 @@
-"""What may be chosen on the command line: names of the library, which the help lists."""
+"""The names that may be chosen on the command line, as the help lists them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class CovarianceType(StrEnum):
 
 
 class Start(StrEnum):
-    """Where EM starts."""
+    """The start of EM."""
 
     KMEANS = "kmeans"
     KMEANS_SAMPLE = "kmeans_sample"
@@ -51,14 +51,14 @@ class Start(StrEnum):
 
 
 class Stopping(StrEnum):
-    """What is held against the tolerance."""
+    """The quantity that is compared with the tolerance."""
 
     STEP = "step"
     DISTANCE = "distance"
 
 
 class Solver(StrEnum):
-    """How PPCA is fitted."""
+    """The way PPCA is fitted."""
 
     CLOSED_FORM = "closed_form"
     EM = "em"
@@ -66,7 +66,7 @@ class Solver(StrEnum):
 
 
 class Acceleration(StrEnum):
-    """How EM is accelerated."""
+    """The acceleration of EM."""
 
     SQUAREM = "squarem"
     QUASI_NEWTON = "quasi_newton"
@@ -79,7 +79,7 @@ class Prior(StrEnum):
 
 
 class Criterion(StrEnum):
-    """What `em-toolkit select` compares mixtures by."""
+    """The criterion by which `em-toolkit select` compares mixtures."""
 
     BIC = "bic"
     ICL = "icl"

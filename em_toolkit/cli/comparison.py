@@ -61,7 +61,7 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a contestant's fit; `failure` is empty if it fitted."""
+    """The outcome of a contestant's fit; `failure` is empty if it fitted."""
 
     name: str
     fitted: Any = None
@@ -81,7 +81,7 @@ class Outcome:
 
     @property
     def decreases(self) -> str:
-        """How many of the steps on record lowered the bound."""
+        """The number of recorded steps that lowered the bound."""
         return f"{self.n_decreases} of {self.n_steps}" if self.n_steps else "-"
 
 
@@ -207,7 +207,7 @@ def comparison_table(groups: Mapping[str, Sequence[Outcome]], what: str) -> Grid
 
 
 def failures(groups: Mapping[str, Sequence[Outcome]]) -> list[str]:
-    """What failed and why, with a line for each cause."""
+    """Return a line for each cause of a failure."""
     causes: dict[str, list[str]] = {}
     for case, outcomes in groups.items():
         for outcome in outcomes:

@@ -137,7 +137,7 @@ class Result:
 
     @property
     def kind(self) -> Model:
-        """What is known of the model."""
+        """The entry of the model in `MODELS`."""
         return MODELS[self.model]
 
     @cached_property
@@ -286,7 +286,7 @@ def _imputed(table: Table, numbers: Numbers, filled: Array) -> pd.DataFrame:
 
 
 def contents(name: str, kind: Model) -> str:
-    """What is in a file, by the end of its name."""
+    """Return the contents of a file, by the end of its name."""
     explanations = {
         "_labelled.csv": f"your table, with {kind.beside}",
         "_imputed.csv": "your table, with what is expected in the place of missing cells",

@@ -7,7 +7,7 @@ from typing import Any
 
 
 class InputError(Exception):
-    """What a person gave cannot be used; the message says in one line why, and what to do."""
+    """An input that cannot be used; the message says in one line why, and how to mend it."""
 
 
 def count(how_many: int, noun: str) -> str:

@@ -29,7 +29,7 @@ _SHARE_OF_VARIANCE = 1e-6
 
 
 class Model(ABC):
-    """What the command line does with one kind of model; a subclass for each."""
+    """The command line's side of one kind of model; a subclass for each."""
 
     estimator: ClassVar[type[Any]]
     attributes: ClassVar[tuple[str, ...]]
@@ -54,14 +54,14 @@ class Model(ABC):
 
     @abstractmethod
     def columns(self, fitted: Any, X: Array) -> dict[str, Array]:
-        """What is written beside each row of the data, by the name of the column."""
+        """Return the columns that are written beside the data, by name."""
 
     @abstractmethod
     def summary(self, fitted: Any, numbers: Numbers) -> list[tuple[str, list[str]]]:
         """Rows of the components' table: a name, and an entry for each component."""
 
     def notes(self, fitted: Any, numbers: Numbers) -> list[str]:
-        """What a person should know besides the table of the components."""
+        """Return remarks for a person, besides the table of the components."""
         return []
 
     @abstractmethod

@@ -40,7 +40,7 @@ class Thousands(StrEnum):
 
 @dataclass(frozen=True)
 class ReadingOptions:
-    """How a table is to be read; None stands for what the table itself suggests.
+    """The options for reading a table; None stands for what the table itself suggests.
 
     A command takes all of them by one parameter of this type, see `with_reading_options`.
     """

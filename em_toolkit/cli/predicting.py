@@ -133,7 +133,7 @@ def _columns_of(
 
 
 def _saved_reading(path: Path) -> dict[str, Any]:
-    """How the table of a fit was read; nothing for what `to_json` wrote."""
+    """Return the options with which the table of a fit was read; none for what `to_json` wrote."""
     account = json.loads(path.read_text(encoding="utf-8"))
     saved = account.get("reading", {})
     if not isinstance(saved, dict) or not isinstance(saved.get("signs", {}), dict):
@@ -156,7 +156,7 @@ def _notes_on_signs(numbers: Numbers, fitted: Mapping[str, str]) -> list[str]:
 
 
 def _predictions(kind: Model, fitted: Any, numbers: Numbers) -> dict[str, Array]:
-    """What is written beside each row."""
+    """Return the columns that are written beside each row."""
     beside = kind.columns(fitted, numbers.X) | {"log_density": fitted.score_samples(numbers.X)}
     if np.isnan(numbers.X).any():
         filled = fitted.impute(numbers.X)

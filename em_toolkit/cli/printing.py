@@ -1,4 +1,4 @@
-"""What all commands print: notes, warnings, and the files that were written."""
+"""The notes, warnings and lists of files that all commands print."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OF_A_COLUMN = re.compile(r"column '(.+?)'(:? .*)")
 
 @contextmanager
 def warnings_as_notes() -> Iterator[list[str]]:
-    """What the block warns of, once each, in a list that is filled at its end."""
+    """Collect the warnings of a block, once each, in a list that is filled at its end."""
     notes: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

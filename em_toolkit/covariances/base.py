@@ -135,7 +135,7 @@ class Covariances(Parameters, ABC):
 
     @classmethod
     def least_dof(cls, n_features: int) -> float:
-        """What ν must be greater than, for the prior to be a density."""
+        """Return the number that ν must exceed for the prior to be a density."""
         return n_features - 1.0
 
     @classmethod
@@ -192,7 +192,7 @@ class Covariances(Parameters, ABC):
 
     @classmethod
     def complaint_about_sharing(cls, precisions: Array) -> str:
-        """What K inverse covariances should have in common and have not; or nothing."""
+        """Return what K inverse covariances should have in common and have not, "" if nothing."""
         return ""
 
     @classmethod
@@ -217,7 +217,9 @@ class Covariances(Parameters, ABC):
     @classmethod
     @abstractmethod
     def complaint_about_precisions(cls, precisions: Array) -> str:
-        """What inverse covariances, in scikit-learn's shape, should be and are not; or nothing."""
+        """Return what inverse covariances, in scikit-learn's shape, should be and are not, "" if
+        nothing.
+        """
 
     @classmethod
     @abstractmethod
@@ -273,7 +275,9 @@ class Covariances(Parameters, ABC):
 
     @abstractmethod
     def completion(self, runs: Runs) -> Completion:
-        """What the observed entries of some runs of rows say of their missing ones."""
+        """Return the distribution of missing entries given the observed ones, for some runs of
+        rows.
+        """
 
     @abstractmethod
     def draw(self, n_rows: int, component: int, rng: RandomSource) -> Array:
@@ -386,5 +390,5 @@ class Covariances(Parameters, ABC):
 
 
 def divisor(count: Array) -> Array:
-    """What to divide by; a component without data keeps its old covariance anyway."""
+    """Return counts to divide by; a component without data keeps its old covariance anyway."""
     return np.where(count > 0.0, count, 1.0)

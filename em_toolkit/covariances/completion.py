@@ -46,7 +46,7 @@ class Residuals(NamedTuple):
 
 
 class Completion(ABC):
-    """What the observed entries of rows say of their missing ones, for some runs of rows.
+    """The distribution of missing entries given the observed ones, for some runs of rows.
 
     Attributes
     ----------

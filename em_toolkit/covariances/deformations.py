@@ -1,4 +1,4 @@
-r"""How the covariances of each structure may move.
+r"""The directions in which the covariances of each structure may move.
 
 The letters of mclust's names say whether volume, shape and orientation are equal (one for all),
 varying (one for each component) or none. Around given covariances, with F Fᵀ = Σ,

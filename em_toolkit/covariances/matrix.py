@@ -44,7 +44,7 @@ class MatrixCovariances(Covariances, ABC):
         return self._given.shape[-1]
 
     def _for_components(self, of_matrices: Array) -> Array:
-        """What belongs to the matrices, for each component."""
+        """Return a quantity of the matrices for each component."""
         return np.broadcast_to(of_matrices, (self.n_components, *of_matrices.shape[1:]))
 
     @cached_property

@@ -84,7 +84,7 @@ class Runs:
 
     @property
     def lengths(self) -> IntArray:
-        """How many rows each run has, of shape (n_runs,)."""
+        """The number of rows in each run, of shape (n_runs,)."""
         return np.diff(self.bounds)
 
     def parts(self, n_at_once: int) -> Iterator[tuple[slice, Runs]]:

@@ -1,4 +1,4 @@
-"""What covariance structures have in common whose components share something."""
+"""The base of covariance structures whose components share something."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class SharingCovariances(Covariances, ABC):
     def from_finite_scatter(
         cls, scatter: Array, count: Array, n_features: int, previous: Self | None, floor: float
     ) -> Self:
-        """What `from_scatter` says."""
+        """Return the maximizer that `from_scatter` describes, for finite scatters."""
 
     def in_structure(self) -> Self:
         # Scatters of one row each: the maximizer is the nearest in the Kullback-Leibler

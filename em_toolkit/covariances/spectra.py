@@ -1,4 +1,4 @@
-r"""How the variances along d axes of K components share their volume and their shape.
+r"""The rules by which the variances of K components along d axes share volume and shape.
 
 The covariance of a component is its volume λ_k, times its shape, a diagonal matrix A_k of
 determinant 1, turned by its axes D_k (Banfield & Raftery 1993; Celeux & Govaert 1995):
@@ -147,7 +147,7 @@ class VaryingShapes(Spectra):
 
     @abstractmethod
     def response(self, scatter: Array, count: Array, change: Array) -> Array:
-        """How log V answers to a change of log s, of shape (n_components, n_features)."""
+        """Return the change of log V for a change of log s, of shape (n_components, n_features)."""
 
 
 class EqualVolumes(VaryingShapes):

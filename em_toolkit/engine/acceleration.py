@@ -1,4 +1,4 @@
-r"""Where to take the next E-step when plain EM is slow.
+r"""Accelerators: proposals for the next E-step when plain EM is slow.
 
 An iteration of EM is a map θ → M(θ), whose derivative J at the maximum is the fraction of the
 information that is missing (Dempster, Laird & Rubin 1977): along a direction in which it is close
@@ -35,7 +35,7 @@ class Accelerator(Protocol):
     """
 
     def propose(self, params: Any, maximizer: Any) -> Any | None:
-        """Where to take the next E-step; None for where the M-step led.
+        """Return parameters for the next E-step; None for those of the M-step.
 
         Parameters
         ----------

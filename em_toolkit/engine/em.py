@@ -31,7 +31,7 @@ _MOST_NUMBERS = 9
 
 
 class Listener(Protocol):
-    """Whoever wants to see each iteration, and may end the fit."""
+    """An observer of each iteration, which may end the fit."""
 
     def begin(self, iteration: int, bound: float) -> None:
         """An iteration is about to begin, from parameters with this bound."""
@@ -166,7 +166,7 @@ def em(
     ValueError
         If the prior of `start` has no density there.
     CollapseError
-        If no density belongs to `start`, or it gives a row no probability. (A later collapse
+        If no density belongs to `start`, or it gives a unit no probability. (A later collapse
         ends the fit with the last good parameters.)
     ELBODecreaseError
         If the bound falls by more than rounding explains and `bound_check` is ``"raise"``.

@@ -140,7 +140,7 @@ class Monitor:
 
     @property
     def climb(self) -> Climb | None:
-        """What the last iteration gained; None at the start."""
+        """The gains of the last iteration; None at the start."""
         return self._builder.climb
 
     def after_e_step(

@@ -1,4 +1,4 @@
-r"""Where the bound leads: the rate of convergence, and the distance that is left.
+r"""The outlook of a fit: its rate of convergence, and the distance that is left to the final bound.
 
 Near a maximum θ* an iteration of EM is linear, θ′ − θ* = J (θ − θ*), where
 J = I − I_complete⁻¹ I_observed is the fraction of the information that is missing (Dempster, Laird
@@ -29,7 +29,7 @@ _RECENT = 8
 
 
 class Climb(NamedTuple):
-    """What an iteration gained, in nats per unit of weight.
+    """The gains of an iteration, in nats per unit of weight.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class Climb(NamedTuple):
         return max(0.0, self.by_e_step / self.by_m_step)
 
     def distance_at(self, rate: float) -> float:
-        """What is left to gain if the rate stays what it is, from 0 to 1.
+        """Return the gain that is left if the rate stays what it is, from 0 to 1.
 
         After a leap, what was left before it: it may have led anywhere.
         """
@@ -125,7 +125,8 @@ class Outlook:
         self.distance = min(left, self.distance * self._ahead**2) if climb.is_lost else left
 
     def iterations_to(self, distance: float) -> int | None:
-        """How many more iterations of plain EM bring the bound so close to the final one.
+        """Return the number of iterations of plain EM that bring the bound so close to the final
+        one.
 
         None if no end is in sight.
         """

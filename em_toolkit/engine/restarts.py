@@ -21,7 +21,7 @@ P = TypeVar("P", bound=Parameters)
 
 @dataclass(frozen=True)
 class Restart:
-    """What became of one start.
+    """The outcome of one start.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Status(Enum):
-    """The reason for which a fit stopped; the value is what to tell a person.
+    """The reason for which a fit stopped; the value says it in words.
 
     Files refer to a status by its name, `Status("CONVERGED")`: the words may change.
     """
@@ -20,8 +20,8 @@ class Status(Enum):
         "max_iter iterations were not enough for tol: increase max_iter or tol, or start elsewhere"
     )
     COLLAPSED = (
-        "a component collapsed, and these are the last parameters before that: use fewer "
-        "components, more regularization (reg_covar), or another start"
+        "collapsed: the next parameters define no density, and these are the last that do; take "
+        "a smaller model, more regularization, or another start"
     )
     FAILED = "failed at the start, for which no density is defined: start elsewhere"
     INTERRUPTED = "interrupted from the keyboard: these are the best parameters found so far"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class StoppingRule(Protocol):
-    """Whoever says which iteration is the last."""
+    """A rule that says which iteration is the last."""
 
     status: Status
 
@@ -23,7 +23,9 @@ class StoppingRule(Protocol):
         """Asked once before each M-step: whether that one should be the last."""
 
     def iterations_to_go(self, outlook: Outlook) -> int | None:
-        """How many more iterations of plain EM would meet the rule; None if there is no saying."""
+        """Return the number of iterations of plain EM that would meet the rule; None if it is
+        unknown.
+        """
 
 
 class SmallStep:

@@ -23,7 +23,7 @@ _DISTANCES = (1e-3, 1e-6, 1e-9)
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Trace:
-    """What each half-step of EM did to the bound.
+    """The ledger of a fit: the bound and its parts after each half-step of EM.
 
     Row 0 is the E-step at the start, then M- and E-steps take turns; the last row is the E-step
     at the parameters that the fit returned. All values but `seconds` are in nats per unit of
@@ -110,7 +110,7 @@ class Trace:
 
     @cached_property
     def outlook(self) -> Outlook:
-        """What the iterations, one after the other, show of the way that is left."""
+        """The outlook that the iterations so far give."""
         outlook = Outlook()
         if not self.is_exact:
             return outlook  # Its laws are those of the exact posterior.
@@ -148,7 +148,7 @@ class Trace:
         return float(self.bounds[-1]) + self.outlook.distance
 
     def iterations_to_go(self, distance: float) -> int | None:
-        """How many more iterations bring the bound this close to `predicted_bound`.
+        """Return the number of iterations that bring the bound this close to `predicted_bound`.
 
         Parameters
         ----------
@@ -229,8 +229,8 @@ def _last_gain(bounds: Array) -> float:
 
 
 def _rounding(energy: Any, entropy: Any, log_prior: Any, kl: Any) -> Any:
-    """What rounding may change in a bound after an E-step: four units of its terms, and what was
-    measured, for there the gap should be zero.
+    """Return the rounding error of a bound after an E-step: four units of its terms, and the gap
+    that was measured where it should be zero.
     """
     return 4.0 * EPS * (abs(energy) + abs(entropy) + abs(log_prior)) + abs(kl)
 
@@ -244,7 +244,7 @@ class TraceBuilder:
 
     @property
     def climb(self) -> Climb | None:
-        """What the last iteration gained, of a ledger that ends with its E-step."""
+        """The gains of the last iteration, of a ledger that ends with its E-step."""
         if len(self.rows) < 3 or not self._is_exact:
             return None
         before, middle, after = self.rows[-3:]

@@ -158,7 +158,7 @@ SERIAL = Workers(blas=nullcontext)
 
 
 def number_of_threads(n_jobs: int | None) -> int:
-    """How many threads to use.
+    """Return the number of threads to use.
 
     Parameters
     ----------

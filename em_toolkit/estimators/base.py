@@ -96,6 +96,8 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     }
 
     _collapse_message: ClassVar[str]
+    # What to do about a collapse.
+    _remedy: ClassVar[str] = ""
 
     def _validate_params(self) -> None:
         """Check the parameters; the error for an unknown name tells the nearest one."""
@@ -310,7 +312,7 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     def _warn_unless_converged(self, fit: Fit[Any]) -> None:
         messages = {
             Status.MAX_ITER: _NOT_CONVERGED + _prediction(fit),
-            Status.COLLAPSED: f"{_NOT_CONVERGED} Status: {fit.status} ({fit.cause})",
+            Status.COLLAPSED: f"{_NOT_CONVERGED} Status: {fit.status} ({fit.cause}). {self._remedy}",
             Status.INTERRUPTED: f"The fit was {Status.INTERRUPTED}.",
         }
         failed = [r.cause for r in self.restarts_ if r.status is Status.FAILED]

@@ -1,4 +1,4 @@
-"""What a warm start may take over from the fit that it continues."""
+"""The fingerprint by which a warm start knows the fit that it continues."""
 
 from __future__ import annotations
 

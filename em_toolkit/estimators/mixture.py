@@ -81,10 +81,12 @@ class MixtureEstimator(
         "fixed": [dict, None],
     }
 
+    _remedy = (
+        "Try to decrease the number of components, increase reg_covar, or scale the input data."
+    )
     _collapse_message = (
         "Fitting the mixture model failed because some components have ill-defined empirical "
-        "covariance (for instance caused by singleton or collapsed samples). Try to decrease the "
-        "number of components, increase reg_covar, or scale the input data."
+        f"covariance (for instance caused by singleton or collapsed samples). {_remedy}"
     )
 
     # -- what a subclass defines ------------------------------------------------------------------

@@ -135,9 +135,10 @@ class PoissonMixture(MixtureEstimator):
         "em_toolkit.GaussianMixture(n_components=1).fit(X).impute(X), then "
         "numpy.maximum(numpy.round(filled), 0)."
     )
+    _remedy = "Use another start, or fewer components."
     _collapse_message = (
-        "Fitting the mixture model failed because the start gives some rows no probability. Use "
-        "another start, or fewer components."
+        "Fitting the mixture model failed because the start gives some rows no probability. "
+        f"{_remedy}"
     )
 
     def __init__(

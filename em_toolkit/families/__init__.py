@@ -1,4 +1,4 @@
-"""What a component of a mixture can be: a density, its statistics and its maximizer."""
+"""Families of components: a density, its statistics and its maximizer."""
 
 from em_toolkit.covariances.axis_aligned import DiagonalCovariances, SphericalCovariances
 from em_toolkit.covariances.base import Covariances

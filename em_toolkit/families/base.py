@@ -192,7 +192,7 @@ class Family(ABC, Generic[C, T]):
 
     @abstractmethod
     def first_look(self, X: Array, responsibilities: Array, origin: Array) -> T:
-        """What a start needs of the data, before there are components: sums over a block.
+        """Return the sums over a block that a start needs, before there are components.
 
         Parameters
         ----------
@@ -204,7 +204,8 @@ class Family(ABC, Generic[C, T]):
 
     @abstractmethod
     def reference(self, first_look: T) -> C:
-        """Where a first M-step starts: the weighted means as origin, the spread of all the data.
+        """Return components for a first M-step: the weighted means as origin, the spread of all
+        data.
 
         A component to which no responsibility was given takes the mean of all the data.
         """

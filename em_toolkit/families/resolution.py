@@ -94,7 +94,7 @@ class Resolution:
 
     @cached_property
     def _most(self) -> Array:
-        """What no least standard deviation exceeds, of shape (n_features,)."""
+        """An upper bound of all least standard deviations, of shape (n_features,)."""
         lowest, highest = self._extremes
         return np.maximum(_OF_A_STEP * (highest - lowest), self.rounding)
 

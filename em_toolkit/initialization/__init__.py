@@ -1,4 +1,4 @@
-"""Where EM starts.
+"""Starts of EM.
 
 What the names in `INITIALIZERS` mean:
 

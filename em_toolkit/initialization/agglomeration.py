@@ -20,7 +20,7 @@ from em_toolkit.statistics import EPS, Array, BoolArray, IntArray
 
 
 class Clusters:
-    """What a merge needs to know of clusters, which are the last axis of each array.
+    """The sums of clusters that a merge needs; clusters are the last axis of each array.
 
     Parameters
     ----------

@@ -162,7 +162,7 @@ def _observed_moments(X: Data, weights: Array) -> tuple[Array, Array]:
 
 
 def _places(X: Data, origin: Array, units: Array, observed: BoolArray) -> Array:
-    """Where rows are from an origin, in these units; zero where an entry is missing."""
+    """Return rows from an origin, in these units; zero where an entry is missing."""
     places = np.asarray((X - origin) / units)
     np.copyto(places, 0.0, where=~observed)
     return places

@@ -86,7 +86,7 @@ def winners(
 def _sizes(
     n_rows: int, n_features: int, n_components: int, kind: type[CovarianceKind]
 ) -> tuple[int, int]:
-    """How many starters there may be, and how many rows they run on."""
+    """Return the largest number of starters, and the number of rows that they run on."""
     n_terms = 1 + n_features + kind.n_entries(n_features)
     n_drawn = min(n_rows, max(_ENOUGH_ROWS, _ROWS_BY_PARAMETER * n_components * n_terms))
     # An exponential costs as much as some twenty multiplications.

@@ -1,4 +1,4 @@
-"""What was found of the last data, by their contents."""
+"""A memory of what was found of the last data, by their contents."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _DIAGONAL = 1e-3
 
 
 class CovarianceKind(ABC):
-    """What a covariance is: a vector of those entries of the matrix that it has.
+    """A kind of covariance: a vector of the entries of the matrix that it has.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class CovarianceKind(ABC):
     @staticmethod
     @abstractmethod
     def n_entries(n_features: int) -> int:
-        """How many entries there are."""
+        """The number of entries."""
 
     @staticmethod
     @abstractmethod

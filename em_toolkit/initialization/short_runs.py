@@ -80,7 +80,7 @@ def _from_race(
     n_components: int,
     random_state: np.random.RandomState,
 ) -> Sequence[Start]:
-    """Where the winners of a race are; where none is run, three partitions by k-means."""
+    """Return the winners of a race as starts; where none is run, three partitions by k-means."""
     problem = mixture, X, sample_weight, n_components, random_state
     starts = [
         partial(from_responsibilities, mixture, X, sample_weight, responsibilities)

@@ -73,7 +73,7 @@ _PRODUCTS: dict[type[Covariances], Callable[[int, int], int]] = {
 
 
 class Plan(NamedTuple):
-    """How to pass over the data.
+    """A way to pass over the data.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def plan(
 def _work_of_runs(
     shape: type[Covariances], n_rows: int, n_features: int, n_components: int, n_runs: int
 ) -> int:
-    """What NumPy works more where entries are missing."""
+    """Return the additional work of NumPy where entries are missing."""
     if not issubclass(shape, MatrixCovariances):
         return n_rows * n_components * 8 * n_features
     return n_components * n_runs * (_CALLS_OF_A_RUN + n_features**2 * (n_features + 1))

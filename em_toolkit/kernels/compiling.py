@@ -1,4 +1,4 @@
-"""How the inner loops are compiled."""
+"""The compilation of the inner loops."""
 
 from __future__ import annotations
 

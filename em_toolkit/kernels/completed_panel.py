@@ -127,7 +127,7 @@ def set_patterns(
     precisions: Array,
     largest_inflation: float,
 ) -> int:
-    """What the patterns of a panel say of their missing entries; returns how many lanes it has.
+    """Set what the patterns of a panel say of their missing entries; return the number of lanes.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What is missing given the rest, of as many patterns at a time as a register holds numbers.
+"""Missing entries given the rest, of as many patterns at a time as a register holds numbers.
 
 With P = Σ⁻¹, m what a pattern misses and o the rest, the conditional covariance is C = P_mm⁻¹, and
 

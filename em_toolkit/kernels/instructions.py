@@ -156,7 +156,7 @@ class Code:
         return self.builder.shuffle_vector(left, right, mask)
 
     def is_below(self, index: Value, stop: Value) -> AbstractContextManager[Any]:
-        """What follows is done if an index is below another."""
+        """Do what follows if an index is below another."""
         return self.builder.if_then(self.builder.icmp_signed("<", index, stop))
 
     def index(self, number: int) -> Value:
@@ -256,7 +256,7 @@ class Vectors:
         return [self.number(index) for index in indices]
 
     def multiples(self, rows: list[Value]) -> list[Value]:
-        """Where rows of a matrix begin in memory."""
+        """The places in memory where rows of a matrix begin."""
         return [self._code.builder.mul(row, self._lengths[1]) for row in rows]
 
     def gathered(self, places: list[Value]) -> Value:

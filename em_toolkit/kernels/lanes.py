@@ -1,4 +1,4 @@
-"""What the rows of a panel miss, dealt out to lanes.
+"""The missing entries of the rows of a panel, dealt out to lanes.
 
 A lane is a run of neighbouring rows that miss the same entries, if the run is long, or else one
 row: what a lane's pattern says of its missing entries is cheap to find (`conditional`), and for few
@@ -19,7 +19,7 @@ LONG = LANES
 
 @summing
 def survey(X: Array, changes: BoolArray) -> int:
-    """How many entries a row of a block misses at most.
+    """Return the largest number of entries that a row of a block misses.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def survey(X: Array, changes: BoolArray) -> int:
 
 @summing
 def end_of_lane(changes: BoolArray, row: int, start: int, stop: int) -> int:
-    """Where the run of a row ends that is `row` rows from the start of a panel.
+    """Return the end of the run of a row, counted from the start of a panel.
 
     That is at the end of the panel at the latest, which is filled up with its last row.
     """
@@ -55,7 +55,7 @@ def end_of_lane(changes: BoolArray, row: int, start: int, stop: int) -> int:
 
 @summing
 def most_lanes(changes: BoolArray, width: int) -> int:
-    """How many lanes a panel has at most."""
+    """Return the largest number of lanes of a panel."""
     most = 0
     for start in range(0, changes.shape[0], width):
         count, row = 0, 0

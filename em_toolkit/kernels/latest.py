@@ -11,7 +11,7 @@ V = TypeVar("V")
 
 
 class Latest(Generic[K, V]):
-    """What a function made of an object, until it is asked about another.
+    """A memory of what a function made of the last object.
 
     For what all blocks of a pass share: their parameters are the same object, and frozen. Of the
     threads that begin a pass at once, one makes it, and the others wait. A copy begins empty.

@@ -38,7 +38,7 @@ def set_log_joint(
 
 @summing
 def rows_with_share(share: Array, indices: IntArray) -> int:
-    """How many rows of a panel to take moments over; `indices` says which, if not all.
+    """Return the number of rows of a panel to take moments over; `indices` has them, if not all.
 
     Where components are apart, most of a panel is no part of a component: its rows are then left
     out. Their moments are exactly zero.

@@ -1,4 +1,4 @@
-"""What the latent structure can be; each works with every family it makes sense for."""
+"""Latent structures; each works with every family for which it makes sense."""
 
 from em_toolkit.models.mixture import Mixture, MixtureParameters, Responsibilities
 from em_toolkit.models.probabilistic_pca import PPCAParameters, ProbabilisticPCA

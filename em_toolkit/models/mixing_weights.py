@@ -12,7 +12,7 @@ from em_toolkit.statistics import Array, BoolArray, IntArray
 
 @dataclass(frozen=True, eq=False)
 class MixingWeights:
-    r"""How the weights π_k follow from the counts N_k.
+    r"""The M-step of the weights π_k, from the counts N_k.
 
     With a Dirichlet prior, log p(π) = Σ_k (α_k − 1) log π_k up to a constant, and the weights in a
     set F held fixed, the M-step for the others is
@@ -58,7 +58,7 @@ class MixingWeights:
         return replace(self, fixed=None)
 
     def _with_free(self, shares: Array, weights: Array) -> Array:
-        """What the fixed weights leave, by shares that sum to one over the others."""
+        """Return weights of which the free ones share what the fixed ones leave."""
         assert self.fixed is not None
         # Not one less the fixed: that may be zero, or less, to rounding.
         left = weights[~self.fixed].sum()

@@ -1,4 +1,4 @@
-"""What a prior of normal components is."""
+"""The contract of a prior of normal components."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class ComponentPrior(ABC):
         """
 
     def mean_shifts(self, stats: FirstMoments, covariances: Covariances) -> Array:
-        """How far the best means are from the origin of the statistics, for these covariances."""
+        """Return the best means, less the origin of the statistics, for these covariances."""
         count, moment = stats.count[:, None], stats.first_moment
         if self.shrinkage > 0.0:
             count = count + self.shrinkage
@@ -100,7 +100,8 @@ class ComponentPrior(ABC):
         return np.asarray(moment / np.maximum(count, _SMALLEST_COUNT))
 
     def pull_on_means(self, means: Array) -> tuple[Array, Array]:
-        """What a normal density of the means, whatever their covariances, adds to log p(μ, Σ).
+        """Return the derivatives of a normal density of the means that does not depend on
+        covariances.
 
         Returns
         -------

@@ -13,7 +13,7 @@ from em_toolkit.statistics import Array, Statistics, sum_by_pairs
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Where the data are and how they spread.
+    """The location and the spread of all the data.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How many components, and of which covariance: fit all combinations and compare them."""
+"""The choice of the number of components and of their covariances: all combinations, compared."""
 
 from em_toolkit.selection.candidate import Candidate
 from em_toolkit.selection.combinations import default_covariance_types

@@ -62,7 +62,7 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """What to call it, such as ``"EEE, 3"``."""
+        """A name such as ``"EEE, 3"``."""
         kind = [] if self.covariance_type is None else [self.covariance_type]
         return ", ".join([*kind, str(self.n_components)])
 

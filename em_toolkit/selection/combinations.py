@@ -1,4 +1,4 @@
-"""What is to be tried: an estimator for each number of components and covariance type."""
+"""The combinations to try: an estimator for each number of components and covariance type."""
 
 from __future__ import annotations
 

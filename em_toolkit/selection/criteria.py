@@ -1,4 +1,4 @@
-"""What mixtures are compared by."""
+"""The criteria by which mixtures are compared."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from em_toolkit.statistics import Array
 
 @dataclass(frozen=True)
 class Criterion:
-    """What mixtures are compared by.
+    """A criterion by which mixtures are compared.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Who is told of each fit of a search while it runs."""
+"""Progress of a search: a line or a bar for each fit while it runs."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def score_table(
 
 
 def remarks(selection: Comparison) -> list[str]:
-    """What to know of the choice, a sentence or two each."""
+    """Return remarks on the choice, a sentence or two each."""
     found = []
     numbers = {candidate.n_components for candidate in selection.candidates}
     most, best = max(numbers), selection.candidates[selection.best_index_].n_components
@@ -117,7 +117,7 @@ def note_on_constants(left_out: Mapping[Any, float]) -> str:
 
 
 def complaint_about(candidates: Sequence[Candidate], criterion: str) -> str:
-    """How many fits failed or have not converged, and what that means; empty if all is well."""
+    """Return a sentence on fits that failed or have not converged, and what that means; "" if none."""
     n, unfinished, failed = len(candidates), Counter[str](), []
     for candidate in candidates:
         if candidate.status == _INTERRUPTED:

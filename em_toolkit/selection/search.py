@@ -217,7 +217,7 @@ def _search(
     n_jobs: int | None,
     verbose: int,
 ) -> tuple[list[Candidate], dict[int, MixtureEstimator]]:
-    """What became of each combination, and the fits that have a score by their place.
+    """Return the outcome of each combination, and by their place the fits that have a score.
 
     Ctrl-C ends the search with those that are known by then, as it does a single fit.
     """

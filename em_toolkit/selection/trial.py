@@ -21,7 +21,7 @@ Fold = tuple[IntArray, IntArray]
 
 @dataclass(frozen=True)
 class Trials:
-    """How each combination is tried.
+    """The trial of each combination.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def _rank(estimator: MixtureEstimator) -> tuple[bool, float]:
 
 
 def _collapse(estimator: MixtureEstimator) -> str:
-    """What collapsed; empty if nothing did, or another start fared better."""
+    """Return what collapsed; "" if nothing did, or another start fared better."""
     if estimator.status_ is not Status.COLLAPSED:
         return ""
     causes = [r.cause for r in estimator.restarts_ if r.status is Status.COLLAPSED]

@@ -31,7 +31,7 @@ CAUSES = [
     r"the noise variance is \S+: to rounding, the data lie in a subspace of \d+ dimensions",
     r"feature \d+ is a combination of the others but for a noise of variance \S+",
     r"noise: expected rows that .*, got a box about them of volume 0",
-    r"the parameters give some row of the data no probability",
+    r"the parameters give some unit of the data no probability",
     r"X: expected entries of at (most|least) \S+ in size",
     r"X: expected features that vary by more than rounding",
     r"sample_weight: expected weights whose largest is from",
