@@ -312,7 +312,9 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     def _warn_unless_converged(self, fit: Fit[Any]) -> None:
         messages = {
             Status.MAX_ITER: _NOT_CONVERGED + _prediction(fit),
-            Status.COLLAPSED: f"{_NOT_CONVERGED} Status: {fit.status} ({fit.cause}). {self._remedy}",
+            Status.COLLAPSED: (
+                f"{_NOT_CONVERGED} Status: {fit.status} ({fit.cause}). {self._remedy}"
+            ),
             Status.INTERRUPTED: f"The fit was {Status.INTERRUPTED}.",
         }
         failed = [r.cause for r in self.restarts_ if r.status is Status.FAILED]

@@ -117,7 +117,7 @@ def note_on_constants(left_out: Mapping[Any, float]) -> str:
 
 
 def complaint_about(candidates: Sequence[Candidate], criterion: str) -> str:
-    """Return a sentence on fits that failed or have not converged, and what that means; "" if none."""
+    """Return a sentence on fits that failed or have not converged, "" if there are none."""
     n, unfinished, failed = len(candidates), Counter[str](), []
     for candidate in candidates:
         if candidate.status == _INTERRUPTED:
