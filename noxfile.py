@@ -1,4 +1,4 @@
-"""The few commands that a developer needs: `nox -s tests`, `lint`, `notebooks`, `bench`."""
+"""The few commands that a developer needs: `nox -s tests`, `lint`, `notebooks`, `docs`, `bench`."""
 
 from __future__ import annotations
 
@@ -35,6 +35,13 @@ def notebooks(session: nox.Session) -> None:
             *("jupyter-nbconvert", "--to", "html", "--execute", str(notebook)),
             *("--output-dir", session.create_tmp()),
         )
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation site, into docs/_build; a warning is an error."""
+    session.install(".[docs]")
+    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build")
 
 
 @nox.session

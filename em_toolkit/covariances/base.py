@@ -268,7 +268,7 @@ class Covariances(Parameters, ABC):
 
     @abstractmethod
     def whiten(self, deviations: Array, component: int) -> Array:
-        """Rows (x_i - μ_k) to rows y_i with |y_i|² = (x_i - μ_k)ᵀ Σ_k⁻¹ (x_i - μ_k).
+        """Return rows y_i with ‖y_i‖² = (x_i − μ_k)ᵀ Σ_k⁻¹ (x_i − μ_k), of rows x_i − μ_k.
 
         Consumes its argument, of shape (n_rows, n_features).
         """

@@ -63,11 +63,10 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
     ----------
     n_components : int, default=1
         The number of components K.
-    covariance_type : {"full", "tied", "diag", "spherical"} or one of mclust's fourteen names, \
-            default="full"
-        Which covariances: a matrix for each component, one for all, variances along the features,
-        or one variance for each component. mclust's names, such as "VEI", say what components
-        share (`em_toolkit.covariances.structures`).
+    covariance_type : str, default="full"
+        The covariance structure: "full" is a matrix for each component, "tied" one for all, "diag"
+        variances along the features, "spherical" one variance for each component. mclust's
+        fourteen names, such as "VEI", say what components share (`em_toolkit.covariances`).
     tol : float, default=1e-3
         EM stops when an iteration raises the bound by less, in nats per unit of weight (see
         `stopping`).
@@ -79,12 +78,11 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         The largest number of iterations. 0 returns the start.
     n_init : int, default=1
         The number of starts; the best result is kept.
-    init_params : {"kmeans", "kmeans_sample", "kmeans_standardized", "k-means++", "random", \
-            "random_from_data", "hierarchical", "short_em", "auto"} or array-like of shape \
-            (n_samples, n_components), default="kmeans"
-        How to find a start (`em_toolkit.initialization` compares the ways), or the
-        responsibilities to start from. "kmeans" is scikit-learn's; "kmeans_sample" suits a million
-        rows; "auto" takes longer and leads more often to the best optimum.
+    init_params : str or array-like of shape (n_samples, n_components), default="kmeans"
+        The start: "kmeans" (scikit-learn's), "kmeans_sample" (for a million rows),
+        "kmeans_standardized", "k-means++", "random", "random_from_data", "hierarchical",
+        "short_em", "auto" (takes longer, and leads more often to the best optimum); or the
+        responsibilities to start from. `em_toolkit.initialization` compares the ways.
     weights_init : array-like of shape (n_components,), default=None
         Weights of the start, in place of those that `init_params` gives.
     means_init : array-like of shape (n_components, n_features), default=None
@@ -169,7 +167,7 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         The bound, iterations and status of each start, with the cause of a failure.
     n_features_in_ : int
         Features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, where X had names.
 
     References

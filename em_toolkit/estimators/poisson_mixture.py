@@ -65,11 +65,10 @@ class PoissonMixture(MixtureEstimator):
         The largest number of iterations. 0 returns the start.
     n_init : int, default=1
         The number of starts; the best result is kept.
-    init_params : {"kmeans", "kmeans_sample", "kmeans_standardized", "k-means++", "random", \
-            "random_from_data", "hierarchical", "short_em", "auto"} or array-like of shape \
-            (n_samples, n_components), default="kmeans"
-        How to find a start (`em_toolkit.initialization` compares the ways), or the
-        responsibilities to start from.
+    init_params : str or array-like of shape (n_samples, n_components), default="kmeans"
+        The start: "kmeans", "kmeans_sample", "kmeans_standardized", "k-means++", "random",
+        "random_from_data", "hierarchical", "short_em", "auto"; or the responsibilities to start
+        from. `em_toolkit.initialization` compares the ways.
     weights_init : array-like of shape (n_components,), default=None
         Weights of the start, in place of those that `init_params` gives.
     rates_init : array-like of shape (n_components, n_features), default=None

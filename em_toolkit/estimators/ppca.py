@@ -106,12 +106,12 @@ class PPCA(FittedPPCA, ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEsti
     components_ : ndarray of shape (n_components, n_features)
         The directions of the columns of W: orthonormal rows.
     explained_variance_ : ndarray of shape (n_components,)
-        The variance of the model along each component, |w_j|² + σ².
+        The variance of the model along each component, ‖w_j‖² + σ².
     explained_variance_ratio_ : ndarray of shape (n_components,)
         The same as a share of the total variance of the data.
     singular_values_ : ndarray of shape (n_components,)
-        (n explained_variance_)^½: the singular values of the centred data, where n is the sum of
-        the weights.
+        √(n λ) for each ``explained_variance_`` λ: the singular values of the centred data, where n
+        is the sum of the weights.
     n_components_ : int
         q.
     n_samples_ : int

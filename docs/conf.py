@@ -1,0 +1,89 @@
+"""The configuration of the documentation site: `nox -s docs`."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from importlib import metadata
+from typing import Any
+
+# The pictures of the gallery are drawn without a screen.
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+project = "em_toolkit"
+author = "the em_toolkit developers"
+copyright = "2026, the em_toolkit developers"
+release = metadata.version("em_toolkit")
+html_title = "em_toolkit"
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "examples/README.rst"]
+root_doc = "index"
+default_role = "code"
+
+myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
+myst_heading_anchors = 3
+math_number_all = False
+
+autosummary_generate = True
+autodoc_typehints = "none"
+autodoc_default_options = {"members": True, "inherited-members": False}
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+
+html_theme = "pydata_sphinx_theme"
+html_static_path = ["_static"]
+html_theme_options = {
+    "show_prev_next": True,
+    "navbar_align": "left",
+    "show_toc_level": 2,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+html_show_sourcelink = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"/plot_",
+    "download_all_examples": False,
+    "show_signature": False,
+    "plot_gallery": True,
+    "abort_on_example_error": True,
+    "remove_config_comments": True,
+    "min_reported_time": 10_000,
+    "write_computation_times": False,
+}
+warnings.filterwarnings("ignore", category=DeprecationWarning)
+
+
+def _is_skipped(
+    app: Any, what: str, name: str, thing: Any, skip: bool, options: Any
+) -> bool | None:
+    """Leave out scikit-learn's methods of metadata routing, whose text refers to its own site."""
+    return True if name.startswith("set_") and name.endswith("_request") else None
+
+
+def _with_bars(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Keep the bars of determinants, |Σ|, which reStructuredText takes for substitutions."""
+    in_math = False
+    for number, line in enumerate(lines):
+        if line.strip():
+            in_math = ".. math::" in line or (in_math and line.startswith("   "))
+        if not in_math:
+            lines[number] = re.sub(r"(?<!\\)\|", r"\|", line)
+
+
+def setup(app: Any) -> None:
+    """Connect what Sphinx calls on its way."""
+    app.connect("autodoc-process-docstring", _with_bars, priority=999)
+    app.connect("autodoc-skip-member", _is_skipped)
