@@ -2,8 +2,8 @@
 How many components, of which shape
 ===================================
 
-Every number of components with each covariance structure, compared by BIC. Fits that fail are
-kept, with their reason.
+Every number of components with each covariance structure, compared by BIC. Fits that fail are kept,
+with their reason.
 """
 
 from em_toolkit import ModelSelectionDisplay, select_mixture

@@ -31,6 +31,8 @@ T = TypeVar("T", bound=ComponentStatistics)
 # Responsibilities below this are zero: what is left may be multiplied by weights and data without
 # underflow.
 NEGLIGIBLE_RESPONSIBILITY = 1e-150
+# How large the terms of a log density may be beside it, where a family does not say.
+TERMS = 8.0
 
 
 def total_responsibilities(responsibilities: Array) -> Array:
@@ -187,10 +189,29 @@ class Family(ABC, Generic[C, T]):
         return self
 
     def rounding_error(self, components: C, stats: T) -> float:
-        """The size of the rounding error of `expected_log_density`, in nats."""
-        return EPS * abs(self.expected_log_density(components, stats))
+        """Return the size of the rounding error of `expected_log_density`, in nats.
 
-    @abstractmethod
+        A family whose terms cancel, or whose matrices may be ill-conditioned, overrides it.
+
+        Parameters
+        ----------
+        components : Parameters
+        stats : ComponentStatistics
+        """
+        # Log densities are sums of terms that are larger and partly cancel.
+        return TERMS * EPS * abs(self.expected_log_density(components, stats))
+
+    def n_parameters(self, components: C) -> int:
+        """Return the number of free parameters; by default, that of the free coordinates.
+
+        Parameters
+        ----------
+        components : Parameters
+        """
+        return int(components.to_vector().size)
+
+    # -- optional: starts from responsibilities, and from points ----------------------------------
+
     def first_look(self, X: Array, responsibilities: Array, origin: Array) -> T:
         """Return the sums over a block that a start needs, before there are components.
 
@@ -201,29 +222,41 @@ class Family(ABC, Generic[C, T]):
         origin : ndarray of shape (n_features,)
             A place among the data, for moments to be taken about.
         """
+        raise NotImplementedError(f"{type(self).__name__} has no start of its own: give one")
 
-    @abstractmethod
     def reference(self, first_look: T) -> C:
-        """Return components for a first M-step: the weighted means as origin, the spread of all
-        data.
+        """Return components for a first M-step: the weighted means, the spread of all data.
 
         A component to which no responsibility was given takes the mean of all the data.
-        """
 
-    @abstractmethod
+        Parameters
+        ----------
+        first_look : ComponentStatistics
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no start of its own: give one")
+
     def around_points(self, points: Array, first_look: T) -> C:
-        """Components each placed on a point, of shape (n_components, n_features).
+        """Return components each placed on a point.
 
-        `first_look` is that of all the data as one component.
+        Parameters
+        ----------
+        points : ndarray of shape (n_components, n_features)
+        first_look : ComponentStatistics
+            That of all the data as one component.
         """
+        raise NotImplementedError(f"{type(self).__name__} has no start from points")
 
-    @abstractmethod
-    def n_parameters(self, components: C) -> int:
-        """The number of free parameters."""
+    # -- optional: draws ---------------------------------------------------------------------------
 
-    @abstractmethod
     def sample(self, components: C, labels: IntArray, rng: RandomSource) -> Array:
-        """A row from the component of each label, of shape (n_rows, n_features).
+        """Return a row from the component of each label, of shape (n_rows, n_features).
 
         Components are drawn one after the other, in their order.
+
+        Parameters
+        ----------
+        components : Parameters
+        labels : ndarray of int of shape (n_rows,)
+        rng : RandomState or Generator
         """
+        raise NotImplementedError(f"{type(self).__name__} cannot be sampled")
