@@ -34,7 +34,7 @@ import numpy as np
 
 from em_toolkit.data import Block
 from em_toolkit.parameters import Parameters
-from em_toolkit.statistics import EPS, Array, Statistics
+from em_toolkit.statistics import EPS, Array, RandomSource, Statistics
 
 
 class Guarantee(Enum):
@@ -241,6 +241,31 @@ class LatentVariableModel(ABC, Generic[P, Q, S]):
         matrices may be ill-conditioned overrides it with what that costs.
         """
         return EPS * abs(self.expected_log_joint(params, stats))
+
+    def n_parameters(self, params: P) -> int:
+        """Return the number of free parameters; by default, that of the free coordinates.
+
+        Parameters
+        ----------
+        params : Parameters
+        """
+        return int(params.to_vector().size)
+
+    def sample(self, params: P, n_units: int, rng: RandomSource) -> tuple[Any, Any]:
+        """Return units drawn from the model, and their latent variables.
+
+        Parameters
+        ----------
+        params : Parameters
+        n_units : int
+        rng : RandomState or Generator
+
+        Raises
+        ------
+        NotImplementedError
+            By default: the model cannot be sampled.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no method sample")
 
     def expectation(self, params: P, X: Any, weights: Array, known: Any = None) -> Expectation[S]:
         """Return the sums of the E-step over one block.

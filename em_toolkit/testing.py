@@ -282,8 +282,6 @@ def check_about(model: Model, params: Any, block: Block, rng: np.random.Generato
 
 
 def _check_sample_if_there_is_one(model: Any, params: Any, rng: np.random.Generator) -> str:
-    if not hasattr(model, "sample"):
-        return "not made: the model has no method sample"
     try:
         check_sample(model, params, rng)
     except NotImplementedError as error:

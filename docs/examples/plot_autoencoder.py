@@ -122,5 +122,5 @@ print(f"gap: {fit.trace.kl[0]:.3g} nats a row at the start, {fit.trace.kl[-1]:.3
 figure, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 ax.plot(fit.trace.log_evidence[after], label="log evidence")
 ax.plot(fit.trace.elbo[after], label="ELBO")
-ax.set(xlabel="iteration", ylabel="nats per row", ylim=(-10, None))
+ax.set(xlabel="iteration", ylabel="nats per row", xlim=(0, 60), ylim=(-6.6, -6.1))
 ax.legend(frameon=False)
