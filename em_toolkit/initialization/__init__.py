@@ -35,11 +35,11 @@ clusters a sample; their other passes are no passes over large data, and count i
 
 from __future__ import annotations
 
-from em_toolkit.initialization import centroids, trees
+from em_toolkit.initialization import agglomeration, centroids
+from em_toolkit.initialization.centroids import k_means_plusplus, random, random_from_data
 from em_toolkit.initialization.filling import filled
 from em_toolkit.initialization.labelled import in_their_components, named_by_labels
 from em_toolkit.initialization.noise import beside_noise
-from em_toolkit.initialization.points import k_means_plusplus, random, random_from_data
 from em_toolkit.initialization.rows import (
     Data,
     Initializer,
@@ -53,7 +53,7 @@ from em_toolkit.options import InitParams
 kmeans = start_by(centroids.kmeans)
 kmeans_sample = start_by(centroids.kmeans_sample)
 kmeans_standardized = start_by(centroids.kmeans_standardized)
-hierarchical = start_by(trees.hierarchical)
+hierarchical = start_by(agglomeration.hierarchical)
 
 INITIALIZERS: dict[InitParams, Initializer] = {
     "kmeans": kmeans,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from em_toolkit.engine import Rows, preliminary
-from em_toolkit.initialization import centroids, points
+from em_toolkit.initialization import centroids
 from em_toolkit.initialization.race import winners
 from em_toolkit.initialization.rows import Data, Initializer, from_responsibilities, start_by
 from em_toolkit.initialization.sampling import stratified_rows
@@ -90,7 +90,7 @@ def _from_race(
 
 
 short_em = by_short_runs(
-    _repeated(start_by(points.near_random_rows), 10),
+    _repeated(start_by(centroids.near_random_rows), 10),
     5,
     """The best of ten runs of five iterations from random rows (emEM).
 

@@ -22,9 +22,9 @@ from oracles import Data
 from em_toolkit import GaussianMixture, PoissonMixture
 from em_toolkit.families import FullCovariances, Gaussian
 from em_toolkit.initialization import INITIALIZERS
+from em_toolkit.initialization.agglomeration import LARGEST_TREE
 from em_toolkit.initialization.race import winners
 from em_toolkit.initialization.short_runs import SMALLEST_SAMPLE
-from em_toolkit.initialization.trees import LARGEST_TREE
 from em_toolkit.models import Mixture
 from em_toolkit.statistics import sum_of_products
 

@@ -22,12 +22,11 @@ from sklearn.preprocessing import StandardScaler
 
 from em_toolkit import GaussianMixture, PoissonMixture, select_mixture
 from em_toolkit.datasets import load_faithful, load_reaven_miller
-from em_toolkit.initialization import trees
-from em_toolkit.initialization.agglomeration import Tree, agglomerated
+from em_toolkit.initialization import agglomeration
+from em_toolkit.initialization.agglomeration import LARGEST_TREE, Tree, agglomerated, tree_labels
 from em_toolkit.initialization.centroids import kmeans_standardized
 from em_toolkit.initialization.recent import Recent
 from em_toolkit.initialization.short_runs import SMALLEST_SAMPLE
-from em_toolkit.initialization.trees import LARGEST_TREE, tree_labels
 
 OURS = ["kmeans_standardized", "hierarchical", "short_em", "auto"]
 
@@ -148,7 +147,7 @@ def test_a_search_grows_one_tree(monkeypatch: pytest.MonkeyPatch) -> None:
         grown.append(len(points))
         return agglomerated(points, *others)
 
-    monkeypatch.setattr(trees, "agglomerated", counted)
+    monkeypatch.setattr(agglomeration, "agglomerated", counted)
     X = np.random.default_rng(11).normal(size=(60, 2))
     select_mixture(X, range(1, 4), ["EII", "VVV"], n_jobs=1)
     assert grown == [60]
