@@ -11,7 +11,7 @@ from em_toolkit.engine import (
     Trace,
 )
 from em_toolkit.engine.em import em
-from em_toolkit.estimators import PPCA, GaussianMixture, PoissonMixture
+from em_toolkit.estimators import PPCA, FiniteMixture, GaussianMixture, PoissonMixture
 from em_toolkit.estimators.floor import VarianceFloorWarning
 from em_toolkit.estimators.inference import Inference
 from em_toolkit.model import LatentVariableModel
@@ -26,6 +26,7 @@ __all__ = [
     "ELBODecreaseError",
     "ELBODecreaseWarning",
     "ELBODisplay",
+    "FiniteMixture",
     "Fit",
     "GaussianMixture",
     "Inference",

@@ -222,7 +222,9 @@ class Family(ABC, Generic[C, T]):
         origin : ndarray of shape (n_features,)
             A place among the data, for moments to be taken about.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no start of its own: give one")
+        raise NotImplementedError(
+            f"{type(self).__name__} finds no start from data: give components to start from."
+        )
 
     def reference(self, first_look: T) -> C:
         """Return components for a first M-step: the weighted means, the spread of all data.
@@ -233,7 +235,9 @@ class Family(ABC, Generic[C, T]):
         ----------
         first_look : ComponentStatistics
         """
-        raise NotImplementedError(f"{type(self).__name__} has no start of its own: give one")
+        raise NotImplementedError(
+            f"{type(self).__name__} finds no start from data: give components to start from."
+        )
 
     def around_points(self, points: Array, first_look: T) -> C:
         """Return components each placed on a point.
