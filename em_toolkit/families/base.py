@@ -66,6 +66,9 @@ class Family(ABC, Generic[C, T]):
     # Whether rows may have NaN entries, which the family integrates out.
     takes_missing_entries = False
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
     @abstractmethod
     def posterior(self, components: C, X: Array) -> tuple[Within | None, Array]:
         """Return what is latent within each component, and the log densities of rows.

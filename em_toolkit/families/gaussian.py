@@ -163,6 +163,9 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         self.floor = floor
         self.resolution = resolution
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.structure.__name__})"
+
     def posterior(
         self, components: GaussianComponents, X: Array
     ) -> tuple[MissingEntries | None, Array]:

@@ -13,7 +13,8 @@ from sklearn.utils.estimator_checks import (
 )
 
 import em_toolkit
-from em_toolkit import PPCA, GaussianMixture, PoissonMixture
+from em_toolkit import PPCA, FiniteMixture, GaussianMixture, PoissonMixture
+from em_toolkit.families import Gaussian
 
 ESTIMATORS = [
     GaussianMixture(),
@@ -21,6 +22,7 @@ ESTIMATORS = [
     GaussianMixture(covariance_type="diag", init_params="random", n_init=2),
     GaussianMixture(covariance_type="spherical", init_params="random_from_data"),
     PoissonMixture(),
+    FiniteMixture(Gaussian(floor=1e-6)),
     PPCA(),
     PPCA(solver="em"),
 ]
