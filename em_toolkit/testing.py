@@ -137,7 +137,20 @@ def _after_em(model: Model, params: Any, block: Block, n_iter: int) -> Any:
 
 
 def check_em(model: Model, params: Any, block: Block) -> None:
-    """EM never lowers the bound, and takes the same path whatever the blocks."""
+    """EM never lowers the bound, and takes the same path whatever the blocks.
+
+    Parameters
+    ----------
+    model : LatentVariableModel
+    params : Parameters
+    block : Block
+        Units, their weights, and what is known of their latent variables.
+
+    Raises
+    ------
+    ModelCheckError
+        If the model fails the check.
+    """
     X, weights, known = block
     try:
         fits = [
@@ -160,7 +173,22 @@ def check_em(model: Model, params: Any, block: Block) -> None:
 
 
 def check_maximize(model: Model, params: Any, block: Block, rng: np.random.Generator) -> None:
-    """(a) No perturbation of the parameters beats `maximize`."""
+    """(a) No perturbation of the parameters beats `maximize`.
+
+    Parameters
+    ----------
+    model : LatentVariableModel
+    params : Parameters
+    block : Block
+        Units, their weights, and what is known of their latent variables.
+    rng : Generator
+        The source of perturbations or samples.
+
+    Raises
+    ------
+    ModelCheckError
+        If the model fails the check.
+    """
     stats = model.expectation(params, *block).statistics
     best = model.maximize(params, stats)
 
@@ -204,7 +232,20 @@ def check_maximize(model: Model, params: Any, block: Block, rng: np.random.Gener
 
 
 def check_fisher_identity(model: Model, params: Any, block: Block) -> None:
-    """(b) The gradient of the evidence is that of E_q[log joint] at the posterior."""
+    """(b) The gradient of the evidence is that of E_q[log joint] at the posterior.
+
+    Parameters
+    ----------
+    model : LatentVariableModel
+    params : Parameters
+    block : Block
+        Units, their weights, and what is known of their latent variables.
+
+    Raises
+    ------
+    ModelCheckError
+        If the model fails the check.
+    """
     stats = model.expectation(params, *block).statistics
 
     def evidence(candidate: Any) -> float:
@@ -230,7 +271,22 @@ def check_fisher_identity(model: Model, params: Any, block: Block) -> None:
 
 
 def check_evidence(model: Model, params: Any, block: Block, log_evidence: LogEvidence) -> None:
-    """(c) The evidence of each unit equals an independent computation."""
+    """(c) The evidence of each unit equals an independent computation.
+
+    Parameters
+    ----------
+    model : LatentVariableModel
+    params : Parameters
+    block : Block
+        Units, their weights, and what is known of their latent variables.
+    log_evidence : callable
+        The independent one, ``log_evidence(params, X)`` of shape (n_units,).
+
+    Raises
+    ------
+    ModelCheckError
+        If the model fails the check.
+    """
     ours, theirs = _at(model, params, block)[1], np.asarray(log_evidence(params, block.X))
     error = np.abs(ours - theirs)
     if not (error <= 1e-9 * np.maximum(1.0, np.abs(theirs))).all():
@@ -242,7 +298,20 @@ def check_evidence(model: Model, params: Any, block: Block, log_evidence: LogEvi
 
 
 def check_blocks(model: Model, params: Any, block: Block) -> None:
-    """(d) Any blocks give the same sums, and a fused E-step those of its two parts."""
+    """(d) Any blocks give the same sums, and a fused E-step those of its two parts.
+
+    Parameters
+    ----------
+    model : LatentVariableModel
+    params : Parameters
+    block : Block
+        Units, their weights, and what is known of their latent variables.
+
+    Raises
+    ------
+    ModelCheckError
+        If the model fails the check.
+    """
     whole = expect(model, params, [block])
     X, weights, known = block
     for size in (1, 2, 3, 7):
@@ -256,7 +325,20 @@ def check_blocks(model: Model, params: Any, block: Block) -> None:
 
 
 def check_weights(model: Model, params: Any, block: Block) -> None:
-    """(e) Weight 2 is a unit given twice, weight 0 a unit left out."""
+    """(e) Weight 2 is a unit given twice, weight 0 a unit left out.
+
+    Parameters
+    ----------
+    model : LatentVariableModel
+    params : Parameters
+    block : Block
+        Units, their weights, and what is known of their latent variables.
+
+    Raises
+    ------
+    ModelCheckError
+        If the model fails the check.
+    """
     counts = np.arange(len(block.X)) % 3
     repeats = np.repeat(np.arange(len(block.X)), counts)
     known = None if block.known is None else taken(block.known, repeats)
@@ -272,6 +354,20 @@ def check_about(model: Model, params: Any, block: Block, rng: np.random.Generato
     """(h) Statistics moved to another origin are the same statistics.
 
     Those of one q, of course: it is the posterior at the first origin.
+
+    Parameters
+    ----------
+    model : LatentVariableModel
+    params : Parameters
+    block : Block
+        Units, their weights, and what is known of their latent variables.
+    rng : Generator
+        The source of perturbations or samples.
+
+    Raises
+    ------
+    ModelCheckError
+        If the model fails the check.
     """
     posterior, _ = _at(model, params, block)
     vector = params.to_vector()
@@ -296,6 +392,20 @@ def check_sample(
 
     The score is the gradient of log p(x | θ); that of a parameter whose samples are off (a
     standard deviation taken for a variance, say) is not centred.
+
+    Parameters
+    ----------
+    model : LatentVariableModel
+    params : Parameters
+    rng : Generator
+        The source of perturbations or samples.
+    n_units : int
+        The number of samples.
+
+    Raises
+    ------
+    ModelCheckError
+        If the model fails the check.
     """
     X = model.sample(params, n_units, rng)[0]
 
@@ -317,7 +427,22 @@ def check_sample(
 
 
 def check_posterior(model: Model, params: Any, block: Block, rng: np.random.Generator) -> None:
-    """(g) After an E-step the bound touches the evidence, measured."""
+    """(g) After an E-step the bound touches the evidence, measured.
+
+    Parameters
+    ----------
+    model : LatentVariableModel
+    params : Parameters
+    block : Block
+        Units, their weights, and what is known of their latent variables.
+    rng : Generator
+        The source of perturbations or samples.
+
+    Raises
+    ------
+    ModelCheckError
+        If the model fails the check.
+    """
     vector = params.to_vector()
     perturbed = [params.from_vector(vector + 0.1 * rng.standard_normal(vector.shape))]
     for candidate in [params, *perturbed]:
@@ -335,7 +460,22 @@ def check_posterior(model: Model, params: Any, block: Block, rng: np.random.Gene
 
 
 def check_gap(model: Model, params: Any, block: Block, gap: Callable[[Any, Any], Array]) -> None:
-    """(g) The gap that a q leaves equals an independent KL(q ‖ p(z | x))."""
+    """(g) The gap that a q leaves equals an independent KL(q ‖ p(z | x)).
+
+    Parameters
+    ----------
+    model : LatentVariableModel
+    params : Parameters
+    block : Block
+        Units, their weights, and what is known of their latent variables.
+    gap : callable
+        An independent KL(q ‖ p(z | x)), ``gap(params, X)`` of shape (n_units,).
+
+    Raises
+    ------
+    ModelCheckError
+        If the model fails the check.
+    """
     found = model.expectation(params, *block)
     energy = model.expected_log_joint(params, found.statistics)
     kl = (found.log_evidence - energy) - found.entropy
