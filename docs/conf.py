@@ -35,7 +35,7 @@ math_number_all = False
 
 autosummary_generate = True
 autodoc_typehints = "none"
-autodoc_default_options = {"members": True, "inherited-members": False}
+autodoc_default_options = {"members": True, "inherited-members": True}
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 
@@ -69,8 +69,9 @@ warnings.filterwarnings("ignore", category=DeprecationWarning)
 def _is_skipped(
     app: Any, what: str, name: str, thing: Any, skip: bool, options: Any
 ) -> bool | None:
-    """Leave out scikit-learn's methods of metadata routing, whose text refers to its own site."""
-    return True if name.startswith("set_") and name.endswith("_request") else None
+    """Leave out methods of scikit-learn whose text refers to its own site."""
+    is_request = name.startswith("set_") and name.endswith("_request")
+    return True if is_request or name in ("set_output", "get_metadata_routing") else None
 
 
 def _with_bars(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
