@@ -55,7 +55,7 @@ File = Annotated[
     ),
 ]
 Components = Annotated[
-    int, typer.Option("--components", "-k", help="How many components to look for.")
+    int, typer.Option("--components", "-k", min=1, help="How many components to look for.")
 ]
 Out = Annotated[
     Path | None,
@@ -318,7 +318,8 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(str(error), ExitCode.BAD_INPUT)
     except _UsageError as error:
         context = getattr(error, "ctx", None)
-        command = context.command_path if context else "em-toolkit"
+        name = next((name for name in arguments[:1] if not name.startswith("-")), "")
+        command = context.command_path if context else f"em-toolkit {name}".rstrip()
         return _fail(
             f"{error.format_message()} ({command} --help lists what there is)", ExitCode.BAD_INPUT
         )

@@ -187,7 +187,9 @@ def _check_name(table: Table, name: str) -> None:
     twins = [other for other in known if other.startswith(f"{name} (column ")]
     close = twins or [folded[near] for near in difflib.get_close_matches(name.lower(), folded)]
     advice = f"the columns are {listed(known)}"
-    if close:
+    if name.isdigit():
+        advice = f"nor is there one at position {name}: there are {count(len(known), 'column')}"
+    elif close:
         advice = "did you mean " + " or ".join(f"'{other}'" for other in close) + "?"
     raise InputError(f"{table.path}: no column is named '{name}'; {advice}")
 
@@ -226,7 +228,8 @@ def _check_cells(
             return f"{quoted(cell)} has {names[other]}, and other cells of the column {names[mark]}"
         code = str(cell).strip()
         code = f'"{code}"' if "," in code or " " in code else code
-        hints = [f"--missing {code} if it stands for a missing value"] if len(code) < 20 else []
+        is_slip = is_text.sum() <= 0.5 * len(is_text) and len(code) < 20
+        hints = [f"--missing {code} if it stands for a missing value"] if is_slip else []
         if not table.header and is_text[0]:
             hints.append("--header if the first row holds the names of the columns")
         return f"{quoted(cell)} is not a number" + (f" ({', '.join(hints)})" if hints else "")

@@ -14,7 +14,7 @@ from rich.console import Console
 from em_toolkit.cli.columns import Numbers, numeric_columns
 from em_toolkit.cli.exit_codes import ExitCode
 from em_toolkit.cli.fitting import beside_table
-from em_toolkit.cli.messages import InputError, count
+from em_toolkit.cli.messages import InputError, count, listed
 from em_toolkit.cli.models import MODELS, Model
 from em_toolkit.cli.options import ReadingOptions, read_alike
 from em_toolkit.cli.printing import say_data, say_notes
@@ -123,9 +123,18 @@ def _columns_of(
         return numbers
     missing = [f"'{name}'" for name in names if name not in there]
     if missing:
+        folded = {name.lower(): name for name in there}
+        meant = [folded[name.lower()] for name in names if name.lower() in folded]
+        advice = f"the columns are {listed(there)}"
+        if not table.header:
+            advice = "the table has no header: --header if its first row holds the names"
+        elif [name for name in meant if name not in names]:
+            advice = (
+                f"there are {listed([name for name in meant if name not in names])}: rename them"
+            )
         raise InputError(
             f"{table.path}: the model in {model} needs the columns {', '.join(missing)}, which are "
-            f"not there; the columns are {', '.join(there)}"
+            f"not there; {advice}"
         )
     return numeric_columns(
         table, reading, names=[str(name) for name in names], takes_missing=kind.takes_missing

@@ -104,7 +104,7 @@ def suspicious_values(name: str, values: Array) -> list[str]:
 
 
 def equal_rows(labels: Array | IntArray, X: Array, names: Sequence[str]) -> list[str]:
-    """Return a note for each component whose rows are all equal in a feature.
+    """Return a note for each component of one row, or whose rows are all equal in a feature.
 
     Parameters
     ----------
@@ -116,6 +116,10 @@ def equal_rows(labels: Array | IntArray, X: Array, names: Sequence[str]) -> list
     varies = [len(np.unique(column[~np.isnan(column)])) > 1 for column in X.T]
     for k in np.unique(labels):
         rows = X[labels == k]
+        if len(rows) == 1:
+            notes.append(
+                f"component {k} is a single row: a total or another outlier rather than a cluster"
+            )
         for name, column, matters in zip(names, rows.T, varies, strict=True):
             present = column[~np.isnan(column)]
             if matters and len(present) > 1 and (present == present[0]).all():

@@ -367,7 +367,16 @@ def validated(estimator: Any, X: Any, how_to_fill: str, **checks: Any) -> Data:
     """
     try:
         return np.asarray(validate_data(estimator, X, **checks))
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
+        others = _columns_without_numbers(X)
+        if others and "NaN" not in str(error):
+            cause = f"{error}. " if isinstance(error, ValueError) else ""
+            raise ValueError(
+                f"{cause}X: expected columns of numbers, got others in {', '.join(others)}: leave "
+                "them out, or turn them into numbers."
+            ) from None
+        if isinstance(error, TypeError):
+            raise
         # scikit-learn goes on with advice on estimators that have nothing to do with this one.
         problem, advice, _ = str(error).partition(
             f"{type(estimator).__name__} does not accept missing values"
@@ -375,6 +384,18 @@ def validated(estimator: Any, X: Any, how_to_fill: str, **checks: Any) -> Data:
         if not advice:
             raise
         raise ValueError(f"{problem}{advice} (NaN). {how_to_fill}") from None
+
+
+def _columns_without_numbers(X: Any) -> list[str]:
+    """The names of the columns of a DataFrame that are neither numbers nor truth values."""
+    if not hasattr(X, "columns") or not hasattr(X, "dtypes"):
+        return []
+    kinds = {name: str(kind).lower() for name, kind in zip(X.columns, X.dtypes, strict=True)}
+    return [
+        repr(name)
+        for name, kind in kinds.items()
+        if not kind.startswith(("int", "uint", "float", "bool"))
+    ]
 
 
 def callback_task(X: Data, y: Any, **metadata: Any) -> dict[str, Any]:

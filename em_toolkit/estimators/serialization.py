@@ -101,6 +101,8 @@ def _text_of(source: str | os.PathLike[str]) -> str:
     try:
         return Path(source).read_text(encoding="utf-8")
     except (OSError, ValueError):
+        if source.endswith(".json"):
+            raise FileNotFoundError(f"no such file: {source!r}") from None
         raise ValueError(
             "expected the JSON text that to_json returned, or the path of a file that holds it, "
             f"got {source[:60]!r}, which is neither."

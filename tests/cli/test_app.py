@@ -157,8 +157,8 @@ BAD_ARGUMENTS = {
     "named-text": (["fit", "mixed.csv", "--columns", "a,c"], ["line 2", "'c'", "'x'"]),
     "many-components": (["fit", "faithful.csv", "-k", "273"], ["273 components", "272"]),
     "compare-many": (["compare", "faithful.csv", "-k", "273"], ["273 components", "272"]),
-    "no-components": (["fit", "faithful.csv", "-k", "0"], ["n_components", "Got 0"]),
-    "compare-none": (["compare", "faithful.csv", "-k", "0"], ["n_components", "Got 0"]),
+    "no-components": (["fit", "faithful.csv", "-k", "0"], ["--components", "1"]),
+    "compare-none": (["compare", "faithful.csv", "-k", "0"], ["--components", "1"]),
     "negative-tol": (["fit", "faithful.csv", "--tol", "-1"], ["tol", "Got -1.0"]),
     "negative-seed": (["fit", "faithful.csv", "--seed", "-1"], ["random_state", "Got -1"]),
     "all-components": (

@@ -221,3 +221,34 @@ def test_rows_that_say_little(run, folder):
     code, _, err = run("predict", model, "none.csv")
     assert code == 0
     assert "1 row without any value" in told(err)
+
+
+def test_names_that_are_nearly_there(run, folder):
+    load_faithful(as_frame=True).data.to_csv("old.csv", index=False)
+    assert run("fit", "old.csv", "--out", "out")[0] == 0
+    model = "out/old_parameters.json"
+    (folder / "new.csv").write_text("Eruptions,WAITING\n3.5,70\n2.0,50\n")
+    refused(run("predict", model, "new.csv"), "there are Eruptions, WAITING: rename them")
+    (folder / "new.csv").write_text("3.5,70\n2.0,50\n")
+    refused(run("predict", model, "new.csv"), "the table has no header: --header")
+    with pytest.raises(FileNotFoundError, match=r"nofile\.json"):
+        GaussianMixture.from_json("nofile.json")
+
+
+def test_positions_and_numbers_of_components_are_refused_in_words(run, folder):
+    (folder / "a.csv").write_text("x,y,kind\n1,2,a\n2,3,b\n4,4,c\n")
+    refused(run("fit", "a.csv", "--columns", "99"), "position 99: there are 3 columns")
+    code, _, err = run("fit", "a.csv", "-k", "0")
+    assert code == 2
+    assert "--components" in err
+    code, _, err = run("fit", "a.csv", "--columns", "kind")
+    assert code == 2
+    assert "--missing" not in err
+
+
+def test_a_component_of_one_row_is_told(run, folder):
+    rows = [f"{1 + k % 7},{5 + k % 5}" for k in range(30)]
+    (folder / "a.csv").write_text("\n".join(["a,b", *rows, "1000,5000"]))
+    code, out, _ = run("fit", "a.csv", "--prior", "conjugate", "--out", "out")
+    assert code in (0, 3)
+    assert "is a single row: a total or another outlier" in told(out)

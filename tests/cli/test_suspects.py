@@ -110,7 +110,7 @@ def test_rows_of_a_component_that_are_all_equal():
     assert "all 3 rows of component 0 have a = 0" in note
     assert equal_rows(np.array([0, 1, 0, 1, 0]), data, ["a", "b"]) == []
     # A column that is constant everywhere tells nothing of a component.
-    assert equal_rows(np.array([0, 0, 1]), np.ones((3, 1)), ["a"]) == []
+    assert equal_rows(np.array([0, 0, 1, 1]), np.ones((4, 1)), ["a"]) == []
 
 
 @pytest.mark.parametrize(

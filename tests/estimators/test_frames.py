@@ -12,7 +12,7 @@ import pytest
 import sklearn
 from pandas.testing import assert_frame_equal
 
-from em_toolkit import GaussianMixture
+from em_toolkit import PPCA, GaussianMixture
 from em_toolkit.datasets import load_airquality
 
 AIR = load_airquality(as_frame=True).data
@@ -154,3 +154,11 @@ def test_noise_fills_frames_too(complete: Complete) -> None:
     completed = complete(fit, AIR)
     assert isinstance(completed, pd.DataFrame)
     assert not completed.isna().to_numpy().any()
+
+
+@pytest.mark.parametrize("bad", [["a", "b", "c"], pd.date_range("2020-01-01", periods=3)])
+def test_columns_that_hold_no_numbers_are_named(bad: Any) -> None:
+    frame = pd.DataFrame({"x": [1.0, 2.0, 3.0], "bad": bad, "y": [1, 2, 4]})
+    for estimator in (GaussianMixture(), PPCA()):
+        with pytest.raises(ValueError, match="got others in 'bad': leave them out"):
+            estimator.fit(frame)

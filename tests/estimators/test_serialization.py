@@ -214,10 +214,11 @@ def test_a_file_holds_what_the_text_holds(tmp_path: Any) -> None:
     assert path.read_text(encoding="utf-8") == text
     for source in (path, str(path), text):
         assert GaussianMixture.from_json(source).feature_names_in_.tolist() == ["ä", "b", "c"]
-    with pytest.raises(ValueError, match=r"expected the JSON text .* or the path .*'nothing.json'"):
-        GaussianMixture.from_json("nothing.json")
-    with pytest.raises(FileNotFoundError):
-        GaussianMixture.from_json(tmp_path / "nothing.json")
+    with pytest.raises(ValueError, match=r"expected the JSON text .* or the path .*'nothing'"):
+        GaussianMixture.from_json("nothing")
+    for missing in ("nothing.json", tmp_path / "nothing.json"):
+        with pytest.raises(FileNotFoundError):
+            GaussianMixture.from_json(missing)
 
 
 def test_people_can_read_it() -> None:
