@@ -98,7 +98,7 @@ def _read_text(source: Content, options: ReadingOptions) -> Table:
     names, row_names = _unique(found.names, notes)
     frame = found.cells.set_axis(pd.Index(names, dtype=object), axis=1)
     # A table that is written may have cells that are empty, or hold blanks.
-    written = {dialects.NONE: ";", dialects.BLANK: "\t"}
+    written = {dialects.NONE: ";", dialects.BLANK: ","}
     separator = written.get(found.separator, found.separator)
     return Table(source.path, frame, found.place, row_names, separator, found.header, notes)
 

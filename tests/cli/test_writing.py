@@ -10,11 +10,13 @@ import warnings
 from pathlib import Path
 from random import Random
 
+import pandas as pd
 import pytest
 
-from em_toolkit.cli import writing
+from em_toolkit.cli import main, writing
 from em_toolkit.cli.reading import InputError
 from em_toolkit.cli.writing import new_file, new_files
+from em_toolkit.datasets import load_faithful
 
 # Between them, one file more in every other run.
 FILES = ("t_a.csv", "t_b.png", "t_c.csv", "t_d.png", "t_parameters.json")
@@ -202,3 +204,14 @@ def test_one_file_is_replaced_at_once(tmp_path):
         file.write_text("new")
     assert path.read_text() == "new"
     assert set(tmp_path.iterdir()) == {path}
+
+
+def test_a_table_that_blanks_separate_comes_back_with_commas(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = load_faithful(as_frame=True).data
+    data.to_csv("a.data", index=False, sep=" ")
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", "a.data", "--out", "out"])
+    assert stopped.value.code == 0
+    written = pd.read_csv("out/a_labelled.csv")
+    pd.testing.assert_frame_equal(written[["eruptions", "waiting"]], data, check_dtype=False)
