@@ -116,9 +116,14 @@ def numeric_columns(
             f"{table.path}: no column to model: {'; '.join(left_out)}; --columns can choose them"
         )
     if not used:
+        advice = "; if their names stand further down, say --skip-rows" if table.header else ""
+        units = [example for column in columns.values() if (example := column.with_unit)]
+        if units:
+            advice = (
+                f"; write units such as that of {quoted(units[0])} into the names of the columns"
+            )
         raise InputError(
-            f"{table.path}: no column holds numbers; columns: {listed(list(columns), 40)}"
-            + ("; if their names stand further down, say --skip-rows" if table.header else "")
+            f"{table.path}: no column holds numbers; columns: {listed(list(columns), 40)}{advice}"
         )
     for name in used:
         # To a model that takes missing cells a column of nothing else is no news.

@@ -232,6 +232,13 @@ class Column:
         return float(_converted(self.texts.iloc[cell : cell + 1], mark)[0])
 
     @property
+    def with_unit(self) -> str:
+        """The first cell, if most are numbers with a unit behind them, such as 12.5 kg."""
+        texts = self.texts[self.texts != ""]
+        is_one = texts.str.fullmatch(r"[-+]?[\d.,' ]*\d ?[^\W\d_]{1,4}[²³]?(/[^\W\d_]{1,3}[²³]?)?")
+        return str(texts.iloc[0]) if len(texts) and is_one.mean() > 0.5 else ""
+
+    @property
     def has_leading_zeros(self) -> bool:
         """Whether integers begin with a zero: 01001 is a code."""
         return bool(self.texts.str.fullmatch(r"0\d+").any())

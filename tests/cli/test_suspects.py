@@ -170,3 +170,11 @@ def test_marks_beside_larger_plain_integers_set_groups_apart(tmp_path):
     # The control: decimals beside smaller integers.
     path.write_text("n;b\n2.280;x\n2;y\n1.105;z\n1;w\n")
     np.testing.assert_array_equal(numeric_columns(read_table(path)).X[:, 0], [2.28, 2, 1.105, 1])
+
+
+@pytest.mark.parametrize("unit", ["kg", " kg", " m/s", " m²"])
+def test_units_belong_into_the_header(tmp_path, unit):
+    path = tmp_path / "table.csv"
+    path.write_text("\n".join(["name,mass", *(f"x{k},{12.5 + k}{unit}" for k in range(9))]))
+    with pytest.raises(InputError, match=f"units such as that of '12.5{unit}' into the names"):
+        numeric_columns(read_table(path))
