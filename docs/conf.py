@@ -25,7 +25,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "examples/README.rst"]
+exclude_patterns = ["_build", "examples"]
 templates_path = ["_templates"]
 root_doc = "index"
 default_role = "code"
@@ -65,7 +65,6 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "plot_gallery": True,
     "capture_repr": (),
-    "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
     "remove_config_comments": True,
     "min_reported_time": 10_000,
