@@ -25,7 +25,8 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "examples/README.rst"]
+exclude_patterns = ["_build", "examples"]
+templates_path = ["_templates"]
 root_doc = "index"
 default_role = "code"
 
@@ -36,11 +37,16 @@ math_number_all = False
 autosummary_generate = True
 autodoc_typehints = "none"
 autodoc_default_options = {"members": True, "inherited-members": True}
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
+html_css_files = ["site.css"]
+# Pages without pages below them need no list of these at their side.
+_ALONE = ("install", "coming_from", "mathematics", "architecture", "testing", "changelog")
+html_sidebars = {page: [] for page in _ALONE}
 html_theme_options = {
     "show_prev_next": True,
     "navbar_align": "left",
@@ -58,6 +64,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_signature": False,
     "plot_gallery": True,
+    "capture_repr": (),
     "abort_on_example_error": True,
     "remove_config_comments": True,
     "min_reported_time": 10_000,
@@ -84,7 +91,13 @@ def _with_bars(app: Any, what: str, name: str, thing: Any, options: Any, lines: 
             lines[number] = re.sub(r"(?<!\\)\|", r"\|", line)
 
 
+def _without_last_blanks(app: Any, document: str, source: list[str]) -> None:
+    """Drop the blank line that ends an example's output for doctest, not for the reader."""
+    source[0] = source[0].replace("\n\n```\n", "\n```\n")
+
+
 def setup(app: Any) -> None:
     """Connect what Sphinx calls on its way."""
+    app.connect("source-read", _without_last_blanks)
     app.connect("autodoc-process-docstring", _with_bars, priority=999)
     app.connect("autodoc-skip-member", _is_skipped)
