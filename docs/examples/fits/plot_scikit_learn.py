@@ -24,7 +24,8 @@ print(f"largest difference of the means: {np.abs(ours.means_ - theirs.means_).ma
 # `reg_covar` is where they part. scikit-learn adds it to every covariance after the M-step, which
 # maximizes no objective: its likelihood can fall. Here it is the least variance in any direction,
 # and the M-step maximizes the likelihood under this constraint. The two fits below have no variance
-# under 0.1, on data of variance one.
+# under 0.1, on data of variance one. (The axes of the two pictures differ: at its end the fit on
+# the left is more likely than any on the right.)
 
 Z = (X - X.mean(axis=0)) / X.std(axis=0)
 with warnings.catch_warnings():
