@@ -10,7 +10,7 @@ vector space, and `about` moves them to the origin of the next block.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from em_toolkit import GaussianMixture, Rows
+from em_toolkit import GaussianMixture, Rows, check_model
 from em_toolkit.covariances import FullCovariances
 from em_toolkit.families import Gaussian, GaussianComponents
 from em_toolkit.models import Mixture, MixtureParameters
@@ -26,6 +26,12 @@ params = MixtureParameters(
         np.array([[-1.0, 0.0], [1.0, 0.0]]), FullCovariances(np.array([np.eye(2)] * 2))
     ),
 )
+for check, outcome in check_model(model, params, X[:50]).items():
+    print(f"{check}: {outcome}")
+
+# %%
+# One pass, a hundred rows at a time.
+
 for step, block in enumerate(Rows(X, block_size=100)):
     found = model.expectation(params, *block)
     stats = found.statistics * (1.0 / found.weight)
