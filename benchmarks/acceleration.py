@@ -72,7 +72,7 @@ def clusters(
     X[:, 0] += apart * rng.integers(n_components, size=n_rows)
     mixture: Mixture[Any] = Mixture(Gaussian(STRUCTURES[structure]))
     start = kmeans(mixture, X, None, n_components, np.random.RandomState(0))
-    model, block_size = plan(mixture, n_rows, n_features, n_components)
+    model, block_size, _ = plan(mixture, n_rows, n_features, n_components)
     name = f"{apart:g} σ: {n_rows:,} × {n_features}, K = {n_components}, {structure}"
     return Problem(name, model, start, Rows(X, None, block_size))
 

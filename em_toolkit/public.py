@@ -1,5 +1,6 @@
 """The names that `import em_toolkit` offers."""
 
+from em_toolkit.analysis.inference import Inference
 from em_toolkit.displays import ELBODisplay, MixtureDisplay, ModelSelectionDisplay
 from em_toolkit.engine import (
     ELBODecreaseError,
@@ -13,7 +14,6 @@ from em_toolkit.engine import (
 from em_toolkit.engine.em import em
 from em_toolkit.estimators import PPCA, FiniteMixture, GaussianMixture, PoissonMixture
 from em_toolkit.estimators.floor import VarianceFloorWarning
-from em_toolkit.estimators.inference import Inference
 from em_toolkit.model import LatentVariableModel
 from em_toolkit.parameters import Parameters
 from em_toolkit.priors import NormalInverseWishart, NormalMeans

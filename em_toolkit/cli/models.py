@@ -17,7 +17,7 @@ from em_toolkit.cli import pictures
 from em_toolkit.cli.columns import Numbers
 from em_toolkit.cli.messages import InputError
 from em_toolkit.cli.reading import Table
-from em_toolkit.estimators.fitted_mixture import NOISE
+from em_toolkit.estimators.mixture import NOISE
 from em_toolkit.families import STRUCTURES
 from em_toolkit.statistics import Array
 

@@ -101,3 +101,8 @@ class Runs:
     def sums(self, values: Array) -> Array:
         """Sums of the rows of each run, of shape (n_runs, ...)."""
         return np.asarray(np.add.reduceat(values, self.bounds[:-1], axis=0))
+
+
+def order_by_pattern(X: npt.NDArray[np.generic]) -> IntArray | slice:
+    """Return an order of the rows in which those that miss the same entries are neighbours."""
+    return Patterns.of(X).order() if has_missing(X) else slice(None)

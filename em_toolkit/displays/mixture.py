@@ -13,6 +13,7 @@ from em_toolkit.displays.bins import edges_of_counts, edges_of_values
 from em_toolkit.displays.marginals import Densities, Moments, densities, moments
 from em_toolkit.displays.style import DARKER, INK, NOISE, axes_to_draw_on, palette
 from em_toolkit.estimators.mixture import MixtureEstimator
+from em_toolkit.families import Box
 from em_toolkit.options import did_you_mean
 from em_toolkit.parameters import Parameters
 from em_toolkit.statistics import Array
@@ -181,12 +182,12 @@ class MixtureDisplay:
             counts = _check_sample_weight(
                 sample_weight, rows, dtype=np.float64, ensure_non_negative=True
             )
-        params = estimator._parameters()
+        params = estimator.params_
         look = _LOOKS[len(columns)]
         display = cls(
             X=shown,
             responsibilities=responsibilities,
-            weights=params.weights,
+            weights=np.asarray(estimator.weights_, dtype=np.float64),
             components=look(params.components, columns, shown),
             sample_weight=counts,
             feature_names=names,
@@ -419,11 +420,11 @@ def _mixed_colors(shares: Array, n_components: int) -> Array:
 
 def _noise_of(estimator: MixtureEstimator, columns: list[int]) -> dict[str, float]:
     """Return the weight of noise, and its density along one feature: 1 by the side of the box."""
-    if not estimator._has_noise:
+    box: Box | None = getattr(estimator, "noise_box_", None)
+    if box is None:
         return {}
-    assert estimator.noise_box_ is not None
-    density = 1.0 / float(estimator.noise_box_.sides[columns[0]])
-    return {"noise_weight": estimator.noise_weight_, "noise_density": density}
+    weight = float(estimator.params_.weights[-1])
+    return {"noise_weight": weight, "noise_density": 1.0 / float(box.sides[columns[0]])}
 
 
 def _moments(components: Parameters, columns: list[int], rows: Array) -> Moments:

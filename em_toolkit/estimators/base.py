@@ -1,4 +1,4 @@
-"""The base of all estimators: it runs EM, and publishes the results of the run."""
+"""The base of all estimators: it validates parameters, runs EM, publishes, and scores."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import takewhile
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -15,25 +14,27 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from em_toolkit.engine import Blocks, Fit, Restart, Status, Trace, best_of
+from em_toolkit.analysis.criteria import InformationCriteria, information_criteria
+from em_toolkit.analysis.divergence import DivergenceEstimate
+from em_toolkit.analysis.posteriors import log_densities
+from em_toolkit.engine import Blocks, Fit, Restart, Status, Trace
 from em_toolkit.engine.acceleration import ACCELERATIONS
-from em_toolkit.engine.em import em
 from em_toolkit.engine.monitor import BOUND_CHECKS
 from em_toolkit.engine.stopping import STOPPING_RULES
-from em_toolkit.engine.workers import SERIAL, Workers
+from em_toolkit.estimators.divergence import divergence_between
 from em_toolkit.estimators.json_values import json_text
-from em_toolkit.estimators.reporting import FitReporter
+from em_toolkit.estimators.rows import Data, rows_that_count
+from em_toolkit.estimators.running import Attributes, Run, run_starts
 from em_toolkit.estimators.serialization import document_of, estimator_from
-from em_toolkit.estimators.sklearn_bases import BaseEstimator, CallbackSupportMixin
+from em_toolkit.estimators.sklearn_bases import BaseEstimator, CallbackSupportMixin, DensityMixin
 from em_toolkit.model import LatentVariableModel
 from em_toolkit.options import Acceleration, BoundCheck, Stopping, did_you_mean
 from em_toolkit.parameters import CollapseError, Parameters
 from em_toolkit.statistics import Array
-
-Data = npt.NDArray[Any]
 
 _NOT_CONVERGED = (
     "Best performing initialization did not converge. Try different init parameters, or increase "
@@ -41,11 +42,16 @@ _NOT_CONVERGED = (
 )
 
 
-class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
-    """An estimator that is fitted by EM.
+class EMEstimator(CallbackSupportMixin, DensityMixin, BaseEstimator, metaclass=ABCMeta):
+    """A density with latent variables that is fitted by EM.
 
     Attributes
     ----------
+    model_ : LatentVariableModel
+        The model that was fitted.
+    params_ : Parameters
+        Its parameters, as the fitted attributes hold them. `em_toolkit.analysis`, and functions of
+        one's own, work on these two.
     trace_ : Trace
         The ledger of the bound, a row for each half-step.
     lower_bound_ : float
@@ -72,6 +78,8 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     bound_check: BoundCheck
     acceleration: Acceleration | None
     stopping: Stopping
+    # Of an estimator that has no such parameter.
+    n_jobs: int | None = 1
 
     trace_: Trace
     lower_bound_: float
@@ -99,6 +107,35 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     # What to do about a collapse.
     _remedy: ClassVar[str] = ""
 
+    # -- what a subclass defines ------------------------------------------------------------------
+
+    @abstractmethod
+    def _fitted_model(self) -> LatentVariableModel[Any, Any, Any]:
+        """Return the model that was fitted."""
+
+    @abstractmethod
+    def _parameters(self) -> Parameters:
+        """Return the parameters that the fitted attributes hold."""
+
+    @abstractmethod
+    def _shapes(self, n_features: int) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the fitted attributes that hold the parameters."""
+
+    @abstractmethod
+    def _validate_rows(self, X: Any, *, reset: bool) -> Data:
+        """Return X as an array; `reset` is true in `fit`."""
+
+    @property
+    @abstractmethod
+    def _fitted_dtype(self) -> np.dtype[Any]:
+        """The precision of the fitted attributes."""
+
+    def _parameters_to_sample(self) -> Parameters:
+        """Return the parameters from which `sample` draws."""
+        return self._parameters()
+
+    # -- fitting ----------------------------------------------------------------------------------
+
     def _validate_params(self) -> None:
         """Check the parameters; the error for an unknown name tells the nearest one."""
         try:
@@ -115,109 +152,234 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
                 return did_you_mean(value, sorted(set().union(*named)))
         return ""
 
-    def _run_em(
+    def _run(
         self,
         model: LatentVariableModel[Any, Any, Any],
         starts: Sequence[Callable[[], Any]],
         blocks: Blocks,
         task: dict[str, Any],
-        attributes: Callable[[Any], dict[str, Any]],
-        *,
-        max_iter: int,
-        previous_bound: float = -np.inf,
-        workers: Workers = SERIAL,
-        workers_on_starts: Workers = SERIAL,
-        remarks: Callable[[Any], list[Warning]] = lambda params: [],
-    ) -> None:
-        """Run EM from each start and set all fitted attributes.
+        attributes: Attributes,
+        **options: Any,
+    ) -> Run:
+        """Run EM from each start (`run_starts`); a collapse of all becomes a ValueError."""
+        try:
+            return run_starts(self, model, starts, blocks, task, attributes, **options)
+        except CollapseError as error:
+            raise ValueError(f"{self._collapse_message} Seen: {error}") from None
+
+    def _publish(self, run: Run, remarks: Sequence[Warning] = (), **others: Any) -> Self:
+        """Set the fitted attributes, and warn of what a user should know.
 
         Parameters
         ----------
-        model : LatentVariableModel
-        starts : sequence of callables
-            Each gives the parameters of a start.
-        blocks : iterable of Block
-            The data.
-        task : dict
-            The data as callbacks receive them: X, y and metadata.
-        attributes : callable
-            From parameters to the fitted attributes that hold them.
-        max_iter : int
-        previous_bound : float
-            The bound before the last iteration of an earlier fit that is continued.
-        workers : Workers
-            The threads of the E-step.
-        workers_on_starts : Workers
-            The threads that take a start each. One of `workers` and these is a single thread.
-        remarks : callable
-            From the fitted parameters to warnings: what a reader should know of them. They are
-            kept as `trace_.notes`.
+        run : Run
+        remarks : sequence of Warning
+            What a reader should know of the parameters; kept as ``trace_.notes``.
+        **others
+            Attributes that are not what a run of EM says.
         """
-
-        def converged(fit: Fit[Any]) -> bool:
-            return fit.status.converged
-
-        def run(start: Any) -> Fit[Any]:
-            listener = reporter.start(previous_bound)
-            try:
-                fit = em(
-                    model,
-                    start,
-                    blocks,
-                    max_iter=max_iter,
-                    tol=self.tol,
-                    stopping=self.stopping,
-                    acceleration=self.acceleration,
-                    bound_check=self.bound_check,
-                    previous_bound=previous_bound,
-                    listener=listener,
-                    workers=workers,
-                )
-            except CollapseError:
-                raise
-            except Exception:
-                # Starts in other threads need not be finished for the error to be raised.
-                reporter.is_over = True
-                raise
-            try:
-                listener.finish(fit)
-            except KeyboardInterrupt:
-                return replace(fit, status=Status.INTERRUPTED)
-            return fit
-
-        task = {"estimator": self} | task
-        reporter = FitReporter(self, task, len(starts), max_iter, attributes, converged)
-        try:
-            fit, restarts = best_of(
-                takewhile(lambda _: not reporter.stopped, starts), run, workers_on_starts
-            )
-        except CollapseError as error:
-            raise ValueError(f"{self._collapse_message} Seen: {error}") from None
-        finally:
-            reporter.is_over = True
-
-        interrupted = restarts[-1].status is Status.INTERRUPTED
+        fit = run.fit
         bounds = fit.trace.bounds
-        noted = remarks(fit.params)
         # All at once: an interrupt must not leave half of an earlier fit.
         self.__dict__.update(
-            attributes(fit.params),
-            trace_=replace(fit.trace, notes=tuple(map(str, noted))),
-            lower_bounds_=bounds[1:].tolist(),
-            lower_bound_=float(bounds[-1]),
-            n_iter_=fit.trace.n_iter,
-            n_passes_=fit.n_passes,
-            status_=Status.INTERRUPTED if interrupted else fit.status,
-            converged_=converged(fit),
-            restarts_=restarts,
+            {
+                **run.attributes(fit.params),
+                "trace_": replace(fit.trace, notes=tuple(map(str, remarks))),
+                "lower_bounds_": bounds[1:].tolist(),
+                "lower_bound_": float(bounds[-1]),
+                "n_iter_": fit.trace.n_iter,
+                "n_passes_": fit.n_passes,
+                "status_": Status.INTERRUPTED if run.is_interrupted else fit.status,
+                "converged_": fit.status.converged,
+                "restarts_": run.restarts,
+                **others,
+            }
         )
         self._warn_unless_converged(fit)
-        for remark in noted:
+        for remark in remarks:
             warnings.warn(remark, stacklevel=4)
-        reporter.finish(fit.params)
-        if interrupted and hasattr(self, "_parent_callback_ctx"):
+        run.reporter.finish(fit.params)
+        if run.is_interrupted and hasattr(self, "_parent_callback_ctx"):
             # Within a grid search or a pipeline it is that which a person wants to end.
             raise KeyboardInterrupt
+        return self
+
+    def _warn_unless_converged(self, fit: Fit[Any]) -> None:
+        messages = {
+            Status.MAX_ITER: _NOT_CONVERGED + _prediction(fit),
+            Status.COLLAPSED: (
+                f"{_NOT_CONVERGED} Status: {fit.status} ({fit.cause}). {self._remedy}"
+            ),
+            Status.INTERRUPTED: f"The fit was {Status.INTERRUPTED}.",
+        }
+        failed = [r.cause for r in self.restarts_ if r.status is Status.FAILED]
+        if failed:
+            warnings.warn(
+                f"{len(failed)} of {len(self.restarts_)} starts failed; the first: {failed[0]}",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
+        if self.status_ in messages:
+            warnings.warn(messages[self.status_], ConvergenceWarning, stacklevel=5)
+
+    @property
+    def _is_watched(self) -> bool:
+        """Whether iterations are reported, so that starts have to run one after the other."""
+        return bool(self.verbose) or bool(getattr(self, "_skl_callbacks", ()))
+
+    # -- the fitted density -----------------------------------------------------------------------
+
+    @property
+    def model_(self) -> LatentVariableModel[Any, Any, Any]:
+        """The model that was fitted."""
+        check_is_fitted(self)
+        return self._fitted_model()
+
+    @property
+    def params_(self) -> Parameters:
+        """The parameters that the fitted attributes hold."""
+        check_is_fitted(self)
+        return self._parameters()
+
+    def _fitted_rows(self, X: Any) -> Data:
+        check_is_fitted(self)
+        return self._validate_rows(X, reset=False)
+
+    def _precision(self, X: Data) -> np.dtype[Any]:
+        """Return the dtype of results: as precise as X and the fit."""
+        return np.result_type(X, self._fitted_dtype)
+
+    def _log_densities(self, X: Data) -> Data:
+        return log_densities(self.model_, self.params_, X, self.n_jobs, self._precision(X))
+
+    def score_samples(self, X: npt.ArrayLike) -> Data:
+        """Return the log density log p(x_i) of each row, in nats.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_samples,)
+        """
+        return self._log_densities(self._fitted_rows(X))
+
+    def score(
+        self, X: npt.ArrayLike, y: None = None, sample_weight: npt.ArrayLike | None = None
+    ) -> float:
+        """Return the mean log density of the rows, in nats.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the mean.
+
+        Returns
+        -------
+        score : float
+        """
+        rows, weights = rows_that_count(self._fitted_rows(X), sample_weight)
+        return float(np.average(self._log_densities(rows), weights=weights))
+
+    def bic(self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
+        """Return the Bayesian information criterion, −2 log p(X) + p log n: lower is better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        sample_weight : array-like of shape (n_samples,), default=None
+            How many times each row counts; n is their sum, without rows of which all entries are
+            missing. Weights that say how important rows are, not how many there were, should be
+            scaled to sum to the number of rows.
+
+        Returns
+        -------
+        bic : float
+        """
+        return self._information(X, sample_weight).bic
+
+    def aic(self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
+        """Return the Akaike information criterion, −2 log p(X) + 2 p: lower is better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        sample_weight : array-like of shape (n_samples,), default=None
+            As in `bic`.
+
+        Returns
+        -------
+        aic : float
+        """
+        return self._information(X, sample_weight).aic
+
+    def _information(
+        self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None
+    ) -> InformationCriteria:
+        """Return all criteria, by one pass over the data."""
+        rows, weights = rows_that_count(self._fitted_rows(X), sample_weight)
+        return information_criteria(self.model_, self.params_, rows, weights, self.n_jobs)
+
+    def _n_parameters(self) -> int:
+        """Return the number of free parameters, under the name that scikit-learn's tests know."""
+        return self.model_.n_parameters(self.params_)
+
+    def _draw(self, n_samples: int, rng: np.random.RandomState) -> tuple[Data, Any]:
+        """Draw rows of the fitted density, and their latent variables."""
+        check_is_fitted(self)
+        if n_samples < 1:
+            raise ValueError(
+                f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least "
+                "one sample."
+            )
+        return self._fitted_model().sample(self._parameters_to_sample(), n_samples, rng)
+
+    def kl_divergence(
+        self,
+        other: Any,
+        n_samples: int = 10_000,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> DivergenceEstimate:
+        """Estimate the Kullback-Leibler divergence from this density to another, by simulation.
+
+        It is the mean difference of the log densities over rows drawn from this density.
+
+        Parameters
+        ----------
+        other : estimator
+            Any fitted density of the same features with ``score_samples``: of another number of
+            components or ``covariance_type``, or of another kind.
+        n_samples : int, default=10_000
+            Rows to draw, at least two. Four times as many halve the standard error.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draws.
+
+        Returns
+        -------
+        divergence : DivergenceEstimate
+            ``estimate`` in nats, and its ``standard_error``.
+
+        Raises
+        ------
+        ValueError
+            For a density of other features, and for a mixture with noise, which is no density
+            outside of its box.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from em_toolkit import GaussianMixture
+        >>> X = load_iris().data
+        >>> three, one = (GaussianMixture(k, random_state=0).fit(X) for k in (3, 1))
+        >>> estimate, standard_error = three.kl_divergence(one, random_state=0)
+        >>> estimate > 10 * standard_error
+        True
+        """
+        return divergence_between(self, other, n_samples, check_random_state(random_state))
 
     # -- models that were not fitted here -------------------------------------------------------
 
@@ -271,14 +433,6 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         """
         return estimator_from(source, [cls])
 
-    @abstractmethod
-    def _parameters(self) -> Parameters:
-        """The parameters that the fitted attributes hold."""
-
-    @abstractmethod
-    def _shapes(self, n_features: int) -> dict[str, tuple[int, ...]]:
-        """The shapes of the fitted attributes that hold the parameters."""
-
     def _check_fitted(self) -> None:
         """Raise ValueError if the fitted attributes define no model."""
         for name, shape in self._shapes(self.n_features_in_).items():
@@ -304,29 +458,6 @@ class EMEstimator(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         self.__dict__.update(known)
         return self
 
-    @property
-    def _is_watched(self) -> bool:
-        """Whether iterations are reported, so that starts have to run one after the other."""
-        return bool(self.verbose) or bool(getattr(self, "_skl_callbacks", ()))
-
-    def _warn_unless_converged(self, fit: Fit[Any]) -> None:
-        messages = {
-            Status.MAX_ITER: _NOT_CONVERGED + _prediction(fit),
-            Status.COLLAPSED: (
-                f"{_NOT_CONVERGED} Status: {fit.status} ({fit.cause}). {self._remedy}"
-            ),
-            Status.INTERRUPTED: f"The fit was {Status.INTERRUPTED}.",
-        }
-        failed = [r.cause for r in self.restarts_ if r.status is Status.FAILED]
-        if failed:
-            warnings.warn(
-                f"{len(failed)} of {len(self.restarts_)} starts failed; the first: {failed[0]}",
-                ConvergenceWarning,
-                stacklevel=5,
-            )
-        if self.status_ in messages:
-            warnings.warn(messages[self.status_], ConvergenceWarning, stacklevel=5)
-
 
 def _prediction(fit: Fit[Any]) -> str:
     """Return a sentence on the iterations that are still needed; empty if they are unknown."""
@@ -338,8 +469,20 @@ def _prediction(fit: Fit[Any]) -> str:
     )
 
 
-def cast(arrays: Mapping[str, Array], dtype: npt.DTypeLike) -> dict[str, Data]:
-    """Return parameters as fitted attributes, in the precision of the data."""
+def in_precision(arrays: Mapping[str, Array], dtype: npt.DTypeLike) -> dict[str, Data]:
+    """Return parameters as fitted attributes, in the precision of the data.
+
+    Parameters
+    ----------
+    arrays : mapping of str to ndarray
+        By the name of the attribute.
+    dtype : dtype
+
+    Raises
+    ------
+    ValueError
+        If a value is too large for the precision.
+    """
     with np.errstate(over="ignore", under="ignore"):
         attributes = {
             name: np.array(values, dtype=dtype, order="C") for name, values in arrays.items()
@@ -351,72 +494,3 @@ def cast(arrays: Mapping[str, Array], dtype: npt.DTypeLike) -> dict[str, Data]:
                 "or scale them."
             )
     return attributes
-
-
-def validated(estimator: Any, X: Any, how_to_fill: str, **checks: Any) -> Data:
-    """Return X as `validate_data` of scikit-learn does; the error for NaN tells how to fill it.
-
-    Parameters
-    ----------
-    estimator : EMEstimator
-    X : array-like
-    how_to_fill : str
-        A sentence: how missing entries can be filled for this estimator.
-    **checks
-        Passed to `validate_data`.
-    """
-    try:
-        return np.asarray(validate_data(estimator, X, **checks))
-    except (TypeError, ValueError) as error:
-        others = _columns_without_numbers(X)
-        if others and "NaN" not in str(error):
-            cause = f"{error}. " if isinstance(error, ValueError) else ""
-            raise ValueError(
-                f"{cause}X: expected columns of numbers, got others in {', '.join(others)}: leave "
-                "them out, or turn them into numbers."
-            ) from None
-        if isinstance(error, TypeError):
-            raise
-        # scikit-learn goes on with advice on estimators that have nothing to do with this one.
-        problem, advice, _ = str(error).partition(
-            f"{type(estimator).__name__} does not accept missing values"
-        )
-        if not advice:
-            raise
-        raise ValueError(f"{problem}{advice} (NaN). {how_to_fill}") from None
-
-
-def _columns_without_numbers(X: Any) -> list[str]:
-    """The names of the columns of a DataFrame that are neither numbers nor truth values."""
-    if not hasattr(X, "columns") or not hasattr(X, "dtypes"):
-        return []
-    kinds = {name: str(kind).lower() for name, kind in zip(X.columns, X.dtypes, strict=True)}
-    return [
-        repr(name)
-        for name, kind in kinds.items()
-        if not kind.startswith(("int", "uint", "float", "bool"))
-    ]
-
-
-def callback_task(X: Data, y: Any, **metadata: Any) -> dict[str, Any]:
-    """Return the data as callbacks receive them: all rows, including those of weight zero."""
-    given = {name: value for name, value in metadata.items() if value is not None}
-    return {"X": X, "y": y, "metadata": given or None}
-
-
-def rows_with_weight(
-    X: Data, sample_weight: Any, *others: Data | None
-) -> tuple[Data, Array | None, tuple[Data | None, ...]]:
-    """Return the rows whose weight is not zero, their validated weights, and what goes with them.
-
-    A row of weight zero is a row left out, also of the start.
-    """
-    if sample_weight is None:
-        return X, None, others
-    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    if (weights == 1.0).all():
-        return X, None, others
-    kept = weights > 0.0
-    if kept.all():
-        return X, weights, others
-    return X[kept], weights[kept], tuple(None if o is None else o[kept] for o in others)

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from em_toolkit.covariances import FullCovariances
-from em_toolkit.estimators.base import Data, cast
-from em_toolkit.estimators.given import check_weights
+from em_toolkit.estimators.base import in_precision
+from em_toolkit.estimators.checks import check_weights
 from em_toolkit.estimators.mixture import MixtureEstimator
+from em_toolkit.estimators.rows import Data
 from em_toolkit.families import Family
 from em_toolkit.initialization import filled
 from em_toolkit.models.mixture import Mixture, MixtureParameters
@@ -179,6 +180,9 @@ class FiniteMixture(MixtureEstimator):
         return MixtureParameters(np.asarray(self.weights_, dtype=np.float64), self.components_)
 
     def _attributes_of(
-        self, params: MixtureParameters[Any], dtype: npt.DTypeLike
+        self, mixture: Mixture[Any], params: MixtureParameters[Any], dtype: npt.DTypeLike
     ) -> dict[str, Data | Parameters]:
-        return {**cast({"weights_": params.weights}, dtype), "components_": params.components}
+        return {
+            **in_precision({"weights_": params.weights}, dtype),
+            "components_": params.components,
+        }

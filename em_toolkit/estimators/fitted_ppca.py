@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,13 +9,11 @@ import numpy.typing as npt
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from em_toolkit.analysis.posteriors import posteriors
 from em_toolkit.engine import Rows
-from em_toolkit.estimators.base import Data, rows_with_weight, validated
-from em_toolkit.models.probabilistic_pca import (
-    GaussianPosterior,
-    PPCAParameters,
-    ProbabilisticPCA,
-)
+from em_toolkit.estimators.base import EMEstimator
+from em_toolkit.estimators.rows import Data, validated
+from em_toolkit.models.probabilistic_pca import PPCAParameters, ProbabilisticPCA
 from em_toolkit.statistics import Array
 
 HOW_TO_FILL = (
@@ -25,11 +22,10 @@ HOW_TO_FILL = (
 )
 
 
-class FittedPPCA:
-    """The methods of a probabilistic PCA that was fitted; a subclass fits it."""
+class FittedPPCA(EMEstimator):
+    """The methods of a fitted probabilistic PCA; a subclass fits it."""
 
     whiten: bool
-    random_state: int | np.random.RandomState | None
 
     mean_: Data
     loadings_: Data
@@ -37,7 +33,6 @@ class FittedPPCA:
     components_: Data
     explained_variance_: Data
     n_components_: int
-    n_features_in_: int
 
     @property
     def _n_features_out(self) -> int:
@@ -50,14 +45,18 @@ class FittedPPCA:
             float(self.noise_variance_),
         )
 
-    def _fitted_rows(self, X: Any) -> Data:
-        check_is_fitted(self)
-        return validated(self, X, HOW_TO_FILL, dtype=[np.float64, np.float32], reset=False)
+    def _fitted_model(self) -> ProbabilisticPCA:
+        return ProbabilisticPCA()
 
-    def _posteriors(self, X: Data) -> Iterator[tuple[GaussianPosterior, Array]]:
-        model, params = ProbabilisticPCA(), self._parameters()
-        for rows, *_ in Rows(X):
-            yield model.posterior(params, rows)
+    @property
+    def _fitted_dtype(self) -> np.dtype[Any]:
+        return self.mean_.dtype
+
+    def _validate_rows(self, X: Any, *, reset: bool) -> Data:
+        checks: dict[str, Any] = {"dtype": [np.float64, np.float32], "reset": reset}
+        if reset:
+            checks |= {"ensure_min_samples": 2, "ensure_min_features": 2}
+        return validated(self, X, HOW_TO_FILL, **checks)
 
     def posterior(self, X: npt.ArrayLike) -> tuple[Data, Array]:
         """Return the posterior of the latent variables.
@@ -78,7 +77,7 @@ class FittedPPCA:
 
     def _posterior_means(self, X: npt.ArrayLike) -> Data:
         X = self._fitted_rows(X)
-        blocks = [posterior.means for posterior, _ in self._posteriors(X)]
+        blocks = [posterior.means for _, posterior, _ in posteriors(self.model_, self.params_, X)]
         return np.concatenate(blocks).astype(X.dtype, copy=False)
 
     def _whitened(self, X: npt.ArrayLike) -> Data:
@@ -138,42 +137,6 @@ class FittedPPCA:
             return np.asarray(rows, dtype=np.result_type(latent, self.mean_))
         return np.asarray(latent @ self.loadings_.T + self.mean_)
 
-    def score_samples(self, X: npt.ArrayLike) -> Data:
-        """Return the log density log p(x_i) of each row, in nats.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        log_density : ndarray of shape (n_samples,)
-        """
-        X = self._fitted_rows(X)
-        blocks = [log_evidence for _, log_evidence in self._posteriors(X)]
-        return np.concatenate(blocks).astype(X.dtype, copy=False)
-
-    def score(
-        self, X: npt.ArrayLike, y: None = None, sample_weight: npt.ArrayLike | None = None
-    ) -> float:
-        """Return the mean log density of the rows, in nats.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : None
-            Ignored.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the mean.
-
-        Returns
-        -------
-        score : float
-        """
-        X, weights, _ = rows_with_weight(self._fitted_rows(X), sample_weight)
-        blocks = [log_evidence for _, log_evidence in self._posteriors(X)]
-        return float(np.average(np.concatenate(blocks), weights=weights))
-
     def get_covariance(self) -> Data:
         """Return the covariance of the model, W Wᵀ + σ² I, of shape (n_features, n_features)."""
         check_is_fitted(self)
@@ -203,8 +166,4 @@ class FittedPPCA:
         latent : ndarray of shape (n_samples, n_components)
             The latent variables of these rows.
         """
-        check_is_fitted(self)
-        if n_samples < 1:
-            raise ValueError(f"sample expects at least one sample, got n_samples={n_samples}.")
-        rng = check_random_state(self.random_state)
-        return ProbabilisticPCA().sample(self._parameters(), n_samples, rng)
+        return self._draw(n_samples, check_random_state(self.random_state))

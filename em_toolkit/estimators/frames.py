@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn import get_config
 
-from em_toolkit.estimators.base import Data
+from em_toolkit.estimators.rows import Data
 from em_toolkit.statistics import BoolArray
 
 

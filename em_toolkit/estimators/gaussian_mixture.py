@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,22 +13,24 @@ from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from em_toolkit.engine import Rows
-from em_toolkit.estimators.base import Data, cast
+from em_toolkit.estimators.base import in_precision
+from em_toolkit.estimators.checks import check_shape, check_weights
 from em_toolkit.estimators.floor import VarianceFloorWarning, floor_remarks
 from em_toolkit.estimators.gaussian_density import GaussianDensity
-from em_toolkit.estimators.given import check_shape, check_weights
-from em_toolkit.estimators.missing import MissingValuesMixin
 from em_toolkit.estimators.mixture import MixtureEstimator
-from em_toolkit.estimators.noise import NoiseMixin
+from em_toolkit.estimators.noise import CONSTRAINTS, noise_box
+from em_toolkit.estimators.rows import Data
 from em_toolkit.families import (
     STRUCTURES,
+    Box,
     Covariances,
     FixedComponents,
     Gaussian,
     GaussianComponents,
     Resolution,
 )
-from em_toolkit.initialization import filled
+from em_toolkit.initialization import INITIALIZERS, beside_noise, filled
+from em_toolkit.kernels import plan_for
 from em_toolkit.models.mixture import Mixture, MixtureParameters
 from em_toolkit.options import (
     Acceleration,
@@ -50,14 +52,14 @@ from em_toolkit.statistics import Array, BoolArray
 PRIORS: dict[str, NormalInverseWishart] = {"conjugate": NormalInverseWishart()}
 
 
-class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
+class GaussianMixture(GaussianDensity):
     r"""A Gaussian mixture, fitted by expectation-maximization.
 
     .. math:: p(x) = \sum_k \pi_k \, \mathcal N(x \mid \mu_k, \Sigma_k)
 
     A drop-in for ``sklearn.mixture.GaussianMixture``: the same parameters, attributes and
     methods, and from the same ``random_state`` the same start and path. NaN entries of X are
-    missing values, in `fit` and wherever rows are taken (`em_toolkit.estimators.missing`).
+    missing values, in `fit` and wherever rows are taken (`em_toolkit.analysis.imputation`).
 
     Parameters
     ----------
@@ -197,6 +199,9 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
     covariances_: Data
     precisions_: Data
     precisions_cholesky_: Data
+    noise_weight_: float
+    noise_volume_: float | None
+    noise_box_: Box | None
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **MixtureEstimator._parameter_constraints,
@@ -205,7 +210,7 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
         "prior": [StrOptions(set(PRIORS)), NormalInverseWishart, NormalMeans, None],
-        **NoiseMixin._noise_constraints,
+        "noise": CONSTRAINTS,
     }
     _parts = ("weights", "means", "covariances")
 
@@ -320,6 +325,11 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         components = GaussianComponents(means, structure.from_public(values, *means.shape))
         params = MixtureParameters(check_weights(weights, n_components), components)
         settings = settings | {"covariance_type": covariance_type}
+        if settings.get("noise") not in (None, False):
+            raise ValueError(
+                f"noise: expected None, got {settings['noise']!r}: the box of the noise is that of "
+                "the data of a fit, and there are none."
+            )
         return cls._known(params, n_features, feature_names, settings)
 
     def __sklearn_tags__(self) -> Any:
@@ -331,10 +341,6 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         self, X: Data, weights: Array | None, random_state: np.random.RandomState
     ) -> Data:
         return filled(X, weights, self._structure, random_state)
-
-    def _incomplete(self) -> tuple[Any, GaussianComponents]:
-        """Return the family, which integrates out missing entries, and the fitted components."""
-        return self._fitted_mixture().family, self._parameters().components
 
     @property
     def _structure(self) -> type[Covariances]:
@@ -365,6 +371,71 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         components = FixedComponents(fixed["means"], fixed["covariances"])
         family = Gaussian(self._structure, prior, components, self.reg_covar, resolution)
         return Mixture(family, self._mixing())
+
+    # -- noise -------------------------------------------------------------------------------------
+
+    @property
+    def _n_beside(self) -> int:
+        # A number is a volume; truth values may be NumPy's.
+        is_flag = self.noise is None or isinstance(self.noise, bool | np.bool_)
+        return int(bool(self.noise) if is_flag else True)
+
+    def _with_noise(self, components: Mixture[Any], X: Data, weights: Array | None) -> Mixture[Any]:
+        if self.noise is None or not self._n_beside:
+            return components
+        names = getattr(self, "feature_names_in_", None)
+        return components.with_noise(noise_box(self.noise, X, weights, names, stacklevel=5))
+
+    def _initialize(
+        self,
+        components: Mixture[Any],
+        mixture: Mixture[Any],
+        X: Data,
+        weights: Array | None,
+        random_state: np.random.RandomState,
+    ) -> MixtureParameters[Any]:
+        if not self._n_beside:
+            return super()._initialize(components, mixture, X, weights, random_state)
+        family: Any = mixture.family
+        initialize = beside_noise(INITIALIZERS[cast(InitParams, self.init_params)], family.box)
+        signal = plan_for(components, X, self.n_components).model
+        return initialize(signal, X, weights, self.n_components, random_state)
+
+    def _beside_noise(self, components: Mixture[Any]) -> Mixture[Any]:
+        """Return the mixture that was fitted, of the mixture of its components."""
+        box = getattr(self, "noise_box_", None)
+        if bool(self._n_beside) != (box is not None):
+            raise ValueError(
+                f"noise={self.noise}: expected what it was in the fit, of which the weights are. "
+                "Parameters that were changed after a fit ask for another one: call fit."
+            )
+        return components if box is None else components.with_noise(box)
+
+    def _fitted_model(self) -> Mixture[Any]:
+        return self._beside_noise(self._model())
+
+    def _model_of_fit(self, X: Data, weights: Array | None) -> Mixture[Any]:
+        return self._beside_noise(self._model_for(X, weights))
+
+    def _all_weights(self) -> Array:
+        weights = np.asarray(self.weights_, dtype=np.float64)
+        return np.append(weights, self.noise_weight_) if self._n_beside else weights
+
+    def _check_continues(self, n_features: int) -> None:
+        if self._n_beside and self.noise_box_ is None:
+            raise ValueError(
+                "A warm start continues from the last fit, which had no noise. To start anew, set "
+                "warm_start=False."
+            )
+        super()._check_continues(n_features)
+
+    def _check_fitted(self) -> None:
+        super()._check_fitted()
+        box = self.noise_box_
+        if box is not None and np.shape(box.axes) != (self.n_features_in_,) * 2:
+            raise ValueError("noise_box_ should have an edge for each feature")
+
+    # -- parameters and attributes -----------------------------------------------------------------
 
     def _remarks(
         self, X: Data, weights: Array | None, params: MixtureParameters[GaussianComponents]
@@ -406,7 +477,7 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         shapes = self._shapes(n_features)
         given: dict[str, Any] = {}
         if self.weights_init is not None:
-            given["weights"] = check_weights(self.weights_init, self._n_with_noise)
+            given["weights"] = check_weights(self.weights_init, self._n_labels)
         if self.means_init is not None:
             means = check_array(self.means_init, dtype=np.float64, ensure_2d=False)
             check_shape(means, shapes["means_"], "means")
@@ -454,8 +525,7 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
                 "changed after a fit ask for another one: call fit."
             )
         covariances = self._structure.from_precisions_cholesky(factors, *means.shape)
-        weights = np.asarray(self.weights_, dtype=np.float64)
-        return MixtureParameters(weights, GaussianComponents(means, covariances))
+        return MixtureParameters(self._all_weights(), GaussianComponents(means, covariances))
 
     def _last_parameters(self) -> MixtureParameters[GaussianComponents]:
         params = super()._last_parameters()
@@ -463,27 +533,40 @@ class GaussianMixture(NoiseMixin, MissingValuesMixin, GaussianDensity):
         covariances = components.covariances.in_structure()
         return replace(params, components=replace(components, covariances=covariances))
 
-    def _public_parameters(self) -> MixtureParameters[GaussianComponents]:
+    def _parameters_to_sample(self) -> MixtureParameters[GaussianComponents]:
         # From covariances_, as scikit-learn: the eigenvectors that a draw needs are not unique
         # where eigenvalues are equal, and a rounding of the matrix would turn them.
         means = np.asarray(self.means_, dtype=np.float64)
         values = np.asarray(self.covariances_, dtype=np.float64)
         covariances = self._structure.from_public(values, *means.shape)
-        weights = np.asarray(self.weights_, dtype=np.float64)
-        return MixtureParameters(weights, GaussianComponents(means, covariances))
+        return MixtureParameters(self._all_weights(), GaussianComponents(means, covariances))
 
     def _attributes_of(
-        self, params: MixtureParameters[GaussianComponents], dtype: npt.DTypeLike
+        self,
+        mixture: Mixture[Any],
+        params: MixtureParameters[GaussianComponents],
+        dtype: npt.DTypeLike,
     ) -> dict[str, Any]:
         covariances = params.components.covariances
+        n_components = covariances.n_components
         arrays = {
-            "weights_": params.weights,
+            "weights_": params.weights[:n_components],
             "means_": params.components.means,
             "covariances_": covariances.public,
             "precisions_": covariances.precisions,
             "precisions_cholesky_": covariances.precisions_cholesky,
         }
-        attributes = cast(arrays, dtype)
+        attributes: dict[str, Any] = in_precision(arrays, dtype)
         for name in ("covariances_", "precisions_"):
             attributes[name] = covariances.with_factors(attributes[name])
-        return attributes
+        # Without noise too, so that nothing is left of an earlier fit.
+        noise: dict[str, Any] = {"noise_weight_": 0.0, "noise_volume_": None, "noise_box_": None}
+        if len(params.weights) > n_components:
+            family: Any = mixture.family
+            box = family.box
+            noise = {
+                "noise_weight_": float(params.weights[-1]),
+                "noise_volume_": box.volume,
+                "noise_box_": box,
+            }
+        return attributes | noise

@@ -1,10 +1,4 @@
-"""The part of mixture estimators that all of them share: parameters, validation and fitting.
-
-The threads of `n_jobs` share the E-step, each a part of the rows; or, where there are more starts
-(`n_init`) than blocks of rows, each takes a start. They never do both at once. One start follows
-the other if `verbose` or a callback reports them. The result is the same, to the bit, for any
-number.
-"""
+"""The estimator of all mixtures: one fit, and what is asked of a fitted mixture."""
 
 from __future__ import annotations
 
@@ -13,34 +7,50 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self, cast
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.utils import check_array, check_random_state, get_tags
+from sklearn.utils import check_random_state, get_tags
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
+from em_toolkit.analysis.criteria import (
+    InformationCriteria,
+    information_criteria,
+    log_certainty,
+)
+from em_toolkit.analysis.inference import Inference, infer
+from em_toolkit.analysis.merging import merge_components
+from em_toolkit.analysis.posteriors import most_probable_components, responsibilities
 from em_toolkit.engine import Rows, Workers, number_of_threads
 from em_toolkit.engine.blas import blas_for
-from em_toolkit.estimators.base import Data, EMEstimator, callback_task, rows_with_weight, validated
+from em_toolkit.estimators.base import EMEstimator
+from em_toolkit.estimators.checks import (
+    check_concentration,
+    check_fixed,
+    check_responsibilities,
+    check_sample_labels,
+    check_support,
+)
 from em_toolkit.estimators.continuation import fingerprint
-from em_toolkit.estimators.divergence import DivergenceMixin
-from em_toolkit.estimators.fitted_mixture import FittedMixture
-from em_toolkit.estimators.given import check_shape
-from em_toolkit.estimators.held import check_concentration, check_fixed, check_support
-from em_toolkit.estimators.inference import InferenceMixin
-from em_toolkit.estimators.labels import check_sample_labels
-from em_toolkit.estimators.magnitudes import check_sizes
-from em_toolkit.estimators.merging import MergingMixin
-from em_toolkit.estimators.missing import (
+from em_toolkit.estimators.merging import MixtureMerging
+from em_toolkit.estimators.noise import refuse_noise
+from em_toolkit.estimators.rows import (
+    Data,
+    FitData,
+    callback_task,
+    check_sizes,
     rows_by_pattern,
+    rows_that_count,
+    rows_with_weight,
+    validated,
     with_nan,
 )
-from em_toolkit.estimators.sklearn_bases import DensityMixin, fit_context
-from em_toolkit.families import Box
+from em_toolkit.estimators.running import Run
+from em_toolkit.estimators.sklearn_bases import fit_context
 from em_toolkit.initialization import (
     INITIALIZERS,
-    beside_noise,
     from_responsibilities,
     in_their_components,
     named_by_labels,
@@ -51,14 +61,35 @@ from em_toolkit.models.mixture import UNKNOWN, Mixture, MixtureParameters
 from em_toolkit.options import InitParams, Matrix
 from em_toolkit.statistics import Array, BoolArray, IntArray
 
+# What predict calls noise.
+NOISE = -1
 # Numbers in the data times components: fits of fewer hold Python's lock most of the time.
 _WORTH_THREADS = 20_000
 
 
-class MixtureEstimator(
-    FittedMixture, InferenceMixin, MergingMixin, DivergenceMixin, DensityMixin, EMEstimator
-):
-    """A mixture with scikit-learn's methods; a subclass defines the components."""
+class Starts(NamedTuple):
+    """The starts of a fit.
+
+    Parameters
+    ----------
+    makers : list of callables
+        Each gives the parameters of a start.
+    previous_bound : float
+        The bound before the last iteration of an earlier fit that is continued; else −inf.
+    """
+
+    makers: list[Callable[[], MixtureParameters[Any]]]
+    previous_bound: float = -np.inf
+
+
+class MixtureEstimator(EMEstimator):
+    """A mixture with scikit-learn's methods; a subclass defines the components.
+
+    The threads of `n_jobs` share the E-step, each a part of the rows; or, where there are more
+    starts (`n_init`) than blocks of rows, each takes a start. They never do both at once. One start
+    follows the other if `verbose` or a callback reports them. The result is the same, to the bit,
+    for any number.
+    """
 
     n_components: int
     n_init: int
@@ -68,6 +99,7 @@ class MixtureEstimator(
     n_jobs: int | None
     weight_concentration: float | npt.ArrayLike
     fixed: Mapping[str, Any] | None
+    weights_: Data
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **EMEstimator._parameter_constraints,
@@ -91,12 +123,15 @@ class MixtureEstimator(
 
     # -- what a subclass defines ------------------------------------------------------------------
 
+    _parts: ClassVar[tuple[str, ...]]
+    _how_to_fill: ClassVar[str] = ""
+
     @abstractmethod
     def _model(self) -> Mixture[Any]:
         """Return the mixture, with none of the priors that depend on the data."""
 
     def _model_for(self, X: Data, weights: Array | None) -> Mixture[Any]:
-        """Return the mixture to fit, for these data and their weights."""
+        """Return the mixture of the components alone, for these data and their weights."""
         return self._model()
 
     @abstractmethod
@@ -110,14 +145,13 @@ class MixtureEstimator(
         """Return a start with the given parts in place; `start` is None if all are given."""
 
     @abstractmethod
-    def _parameters(self) -> MixtureParameters[Any]:
-        """Return the parameters that the fitted attributes hold."""
+    def _parameters(self) -> MixtureParameters[Any]: ...
 
     @abstractmethod
     def _attributes_of(
-        self, params: MixtureParameters[Any], dtype: npt.DTypeLike
+        self, mixture: Mixture[Any], params: MixtureParameters[Any], dtype: npt.DTypeLike
     ) -> dict[str, Any]:
-        """Return the fitted attributes that hold the parameters."""
+        """Return the fitted attributes that hold the parameters of a mixture."""
 
     def _remarks(
         self, X: Data, weights: Array | None, params: MixtureParameters[Any]
@@ -125,10 +159,45 @@ class MixtureEstimator(
         """Return what a reader should know of parameters that were fitted to these data."""
         return []
 
-    _parts: ClassVar[tuple[str, ...]]
+    def _rows_to_start_from(
+        self, X: Data, weights: Array | None, random_state: np.random.RandomState
+    ) -> Data:
+        """Return complete rows, on which a start is found."""
+        return X
+
+    # -- a component beside the others, for estimators that have one ------------------------------
+
+    @property
+    def _n_beside(self) -> int:
+        """The number of components beside those that the user asks for: that of noise."""
+        return 0
+
+    def _with_noise(self, components: Mixture[Any], X: Data, weights: Array | None) -> Mixture[Any]:
+        """Return a mixture of these components and of noise; the same without noise."""
+        return components
+
+    def _initialize(
+        self,
+        components: Mixture[Any],
+        mixture: Mixture[Any],
+        X: Data,
+        weights: Array | None,
+        random_state: np.random.RandomState,
+    ) -> MixtureParameters[Any]:
+        """Return the start of a mixture that `init_params` names."""
+        initialize = INITIALIZERS[cast(InitParams, self.init_params)]
+        model = plan_for(mixture, X, self.n_components).model
+        return initialize(model, X, weights, self.n_components, random_state)
+
+    # -- what follows from these ------------------------------------------------------------------
 
     # Where the last fit ended, if it may be continued (`fingerprint`).
     _reached: str = ""
+
+    @property
+    def _n_labels(self) -> int:
+        """The number of components, including that of noise."""
+        return self.n_components + self._n_beside
 
     def _fixed(self) -> dict[str, BoolArray | None]:
         """Return for each part a mask of the components that `fixed` holds."""
@@ -139,68 +208,29 @@ class MixtureEstimator(
         concentration = check_concentration(self.weight_concentration, self.n_components)
         return MixingWeights(concentration, self._fixed()["weights"])
 
-    _how_to_fill: ClassVar[str] = ""
-
-    # -- noise, for estimators with that parameter -----------------------------------------------
-
-    noise: bool | float | None = None
-    noise_weight_: float
-    noise_box_: Box | None
-
-    def _box_about(self, X: Data, weights: Array | None) -> Box | None:
-        """Return the box that holds the noise; None without noise."""
-        return None
+    def _fitted_model(self) -> Mixture[Any]:
+        return self._model()
 
     @property
-    def _has_noise(self) -> bool:
-        """Whether there is a component of noise."""
-        if isinstance(self.noise, bool | np.bool_):
-            return bool(self.noise)
-        return self.noise is not None
+    def model_(self) -> Mixture[Any]:
+        """The mixture that was fitted."""
+        check_is_fitted(self)
+        return self._fitted_model()
 
     @property
-    def _n_with_noise(self) -> int:
-        """The number of components, including that of the noise."""
-        return self.n_components + self._has_noise
+    def params_(self) -> MixtureParameters[Any]:
+        """The parameters that the fitted attributes hold."""
+        check_is_fitted(self)
+        return self._parameters()
 
-    def _with_noise(self, params: MixtureParameters[Any]) -> MixtureParameters[Any]:
-        """Return the parameters of the components and of the noise."""
-        if not self._has_noise:
-            return params
-        return replace(params, weights=np.append(params.weights, self.noise_weight_))
-
-    def _fitted_mixture(self) -> Mixture[Any]:
-        mixture, box = self._model(), getattr(self, "noise_box_", None)
-        if self._has_noise != (box is not None):
-            raise ValueError(
-                f"noise={self.noise}: expected what it was in the fit, of which the weights are. "
-                "Parameters that were changed after a fit ask for another one: call fit."
-            )
-        return mixture if box is None else mixture.with_noise(box)
-
-    def _all_attributes_of(
-        self, params: MixtureParameters[Any], box: Box | None, dtype: npt.DTypeLike
-    ) -> dict[str, Any]:
-        """Return the fitted attributes, including those of the noise."""
-        components = params if box is None else replace(params, weights=params.weights[:-1])
-        return self._attributes_of(components, dtype)
-
-    # -- what follows from these ----------------------------------------------------------------
-
-    def _fitted_parameters(self) -> MixtureParameters[Any]:
-        return self._with_noise(self._parameters())
+    @property
+    def _fitted_dtype(self) -> np.dtype[Any]:
+        return self.weights_.dtype
 
     def _last_parameters(self) -> MixtureParameters[Any]:
         """Return the start of a warm fit; weights kept in single precision are normalized."""
-        params = self._fitted_parameters()
+        params = self._parameters()
         return replace(params, weights=params.weights / params.weights.sum())
-
-    def _parameters_to_sample(self) -> MixtureParameters[Any]:
-        return self._with_noise(self._public_parameters())
-
-    def _public_parameters(self) -> MixtureParameters[Any]:
-        """Return the parameters as they are published, for `sample`."""
-        return self._parameters()
 
     def _validate_rows(self, X: Any, *, reset: bool) -> Data:
         """Return X as an array; for `fit` of floats and at least two rows, as in scikit-learn."""
@@ -211,12 +241,6 @@ class MixtureEstimator(
         if reset:
             checks |= {"dtype": [np.float64, np.float32], "ensure_min_samples": 2}
         return validated(self, X, self._how_to_fill, reset=reset, **checks)
-
-    def _rows_to_start_from(
-        self, X: Data, weights: Array | None, random_state: np.random.RandomState
-    ) -> Data:
-        """Return complete rows, on which a start is found."""
-        return X
 
     # -- fitting --------------------------------------------------------------------------------
 
@@ -259,133 +283,120 @@ class MixtureEstimator(
         ELBODecreaseError
             If the bound falls, with ``bound_check="raise"``.
         """
+        data = self._data_to_fit(X, y, sample_weight, sample_labels)
+        components = self._model_for(data.X, data.weights)
+        mixture = self._with_noise(components, data.X, data.weights)
+        starts = self._starts(components, mixture, data)
+        run = self._fit(mixture, starts, data)
+        self._publish(run, self._remarks(data.X, data.weights, run.fit.params))
+        if self.warm_start:
+            self._reached = self._fingerprint(self._last_parameters(), data)
+        return self
+
+    def _data_to_fit(self, X: Any, y: Any, sample_weight: Any, sample_labels: Any) -> FitData:
+        """Return what `fit` was given, validated; parts of the start included."""
         X = self._validate_rows(X, reset=True)
         task = callback_task(X, y, sample_weight=sample_weight, sample_labels=sample_labels)
         given = self._given(X.shape[1])
+        begun = None
         if sample_labels is not None:
-            sample_labels = check_sample_labels(sample_labels, X, self._n_with_noise)
-        X, weights, (responsibilities, labels) = rows_with_weight(
-            X, sample_weight, self._given_responsibilities(X), sample_labels
-        )
+            sample_labels = check_sample_labels(sample_labels, X, self._n_labels)
+        if not isinstance(self.init_params, str):
+            begun = check_responsibilities(self.init_params, (X.shape[0], self._n_labels))
+        X, weights, (begun, labels) = rows_with_weight(X, sample_weight, begun, sample_labels)
         names = getattr(self, "feature_names_in_", None)
         check_sizes(X, weights, names)
-        X, weights, (responsibilities, labels) = rows_by_pattern(
-            X, weights, responsibilities, labels, names=names
-        )
+        X, weights, (begun, labels) = rows_by_pattern(X, weights, begun, labels, names=names)
         if labels is not None and (labels == UNKNOWN).all():
             labels = None
-        if labels is not None and responsibilities is not None:
-            responsibilities = in_their_components(responsibilities, labels)
+        if labels is not None and begun is not None:
+            begun = in_their_components(begun, labels)
         if X.shape[0] < self.n_components:
             raise ValueError(
                 "Expected n_samples >= n_components "
                 f"but got n_components = {self.n_components}, n_samples = {X.shape[0]}"
             )
-        components, box = self._model_for(X, weights), self._box_about(X, weights)
-        mixture = components if box is None else components.with_noise(box)
-        model, block_size = plan_for(mixture, X, self.n_components)
-        previous_bound = -np.inf
-        continues = self.warm_start and hasattr(self, "converged_")
-        if continues:
-            self._check_continues(X.shape[1])
+        return FitData(X, weights, task, begun, labels, given)
+
+    def _starts(self, components: Mixture[Any], mixture: Mixture[Any], data: FitData) -> Starts:
+        """Return the starts of a fit, the parameters of the last one if it is continued.
+
+        Parameters
+        ----------
+        components : Mixture
+            The mixture without noise.
+        mixture : Mixture
+            The mixture to fit.
+        data : FitData
+        """
+        if self.warm_start and hasattr(self, "converged_"):
+            self._check_continues(data.X.shape[1])
             reached = self._last_parameters()
             check_support(reached.weights, mixture.mixing, "weights_ (of the fit to continue)")
-            starts: list[Callable[[], MixtureParameters[Any]]] = [lambda: reached]
-            if fingerprint(self, reached, X, weights, labels) == self._reached:
-                previous_bound = self._previous_bound()
-        else:
-            if "weights" in given:
-                check_support(given["weights"], mixture.mixing, "weights_init")
-            random_state = check_random_state(self.random_state)
+            is_same = self._fingerprint(reached, data) == self._reached
+            return Starts([lambda: reached], self._previous_bound() if is_same else -np.inf)
+        if "weights" in data.given:
+            check_support(data.given["weights"], mixture.mixing, "weights_init")
+        random_state = check_random_state(self.random_state)
+        start = partial(self._start, components, mixture, data, random_state)
+        return Starts([start] * self.n_init)
 
-            def start() -> MixtureParameters[Any]:
-                if len(given) == len(self._parts):
-                    return self._start_with(None, given)
-                rows = self._rows_to_start_from(X, weights, random_state)
-                beginning, _ = plan_for(mixture, rows, self.n_components)
-                if responsibilities is not None:
-                    begun = from_responsibilities(beginning, rows, weights, responsibilities)
-                elif isinstance(self.init_params, str):
-                    initialize, signal = INITIALIZERS[self.init_params], beginning
-                    if box is not None:
-                        initialize = beside_noise(initialize, box)
-                        signal, _ = plan_for(components, rows, self.n_components)
-                    begun = initialize(signal, rows, weights, self.n_components, random_state)
-                    if labels is not None:
-                        begun = named_by_labels(beginning, begun, rows, weights, labels)
-                return self._start_with(begun, given)
+    def _start(
+        self,
+        components: Mixture[Any],
+        mixture: Mixture[Any],
+        data: FitData,
+        random_state: np.random.RandomState,
+    ) -> MixtureParameters[Any]:
+        """Return a start: what `init_params` asks for, with the given parts in place."""
+        given, weights = data.given, data.weights
+        if len(given) == len(self._parts):
+            return self._start_with(None, given)
+        X = self._rows_to_start_from(data.X, weights, random_state)
+        if data.responsibilities is not None:
+            model = plan_for(mixture, X, self.n_components).model
+            start = from_responsibilities(model, X, weights, data.responsibilities)
+            return self._start_with(start, given)
+        start = self._initialize(components, mixture, X, weights, random_state)
+        if data.labels is not None:
+            model = plan_for(mixture, X, self.n_components).model
+            start = named_by_labels(model, start, X, weights, data.labels)
+        return self._start_with(start, given)
 
-            starts = [start] * self.n_init
-        blocks = Rows(X, weights, block_size, labels)
-        n_threads = number_of_threads(self.n_jobs)
-        on_blocks, on_starts = min(n_threads, len(blocks)), min(n_threads, len(starts))
-        if (
-            on_starts <= on_blocks
-            or self._is_watched
-            or X.size * self.n_components < _WORTH_THREADS
-        ):
-            on_starts = 1
-        else:
-            on_blocks = 1
-        blas = blas_for(X.size * max(X.shape[1], self.n_components))
+    def _fit(self, mixture: Mixture[Any], starts: Starts, data: FitData) -> Run:
+        """Run EM from the starts."""
+        plan = plan_for(mixture, data.X, self.n_components)
+        blocks = Rows(data.X, data.weights, plan.block_size, data.labels)
+        attributes = partial(self._attributes_of, mixture, dtype=data.X.dtype)
+        on_blocks, on_starts = self._threads(data.X, len(blocks), len(starts.makers))
+        blas = blas_for(plan.n_products)
         with Workers(on_blocks, blas) as workers, Workers(on_starts) as workers_on_starts:
-            self._run_em(
-                model,
-                starts,
+            return self._run(
+                plan.model,
+                starts.makers,
                 blocks,
-                task,
-                partial(self._all_attributes_of, box=box, dtype=X.dtype),
+                data.task,
+                attributes,
                 max_iter=self.max_iter,
-                previous_bound=previous_bound,
+                previous_bound=starts.previous_bound,
                 workers=workers,
                 workers_on_starts=workers_on_starts,
-                remarks=partial(self._remarks, X, weights),
             )
-        if self.warm_start:
-            self._reached = fingerprint(self, self._last_parameters(), X, weights, labels)
-        return self
 
-    @classmethod
-    def _known(
-        cls,
-        params: MixtureParameters[Any],
-        n_features: int,
-        feature_names: Any,
-        settings: dict[str, Any],
-    ) -> Self:
-        """A mixture of these parameters, as if it had been fitted."""
-        # Each mixture takes the number of components first, of which this class knows nothing.
-        make: Callable[..., Self] = cls
-        estimator = make(params.weights.shape[0], **settings)
-        estimator._validate_params()
-        if estimator._has_noise:
-            raise ValueError(
-                f"noise: expected None, got {estimator.noise!r}: the box of the noise is that of "
-                "the data of a fit, and there are none."
-            )
-        attributes = estimator._all_attributes_of(params, None, np.float64)
-        estimator._set_known(attributes, n_features, feature_names)._check_fitted()
-        return estimator
+    def _threads(self, X: Data, n_blocks: int, n_starts: int) -> tuple[int, int]:
+        """Return the number of threads that share a pass, and of those that take a start each."""
+        n_threads = number_of_threads(self.n_jobs)
+        on_blocks, on_starts = min(n_threads, n_blocks), min(n_threads, n_starts)
+        is_small = X.size * self.n_components < _WORTH_THREADS
+        if on_starts <= on_blocks or self._is_watched or is_small:
+            return on_blocks, 1
+        return 1, on_starts
 
-    def _check_fitted(self) -> None:
-        super()._check_fitted()
-        weights = self._fitted_parameters().weights
-        if (weights < 0.0).any() or not np.isclose(weights.sum(), 1.0, rtol=0.0, atol=1e-5):
-            raise ValueError(
-                "the weights, that of noise included, should be non-negative and sum to 1, but "
-                f"are {weights}"
-            )
-        box = getattr(self, "noise_box_", None)
-        if box is not None and np.shape(box.axes) != (self.n_features_in_,) * 2:
-            raise ValueError("noise_box_ should have an edge for each feature")
-        self._fitted_mixture()
+    def _fingerprint(self, params: MixtureParameters[Any], data: FitData) -> str:
+        return fingerprint(self, params, data.X, data.weights, data.labels)
 
     def _check_continues(self, n_features: int) -> None:
-        if self._has_noise and self.noise_box_ is None:
-            raise ValueError(
-                "A warm start continues from the last fit, which had no noise. To start anew, set "
-                "warm_start=False."
-            )
+        """Raise a ValueError if a fit of these settings cannot continue from the last one."""
         for name, expected in self._shapes(n_features).items():
             shape = getattr(self, name).shape
             if shape != expected:
@@ -398,21 +409,6 @@ class MixtureEstimator(
     def _previous_bound(self) -> float:
         bounds = self.trace_.bounds
         return float(bounds[-2]) if bounds.size > 1 else -np.inf
-
-    def _given_responsibilities(self, X: Data) -> Data | None:
-        if isinstance(self.init_params, str):
-            return None
-        responsibilities = check_array(self.init_params, dtype=[np.float64, np.float32])
-        check_shape(responsibilities, (X.shape[0], self._n_with_noise), "init_params")
-        lowest = responsibilities.min()
-        totals = responsibilities.sum(axis=1, dtype=np.float64)
-        if lowest < 0.0 or not np.allclose(totals, 1.0, rtol=0.0, atol=1e-6):
-            raise ValueError(
-                "The responsibilities in 'init_params' should be non-negative and sum to 1 in "
-                f"each row, but got min value {lowest:.5f} and row sums from "
-                f"{totals.min():.5f} to {totals.max():.5f}"
-            )
-        return np.asarray(responsibilities)
 
     def fit_predict(
         self,
@@ -439,3 +435,264 @@ class MixtureEstimator(
         """
         self.fit(X, y, sample_weight=sample_weight, sample_labels=sample_labels)
         return self.predict(X)
+
+    # -- models that are known -----------------------------------------------------------------
+
+    @classmethod
+    def _known(
+        cls,
+        params: MixtureParameters[Any],
+        n_features: int,
+        feature_names: Any,
+        settings: dict[str, Any],
+    ) -> Self:
+        """Return a mixture of these parameters, as if it had been fitted."""
+        # Each mixture takes the number of components first, of which this class knows nothing.
+        make: Callable[..., Self] = cls
+        estimator = make(params.weights.shape[0], **settings)
+        estimator._validate_params()
+        attributes = estimator._attributes_of(estimator._model(), params, np.float64)
+        estimator._set_known(attributes, n_features, feature_names)._check_fitted()
+        return estimator
+
+    def _check_fitted(self) -> None:
+        super()._check_fitted()
+        weights = self._parameters().weights
+        if (weights < 0.0).any() or not np.isclose(weights.sum(), 1.0, rtol=0.0, atol=1e-5):
+            raise ValueError(
+                "the weights, that of noise included, should be non-negative and sum to 1, but "
+                f"are {weights}"
+            )
+        self._fitted_model()
+
+    # -- what is asked of a fitted mixture ---------------------------------------------------------
+
+    def predict(self, X: npt.ArrayLike) -> IntArray:
+        """Return the most probable component of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            -1 for noise, if the mixture has it.
+        """
+        X = self._fitted_rows(X)
+        labels = most_probable_components(self.model_, self.params_, X, self.n_jobs)
+        return self._public_labels(labels)
+
+    def predict_proba(self, X: npt.ArrayLike) -> Data:
+        """Return the responsibilities p(k | x_i).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        responsibilities : ndarray of shape (n_samples, n_components)
+            If the mixture has noise, a further column for it comes last.
+        """
+        return self._responsibilities(self._fitted_rows(X))
+
+    def _responsibilities(self, X: Data) -> Data:
+        return responsibilities(self.model_, self.params_, X, self.n_jobs, self._precision(X))
+
+    def sample(self, n_samples: int = 1, component: int | None = None) -> tuple[Data, IntArray]:
+        """Draw from the fitted mixture, or from one of its components.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        component : int, default=None
+            The component that all rows are drawn from, -1 for noise. By default each is drawn from
+            the mixture: from a component that is drawn by the weights.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            The rows, grouped by component.
+        labels : ndarray of shape (n_samples,)
+            The component of each row; -1 for noise.
+        """
+        rng = check_random_state(self.random_state)
+        if component is None:
+            rows, labels = self._draw(n_samples, rng)
+            return rows, self._public_labels(labels)
+        check_is_fitted(self)
+        params: Any = self._parameters_to_sample()
+        family = self._fitted_model().family
+        labels = np.full(n_samples, self._place_of(component))
+        return family.sample(params.components, labels, rng), self._public_labels(labels)
+
+    def _place_of(self, component: Any) -> int:
+        """Return the index of a component in the model, where noise comes last."""
+        n_components = self.weights_.shape[0]
+        is_integer = isinstance(component, Integral) and not isinstance(component, bool)
+        if is_integer and 0 <= component < n_components:
+            return int(component)
+        if is_integer and component == NOISE and self._n_beside:
+            return n_components
+        noise = ", or -1 for noise" if self._n_beside else ""
+        raise ValueError(
+            f"component: expected one from 0 to {n_components - 1}{noise}, got {component!r}."
+        )
+
+    def _public_labels(self, labels: IntArray) -> IntArray:
+        """Return the labels with −1 for noise, which comes after the components."""
+        labels[labels == self.weights_.shape[0]] = NOISE
+        return labels
+
+    def icl(self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
+        r"""Return the integrated completed likelihood, as BIC approximates it: lower is better.
+
+        .. math:: \mathrm{ICL} = \mathrm{BIC} - 2 \sum_i w_i \log \max_k p(k \mid x_i)
+
+        It is BIC with a penalty for rows that may belong to several components (Biernacki, Celeux &
+        Govaert 2000, IEEE Trans. Pattern Anal. Mach. Intell. 22): it looks for clusters, where BIC
+        looks for a density. mclust's ``icl`` is the same with the opposite sign.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        sample_weight : array-like of shape (n_samples,), default=None
+            As in `bic`.
+
+        Returns
+        -------
+        icl : float
+        """
+        return self._information(X, sample_weight).icl
+
+    def _information(
+        self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None
+    ) -> InformationCriteria:
+        rows, weights = rows_that_count(self._fitted_rows(X), sample_weight)
+        return information_criteria(
+            self.model_, self.params_, rows, weights, self.n_jobs, log_certainty
+        )
+
+    def merge(self, X: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> MixtureMerging:
+        """Merge overlapping components into clusters, step by step, by the entropy of the rows.
+
+        A cluster that does not have the shape of a component takes several components. BIC counts
+        components; merging turns them into clusters, and leaves the density as it is. See
+        `em_toolkit.analysis.merging.ComponentMerging` (Baudry et al. 2010).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows whose entropy counts, such as those of the fit; rows without any entry are
+            left out.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How many times each row counts.
+
+        Returns
+        -------
+        merging : MixtureMerging
+            For each number of clusters the map from components to ``clusters(n)``, the
+            ``entropies``, and ``labels(X, n)`` and ``predict_proba(X, n)``; of the
+            ``suggested_n_clusters`` by default.
+
+        Examples
+        --------
+        Three components for two clusters, one of which is a cross:
+
+        >>> import numpy as np
+        >>> from em_toolkit import GaussianMixture
+        >>> rng = np.random.default_rng(0)
+        >>> noise = rng.standard_normal((300, 2))
+        >>> X = np.vstack([noise[:100] * [3, 0.3], noise[100:200] * [0.3, 3], noise[200:] + 9])
+        >>> begin = np.repeat(np.eye(3), 100, axis=0)
+        >>> gm = GaussianMixture(n_components=3, init_params=begin).fit(X)
+        >>> merging = gm.merge(X)
+        >>> merging.suggested_n_clusters
+        2
+        >>> merging.clusters()
+        array([0, 0, 1])
+        >>> np.bincount(merging.labels(X))
+        array([200, 100])
+        """
+        refuse_noise(self, "merging")
+        rows, weights = rows_that_count(self._fitted_rows(X), sample_weight)
+        merging = merge_components(self._responsibilities(rows), weights)
+        return MixtureMerging(merging.merges, merging.entropies, merging.n_merged, self)
+
+    def inference(
+        self,
+        X: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        sample_labels: npt.ArrayLike | None = None,
+    ) -> Inference:
+        """Return standard errors and confidence intervals of the fitted parameters.
+
+        They follow from the observed information of log likelihood plus log prior (Louis 1982)
+        and the delta method, without numerical differentiation. A conjugate prior counts as its
+        pseudo-rows do. Variances that `reg_covar` holds on its floor are taken as known; `notes`
+        says which. The cost is about n p² multiplications for p parameters.
+
+        It is implemented for Gaussian components of every `covariance_type`, and for Poisson
+        counts. NaN entries are integrated out. The observed information, unlike the expected one,
+        is valid for entries that are missing at random (Kenward & Molenberghs 1998). With noise its
+        weight is the last one, and its volume is taken as known.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The rows that were fitted; NaN entries are missing.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Their weights: how many rows each stands for.
+        sample_labels : array-like of int of shape (n_samples,), default=None
+            Their labels, as in `fit`.
+
+        Returns
+        -------
+        inference : Inference
+            With `standard_errors`, `confidence_intervals(level)` and `to_frame(level)`.
+
+        Raises
+        ------
+        ValueError
+            If the data do not determine the parameters: components coincide, features are never
+            observed in one row, or variances are equal along two axes. The message names the
+            parameter that is determined least.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the maximum is more than a tenth of a standard error away from the parameters.
+
+        References
+        ----------
+        Louis (1982), Finding the observed information matrix when using the EM algorithm, JRSS B
+        44; McLachlan & Peel (2000), Finite Mixture Models, section 2.15; Kenward & Molenberghs
+        (1998), Statist. Sci. 13.
+
+        Examples
+        --------
+        >>> from em_toolkit import GaussianMixture
+        >>> from em_toolkit.datasets import load_faithful
+        >>> X = load_faithful().data
+        >>> gm = GaussianMixture(2, random_state=0, tol=1e-8, stopping="distance").fit(X)
+        >>> gm.inference(X).standard_errors["means"].round(3)
+        array([[0.027, 0.592],
+               [0.031, 0.456]])
+        """
+        X = self._fitted_rows(X)
+        if sample_labels is not None:
+            sample_labels = check_sample_labels(sample_labels, X, self._n_labels)
+        rows, weights, (labels,) = rows_with_weight(
+            np.asarray(X, dtype=np.float64), sample_weight, sample_labels
+        )
+        names = getattr(self, "feature_names_in_", None)
+        rows, weights, (labels,) = rows_by_pattern(rows, weights, labels, names=names)
+        names = [str(name) for name in (range(rows.shape[1]) if names is None else names)]
+        mixture, params = self._model_of_fit(rows, weights), self._last_parameters()
+        notes = tuple(map(str, self._remarks(rows, weights, params)))
+        return infer(mixture, params, rows, weights, labels, names, notes)
+
+    def _model_of_fit(self, X: Data, weights: Array | None) -> Mixture[Any]:
+        """Return the mixture that was fitted to these data, with its priors."""
+        return self._model_for(X, weights)

@@ -19,16 +19,16 @@ from __future__ import annotations
 
 import warnings
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.utils._param_validation import Interval
 
-from em_toolkit.estimators.base import Data
+from em_toolkit.estimators.rows import Data
 from em_toolkit.families import Box, box_about
-from em_toolkit.models.mixture import MixtureParameters
 from em_toolkit.statistics import Array
+
+CONSTRAINTS: list[Any] = [None, "boolean", Interval(Real, 0.0, None, closed="neither")]
 
 
 def refuse_noise(estimator: Any, what: str) -> None:
@@ -41,64 +41,40 @@ def refuse_noise(estimator: Any, what: str) -> None:
         )
 
 
+def noise_box(
+    noise: bool | float, X: Data, weights: Array | None, names: Any, stacklevel: int
+) -> Box:
+    """Return the box that holds the noise, as the parameter `noise` asks for it.
+
+    Parameters
+    ----------
+    noise : bool or float
+        True for the smaller of two boxes about the rows; a number for a volume.
+    X : ndarray of shape (n_rows, n_features)
+    weights : ndarray of shape (n_rows,) or None
+    names : sequence of str or None
+        The names of the features.
+    stacklevel : int
+        Of the warning about a volume that is too small for the rows.
+    """
+    if isinstance(noise, bool | np.bool_):
+        return box_about(X, weights, names=names)
+    box = box_about(X, weights, float(noise), names=names)
+    lowest = _volume_about(X, weights)
+    if float(noise) < lowest:
+        warnings.warn(
+            f"noise={noise}: the rows take a box of volume {lowest:.4g}, and in a smaller "
+            "one the density 1/V is too large for that of noise among them: score and bic are "
+            "no measure of the fit. noise=True takes the volume of the box.",
+            UserWarning,
+            stacklevel=stacklevel,
+        )
+    return box
+
+
 def _volume_about(X: Data, weights: Array | None) -> float:
     """Return the volume of the box that ``noise=True`` takes; 0 for rows in a plane."""
     try:
         return box_about(X, weights).volume
     except ValueError:
         return 0.0
-
-
-class NoiseMixin:
-    """The parameter `noise` of a mixture, and the attributes that belong to it.
-
-    Attributes
-    ----------
-    noise_weight_ : float
-    noise_volume_ : float or None
-    noise_box_ : Box or None
-    """
-
-    _noise_constraints: ClassVar[dict[str, list[Any]]] = {
-        "noise": [None, "boolean", Interval(Real, 0.0, None, closed="neither")]
-    }
-
-    noise: bool | float | None
-    noise_weight_: float
-    noise_volume_: float | None
-    noise_box_: Box | None
-    _has_noise: bool
-
-    def _box_about(self, X: Data, weights: Array | None) -> Box | None:
-        if not self._has_noise:
-            return None
-        names = getattr(self, "feature_names_in_", None)
-        if self.noise is None or isinstance(self.noise, bool | np.bool_):
-            return box_about(X, weights, names=names)
-        volume = float(self.noise)
-        box = box_about(X, weights, volume, names=names)
-        lowest = _volume_about(X, weights)
-        if volume < lowest:
-            warnings.warn(
-                f"noise={self.noise}: the rows take a box of volume {lowest:.4g}, and in a smaller "
-                "one the density 1/V is too large for that of noise among them: score and bic are "
-                "no measure of the fit. noise=True takes the volume of the box.",
-                UserWarning,
-                stacklevel=4,
-            )
-        return box
-
-    def _all_attributes_of(
-        self, params: MixtureParameters[Any], box: Box | None, dtype: npt.DTypeLike
-    ) -> dict[str, Any]:
-        estimator: Any = super()
-        attributes: dict[str, Any] = estimator._all_attributes_of(params, box, dtype)
-        # Without noise too, so that nothing is left of an earlier fit.
-        noise: dict[str, Any] = {"noise_weight_": 0.0, "noise_volume_": None, "noise_box_": None}
-        if box is not None:
-            noise = {
-                "noise_weight_": float(params.weights[-1]),
-                "noise_volume_": box.volume,
-                "noise_box_": box,
-            }
-        return attributes | noise

@@ -11,9 +11,10 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_non_negative
 
 from em_toolkit.data import BLOCK_SIZE
-from em_toolkit.estimators.base import Data, cast
-from em_toolkit.estimators.given import check_shape, check_weights
+from em_toolkit.estimators.base import in_precision
+from em_toolkit.estimators.checks import check_shape, check_weights
 from em_toolkit.estimators.mixture import MixtureEstimator
+from em_toolkit.estimators.rows import Data
 from em_toolkit.families import Poisson, PoissonRates
 from em_toolkit.models.mixture import Mixture, MixtureParameters
 from em_toolkit.options import Acceleration, BoundCheck, InitParams, Matrix, Stopping
@@ -261,9 +262,9 @@ class PoissonMixture(MixtureEstimator):
         return MixtureParameters(np.asarray(self.weights_, dtype=np.float64), PoissonRates(rates))
 
     def _attributes_of(
-        self, params: MixtureParameters[PoissonRates], dtype: npt.DTypeLike
+        self, mixture: Mixture[Any], params: MixtureParameters[PoissonRates], dtype: npt.DTypeLike
     ) -> dict[str, Any]:
-        return cast({"weights_": params.weights, "rates_": params.components.rates}, dtype)
+        return in_precision({"weights_": params.weights, "rates_": params.components.rates}, dtype)
 
 
 def _check_rates(rates: Any, shape: tuple[int, ...]) -> Data:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,24 +10,17 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 
 from em_toolkit.analysis.dimension import dimension_of_most_evidence, dimension_of_share
 from em_toolkit.data import Block
 from em_toolkit.engine import Status
-from em_toolkit.estimators.base import (
-    Data,
-    EMEstimator,
-    callback_task,
-    cast,
-    rows_with_weight,
-    validated,
-)
-from em_toolkit.estimators.fitted_ppca import HOW_TO_FILL, FittedPPCA
-from em_toolkit.estimators.given import check_shape
-from em_toolkit.estimators.magnitudes import check_sizes
+from em_toolkit.estimators.base import EMEstimator, in_precision
+from em_toolkit.estimators.checks import check_shape
+from em_toolkit.estimators.fitted_ppca import FittedPPCA
+from em_toolkit.estimators.rows import Data, callback_task, check_sizes, rows_with_weight
+from em_toolkit.estimators.running import Run
 from em_toolkit.estimators.sklearn_bases import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
@@ -48,7 +40,7 @@ from em_toolkit.parameters import CollapseError
 from em_toolkit.statistics import Array
 
 
-class PPCA(FittedPPCA, ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEstimator):
+class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FittedPPCA):
     r"""Probabilistic principal component analysis.
 
     .. math:: z \sim \mathcal N(0, I_q), \qquad x \mid z \sim \mathcal N(\mu + W z, \sigma^2 I_d)
@@ -285,34 +277,40 @@ class PPCA(FittedPPCA, ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEsti
         ELBODecreaseError
             If the bound falls, with ``bound_check="raise"``.
         """
-        dtypes = [np.float64, np.float32]
-        rows = validated(
-            self, X, HOW_TO_FILL, dtype=dtypes, ensure_min_samples=2, ensure_min_features=2
-        )
+        rows = self._validate_rows(X, reset=True)
         task = callback_task(rows, y, sample_weight=sample_weight)
         X, weights, _ = rows_with_weight(rows, sample_weight)
         check_sizes(X, weights, getattr(self, "feature_names_in_", None))
-        self.n_samples_ = X.shape[0]
         weighted = WeightedRows(X, weights)
         self._check_n_components(weighted)
-        _SOLVERS[self.solver](self, weighted, task)
-        return self
+        run, others = _SOLVERS[self.solver](self, weighted, task)
+        return self._publish(run, n_samples_=X.shape[0], **others)
 
-    def _fit_in_closed_form(self, rows: WeightedRows, task: dict[str, Any]) -> None:
-        self._fit_at_the_maximum(principal_axes(rows, self._n_asked), rows, task)
-        self.status_, self.converged_ = Status.CLOSED_FORM, True
-        self.n_iter_ = 1  # scikit-learn's contract: at least one
+    # Each of these returns the run, and attributes that are not what the run itself says.
 
-    def _fit_by_em(self, rows: WeightedRows, task: dict[str, Any]) -> None:
+    def _fit_in_closed_form(
+        self, rows: WeightedRows, task: dict[str, Any]
+    ) -> tuple[Run, dict[str, Any]]:
+        axes = principal_axes(rows, self._n_asked)
+        others = {"status_": Status.CLOSED_FORM, "converged_": True, "n_passes_": axes.n_passes}
+        # scikit-learn's contract: one iteration at least.
+        return self._run_at_the_maximum(axes, rows, task), others | {"n_iter_": 1}
+
+    def _fit_by_em(self, rows: WeightedRows, task: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
         axes = principal_axes(rows, self._n_asked, complete=True)
         attributes, _ = self._placed(axes, rows)
         random_state = check_random_state(self.random_state)
         start = partial(random_start, axes, self.n_components_, random_state)
         blocks = [Block(*axes.rows())]
-        self._run_em(ProbabilisticPCA(), [start], blocks, task, attributes, max_iter=self.max_iter)
-        self.n_passes_ = axes.n_passes  # Iterations do not see the data.
+        run = self._run(
+            ProbabilisticPCA(), [start], blocks, task, attributes, max_iter=self.max_iter
+        )
+        # Iterations do not see the data.
+        return run, {"n_passes_": axes.n_passes}
 
-    def _fit_by_random_vectors(self, rows: WeightedRows, task: dict[str, Any]) -> None:
+    def _fit_by_random_vectors(
+        self, rows: WeightedRows, task: dict[str, Any]
+    ) -> tuple[Run, dict[str, Any]]:
         n_components = self._n_asked
         if n_components is None:
             raise ValueError(
@@ -334,20 +332,21 @@ class PPCA(FittedPPCA, ClassNamePrefixFeaturesOutMixin, TransformerMixin, EMEsti
                 f"{axes.total_variance:.3g} for each feature that is left: too little to stand "
                 "above rounding. solver='closed_form' loses less; or use fewer components."
             )
-        self._fit_at_the_maximum(axes, rows, task)
-        self.converged_, self.n_iter_ = converged, n_images
-        self.status_ = Status.CONVERGED if converged else Status.MAX_ITER
-        if not converged:
-            warnings.warn(f"PPCA: {self.status_}", ConvergenceWarning, stacklevel=4)
+        others = {
+            "status_": Status.CONVERGED if converged else Status.MAX_ITER,
+            "converged_": converged,
+            "n_iter_": n_images,
+            "n_passes_": axes.n_passes,
+        }
+        return self._run_at_the_maximum(axes, rows, task), others
 
-    def _fit_at_the_maximum(
+    def _run_at_the_maximum(
         self, axes: PrincipalAxes, rows: WeightedRows, task: dict[str, Any]
-    ) -> None:
+    ) -> Run:
         attributes, best = self._placed(axes, rows)
         # An E-step at the maximum looks along its axes alone, and across them as a whole.
         blocks = [Block(*axes.leading(self.n_components_).rows())]
-        self._run_em(ProbabilisticPCA(), [lambda: best], blocks, task, attributes, max_iter=0)
-        self.n_passes_ = axes.n_passes
+        return self._run(ProbabilisticPCA(), [lambda: best], blocks, task, attributes, max_iter=0)
 
     def _placed(
         self, axes: PrincipalAxes, rows: WeightedRows
@@ -447,4 +446,4 @@ def _attributes_of(
         "explained_variance_ratio_": params.variances / total_variance,
         "singular_values_": np.sqrt(weight * params.variances),
     }
-    return cast(arrays, dtype) | {"noise_variance_": params.noise_variance}
+    return in_precision(arrays, dtype) | {"noise_variance_": params.noise_variance}

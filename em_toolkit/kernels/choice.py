@@ -80,44 +80,59 @@ class Plan(NamedTuple):
     model : Mixture
     block_size : int
         Rows in a block.
+    n_products : int
+        The multiplications that linear algebra does in a pass, roughly.
     """
 
-    model: Mixture[Any]
+    model: Any
     block_size: int
+    n_products: int
 
 
-def plan_for(mixture: Mixture[Any], X: npt.NDArray[Any], n_components: int) -> Plan:
-    """The fastest way for a mixture and these rows, of which entries may be missing.
+def plan_for(model: Any, X: npt.NDArray[Any], n_components: int) -> Plan:
+    """Return the fastest way for a model and these rows, of which entries may be missing.
+
+    It does not depend on the number of threads, so that the sums do not.
 
     Parameters
     ----------
-    mixture : Mixture
+    model : LatentVariableModel
     X : ndarray of shape (n_rows, n_features)
         Rows that miss the same entries are neighbours.
     n_components : int
+        Of a mixture; 1 for other models.
 
     Returns
     -------
     Plan
     """
     is_complete, (n_rows, n_features) = not has_missing(X), X.shape
-    fastest = plan(mixture, n_rows, n_features, n_components, 0 if is_complete else 1)
-    if is_complete or fastest.model is not mixture:
+    fastest = plan(model, n_rows, n_features, n_components, 0 if is_complete else 1)
+    if is_complete or fastest.model is not model:
         return fastest
     # To count the runs is a pass of its own, for where they decide.
-    return plan(mixture, n_rows, n_features, n_components, len(Runs.of(X).lengths))
+    return plan(model, n_rows, n_features, n_components, len(Runs.of(X).lengths))
 
 
-def plan(
-    model: Mixture[Any], n_rows: int, n_features: int, n_components: int, n_runs: int = 0
-) -> Plan:
-    """The fastest way for a mixture and data of a size.
-
-    It does not depend on the number of threads, so that the sums do not.
+def plan_at(model: Any, params: Any, X: npt.NDArray[Any]) -> Plan:
+    """Return the fastest way for a model whose parameters are known, as `plan_for` does.
 
     Parameters
     ----------
-    model : Mixture
+    model : LatentVariableModel
+    params : Parameters
+    X : ndarray of shape (n_rows, n_features)
+    """
+    n_components = params.weights.shape[0] if type(model) is Mixture else 1
+    return plan_for(model, X, n_components)
+
+
+def plan(model: Any, n_rows: int, n_features: int, n_components: int, n_runs: int = 0) -> Plan:
+    """Return the fastest way for a model and data of a size.
+
+    Parameters
+    ----------
+    model : LatentVariableModel
     n_rows, n_features, n_components : int
     n_runs : int
         Runs of rows that miss the same entries; 0 if none miss any.
@@ -126,18 +141,19 @@ def plan(
     -------
     Plan
     """
+    # NumPy's integers overflow, and are what a grid search gives.
+    n_components = int(n_components)
+    plain = Plan(model, BLOCK_SIZE, n_rows * n_features * max(n_features, n_components))
+    # A subclass may do something else in any of its methods.
+    if type(model) is not Mixture:
+        return plain
     family: Any = model.family
     box = None
     if type(family) is WithNoise:
         family, box = family.family, family.box
-    plain = Plan(model, BLOCK_SIZE)
-    # A subclass may do something else in any of its methods.
-    if type(model) is not Mixture or type(family) is not Gaussian:
+    if type(family) is not Gaussian or family.structure not in SHAPES:
         return plain
-    if family.structure not in SHAPES:
-        return plain
-    # NumPy's integers overflow, and are what a grid search gives.
-    n_components, shape = int(n_components), SHAPES[family.structure]
+    shape = SHAPES[family.structure]
     # An exponential costs as much as some twenty multiplications.
     row_work = _PRODUCTS[shape](n_features, n_components) + 20 * n_components
     work = n_rows * row_work
@@ -155,7 +171,7 @@ def plan(
     # Whole panels; the last of a block may be filled up.
     block_size += -block_size % PANEL_ROWS
     kind = CompiledIncompleteMixture if n_runs > 0 else CompiledGaussianMixture
-    return Plan(kind(family, model.mixing, box), block_size)
+    return plain._replace(model=kind(family, model.mixing, box), block_size=block_size)
 
 
 def _work_of_runs(

@@ -17,9 +17,9 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_sample_weight
 
 from em_toolkit.engine import Status
-from em_toolkit.estimators.base import Data
 from em_toolkit.estimators.gaussian_mixture import GaussianMixture
 from em_toolkit.estimators.mixture import MixtureEstimator
+from em_toolkit.estimators.rows import Data
 from em_toolkit.families import Resolution
 from em_toolkit.options import CovarianceType, Criterion, check_option
 from em_toolkit.selection.candidate import Candidate, place_of_best

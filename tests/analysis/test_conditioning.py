@@ -578,7 +578,7 @@ def test_marginal_is_a_fitted_mixture(fitted, iris):
     precisions = dense(found.covariance_type, found.precisions_, 3, 2)
     np.testing.assert_allclose(precisions @ public(found)[2], [np.eye(2)] * 3, atol=1e-9)
     assert found.bic(X) == pytest.approx(
-        -2.0 * expected.sum() + found._n_parameters() * np.log(len(X))
+        -2.0 * expected.sum() + found.model_.n_parameters(found.params_) * np.log(len(X))
     )
     assert found.sample(5)[0].shape == (5, 2)
 

@@ -179,7 +179,7 @@ def test_any_number_of_patterns_at_once_says_the_same(monkeypatch: pytest.Monkey
     fit = fit_of(X, "full", tol=1e-6)
     one = fit.inference(X)
     monkeypatch.setattr("em_toolkit.families.missing_entries._AT_ONCE", 40)
-    monkeypatch.setattr("em_toolkit.estimators.inference._BLOCK", 70)
+    monkeypatch.setattr("em_toolkit.analysis.inference._BLOCK", 70)
     other = fit.inference(X)
     for name, errors in one.standard_errors.items():
         np.testing.assert_allclose(other.standard_errors[name], errors, rtol=1e-9)

@@ -532,7 +532,7 @@ def test_densities_are_read_off_the_published_factors(
     np.testing.assert_array_equal(fit.predict(X), labels)
     with pytest.raises(AssertionError, match="cube"):
         # The control: what does need the matrices.
-        _ = fit._parameters().components.covariances.values
+        _ = fit.params_.components.covariances.values
 
 
 def test_covariances_from_factors_are_those_of_their_values() -> None:

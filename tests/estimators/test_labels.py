@@ -136,7 +136,7 @@ def test_no_optimizer_improves_the_fit(structure: str) -> None:
     fit = GaussianMixture(
         3, covariance_type=structure, reg_covar=0.0, tol=1e-13, max_iter=20_000, random_state=0
     ).fit(X, sample_labels=labels)
-    params = fit._parameters()
+    params = fit.params_
 
     def loss(vector: Data) -> float:
         at = params.from_vector(vector)
@@ -185,7 +185,7 @@ def test_unlabelled_rows_go_through_the_mixtures_own_step(
         monkeypatch.setattr(choice, "WORTH_COMPILING", 0)
     plan = choice.plan(Mixture(Gaussian()), *X.shape, 3)
     assert (type(plan.model) is Mixture) is not compiled
-    params = GaussianMixture(3, random_state=0).fit(X)._parameters()
+    params = GaussianMixture(3, random_state=0).fit(X).params_
     model, weights = plan.model, np.random.default_rng(0).uniform(0.5, 2, len(X))
     none = np.full(len(X), -1)
     alone = expect(plan.model, params, Rows(X, weights, 300))
@@ -217,7 +217,7 @@ def test_threads_do_not_show(compiled: bool, monkeypatch: pytest.MonkeyPatch) ->
     for fit in fits[1:]:
         np.testing.assert_array_equal(fit.trace_.elbo, fits[0].trace_.elbo)
         np.testing.assert_array_equal(fit.covariances_, fits[0].covariances_)
-    params = fits[0]._parameters()
+    params = fits[0].params_
     with Workers(2) as workers:
         blocks = Rows(X, None, 999, labels)
         by_threads = expect(Mixture(Gaussian()), params, blocks, workers)

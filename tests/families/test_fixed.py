@@ -123,7 +123,7 @@ def test_no_optimizer_improves_what_is_free() -> None:
     best = minimize(objective, found, method="BFGS", options={"gtol": 1e-8})
     assert objective(found) - best.fun < 1e-7
     # One weight (the other is the rest), two means, one variance.
-    assert fit._n_parameters() == 4
+    assert fit.model_.n_parameters(fit.params_) == 4
     assert fit.bic(x) == pytest.approx(2 * objective(found) + 4 * np.log(272), rel=1e-12)
 
 
@@ -136,7 +136,7 @@ def test_everything_fixed(structure: str) -> None:
     start, fit = start_of(**parameters), GaussianMixture(**parameters).fit(FAITHFUL)
     for name in ("weights_", "means_", "covariances_"):
         np.testing.assert_array_equal(getattr(fit, name), getattr(start, name))
-    assert fit._n_parameters() == 0
+    assert fit.model_.n_parameters(fit.params_) == 0
     assert fit.converged_
     np.testing.assert_array_equal(fit.trace_.bounds, fit.trace_.bounds[0])
 
@@ -183,7 +183,7 @@ def test_rates_of_a_poisson_mixture() -> None:
     ).fit(X)
     np.testing.assert_array_equal(fit.rates_[0], rates[0])
     assert (fit.rates_[1] != rates[1]).all()
-    assert fit._n_parameters() == 3
+    assert fit.model_.n_parameters(fit.params_) == 3
     assert PoissonMixture(2, fixed={"weights": [0]}).fit(X)._n_parameters() == 4
 
 

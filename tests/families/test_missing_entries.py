@@ -732,7 +732,7 @@ def test_complete_rows_are_the_same_beside_incomplete_ones(structure: str) -> No
     """Of weight zero; then all rows go the way of those with NaN entries."""
     X = clusters(np.random.default_rng(19), 200, 4, 2)
     mixture = GaussianMixture(2, covariance_type=structure, random_state=0).fit(X)
-    params, model = mixture._parameters(), Mixture(Gaussian(CLASSES[structure]))
+    params, model = mixture.params_, Mixture(Gaussian(CLASSES[structure]))
     beside, weights = np.vstack([X, [[np.nan, 0.0, 0.0, 0.0]]]), np.append(np.ones(len(X)), 0.0)
     one, two = expect(model, params, Rows(X)), expect(model, params, Rows(beside, weights))
     assert one.log_evidence == pytest.approx(two.log_evidence, rel=1e-13)

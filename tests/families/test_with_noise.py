@@ -258,7 +258,7 @@ def test_no_optimizer_improves_the_fit(structure: str) -> None:
         2, covariance_type=structure, reg_covar=0.0, noise=True, tol=1e-13, max_iter=20_000,
         random_state=0,
     ).fit(X)  # fmt: skip
-    params = fit._with_noise(fit._parameters())
+    params = fit.params_
 
     def loss(vector: Data) -> float:
         at = params.from_vector(vector)

@@ -119,7 +119,7 @@ def test_the_bound_is_the_score_and_the_prior(structure: str) -> None:
         plain = mixture_log_density(np.log(fit.weights_), log_densities).mean()
         assert fit.score(FAITHFUL) == pytest.approx(plain, rel=1e-12)
         p = fit.bic(FAITHFUL) + 2 * 272 * plain
-        assert p / np.log(272) == pytest.approx(fit._n_parameters(), rel=1e-9)
+        assert p / np.log(272) == pytest.approx(fit.model_.n_parameters(fit.params_), rel=1e-9)
     np.testing.assert_allclose(excess, excess[0], rtol=0, atol=1e-8)
 
 

@@ -8,16 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import norm
 from sklearn.exceptions import ConvergenceWarning
 
 from em_toolkit.analysis.coordinates import Estimand
 from em_toolkit.analysis.information import ObservedInformation, observed_information
 from em_toolkit.data import Block, Rows
-from em_toolkit.estimators.base import Data, rows_with_weight
-from em_toolkit.estimators.labels import check_sample_labels
-from em_toolkit.estimators.missing import rows_by_pattern
 from em_toolkit.models.mixture import Mixture, MixtureParameters
 from em_toolkit.notebook import html_table
 from em_toolkit.statistics import Array, IntArray
@@ -200,13 +196,44 @@ def _interval(item: Estimand, errors: Array, z: float) -> Array:
 def infer(
     mixture: Mixture[Any],
     params: MixtureParameters[Any],
-    X: Data,
+    X: Array,
     weights: Array | None,
     labels: IntArray | None,
     feature_names: Sequence[str],
     notes: tuple[str, ...] = (),
 ) -> Inference:
-    """Return standard errors at fitted parameters, with a warning if they are no maximum."""
+    """Return standard errors at fitted parameters.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        With its priors, and what is held fixed.
+    params : MixtureParameters
+        The maximum of the likelihood, or of the posterior.
+    X : ndarray of shape (n_rows, n_features)
+        The rows that were fitted.
+    weights : ndarray of shape (n_rows,) or None
+        How many rows each stands for; one each if None.
+    labels : ndarray of int of shape (n_rows,) or None
+        The components of rows for which they are known, −1 for the others.
+    feature_names : sequence of str
+    notes : tuple of str
+        What a reader should know of the parameters.
+
+    Returns
+    -------
+    Inference
+
+    Raises
+    ------
+    ValueError
+        If the data do not determine the parameters.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the maximum is predicted to be more than a tenth of a standard error away.
+    """
 
     def responsibilities(block: Block) -> Array:
         if block.known is None:
@@ -225,83 +252,3 @@ def infer(
             stacklevel=3,
         )
     return found
-
-
-class InferenceMixin:
-    """The method `inference` of a mixture estimator."""
-
-    def inference(
-        self: Any,
-        X: npt.ArrayLike,
-        sample_weight: npt.ArrayLike | None = None,
-        sample_labels: npt.ArrayLike | None = None,
-    ) -> Inference:
-        """Return standard errors and confidence intervals of the fitted parameters.
-
-        They follow from the observed information of log likelihood plus log prior (Louis 1982)
-        and the delta method, without numerical differentiation. A conjugate prior counts as its
-        pseudo-rows do. Variances that `reg_covar` holds on its floor are taken as known; `notes`
-        says which. The cost is about n p² multiplications for p parameters.
-
-        It is implemented for Gaussian components of every `covariance_type`, and for Poisson
-        counts. NaN entries are integrated out. The observed information, unlike the expected one,
-        is valid for entries that are missing at random (Kenward & Molenberghs 1998). With noise its
-        weight is the last one, and its volume is taken as known.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The rows that were fitted; NaN entries are missing.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Their weights: how many rows each stands for.
-        sample_labels : array-like of int of shape (n_samples,), default=None
-            Their labels, as in `fit`.
-
-        Returns
-        -------
-        inference : Inference
-            With `standard_errors`, `confidence_intervals(level)` and `to_frame(level)`.
-
-        Raises
-        ------
-        ValueError
-            If the data do not determine the parameters: components coincide, features are never
-            observed in one row, or variances are equal along two axes. The message names the
-            parameter that is determined least.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If the maximum is more than a tenth of a standard error away from the parameters.
-
-        References
-        ----------
-        Louis (1982), Finding the observed information matrix when using the EM algorithm, JRSS B
-        44; McLachlan & Peel (2000), Finite Mixture Models, section 2.15; Kenward & Molenberghs
-        (1998), Statist. Sci. 13.
-
-        Examples
-        --------
-        >>> from em_toolkit import GaussianMixture
-        >>> from em_toolkit.datasets import load_faithful
-        >>> X = load_faithful().data
-        >>> gm = GaussianMixture(2, random_state=0, tol=1e-8, stopping="distance").fit(X)
-        >>> gm.inference(X).standard_errors["means"].round(3)
-        array([[0.027, 0.592],
-               [0.031, 0.456]])
-        """
-        X = self._fitted_rows(X)
-        if sample_labels is not None:
-            sample_labels = check_sample_labels(sample_labels, X, self._n_with_noise)
-        rows, weights, (labels,) = rows_with_weight(
-            np.asarray(X, dtype=np.float64), sample_weight, sample_labels
-        )
-        names = getattr(self, "feature_names_in_", None)
-        rows, weights, (labels,) = rows_by_pattern(rows, weights, labels, names=names)
-        names = range(rows.shape[1]) if names is None else names
-        mixture = self._model_for(rows, weights)
-        if self._has_noise:
-            mixture = mixture.with_noise(self.noise_box_)
-        params = self._last_parameters()
-        notes = tuple(map(str, self._remarks(rows, weights, params)))
-        return infer(mixture, params, rows, weights, labels, [str(name) for name in names], notes)

@@ -1,12 +1,131 @@
-"""Reports of each iteration, to scikit-learn's callbacks and as the lines of ``verbose``."""
+"""EM from each start of an estimator, reported to scikit-learn's callbacks and by ``verbose``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from time import perf_counter
 from typing import Any
 
-from em_toolkit.engine import Fit
+import numpy as np
+
+from em_toolkit.engine import Blocks, Fit, Restart, Status, best_of
+from em_toolkit.engine.em import em
+from em_toolkit.engine.workers import SERIAL, Workers
+from em_toolkit.model import LatentVariableModel
+from em_toolkit.parameters import CollapseError
+
+# From parameters to the fitted attributes that hold them.
+Attributes = Callable[[Any], dict[str, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """The outcome of EM from all starts.
+
+    Parameters
+    ----------
+    fit : Fit
+        The best.
+    restarts : list of Restart
+        The outcome of each start.
+    attributes : callable
+        From parameters to fitted attributes.
+    reporter : FitReporter
+    """
+
+    fit: Fit[Any]
+    restarts: list[Restart]
+    attributes: Attributes
+    reporter: FitReporter
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether an interrupt ended a start, the best one or another."""
+        return self.restarts[-1].status is Status.INTERRUPTED
+
+
+def run_starts(
+    estimator: Any,
+    model: LatentVariableModel[Any, Any, Any],
+    starts: Sequence[Callable[[], Any]],
+    blocks: Blocks,
+    task: dict[str, Any],
+    attributes: Attributes,
+    *,
+    max_iter: int,
+    previous_bound: float = -np.inf,
+    workers: Workers = SERIAL,
+    workers_on_starts: Workers = SERIAL,
+) -> Run:
+    """Run EM from each start, as the parameters of an estimator say.
+
+    Parameters
+    ----------
+    estimator : EMEstimator
+    model : LatentVariableModel
+    starts : sequence of callables
+        Each gives the parameters of a start.
+    blocks : iterable of Block
+        The data.
+    task : dict
+        The data as callbacks receive them: X, y and metadata.
+    attributes : callable
+        From parameters to the fitted attributes that hold them.
+    max_iter : int
+    previous_bound : float
+        The bound before the last iteration of an earlier fit that is continued.
+    workers : Workers
+        The threads of the E-step.
+    workers_on_starts : Workers
+        The threads that take a start each. One of `workers` and these is a single thread.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    CollapseError
+        If every start failed.
+    """
+    reporter = FitReporter(estimator, task, len(starts), max_iter, attributes)
+
+    def run(start: Any) -> Fit[Any]:
+        listener = reporter.start(previous_bound)
+        try:
+            fit = em(
+                model,
+                start,
+                blocks,
+                max_iter=max_iter,
+                tol=estimator.tol,
+                stopping=estimator.stopping,
+                acceleration=estimator.acceleration,
+                bound_check=estimator.bound_check,
+                previous_bound=previous_bound,
+                listener=listener,
+                workers=workers,
+            )
+        except CollapseError:
+            raise
+        except Exception:
+            # Starts in other threads need not be finished for the error to be raised.
+            reporter.is_over = True
+            raise
+        try:
+            listener.finish(fit)
+        except KeyboardInterrupt:
+            return replace(fit, status=Status.INTERRUPTED)
+        return fit
+
+    try:
+        wanted = takewhile(lambda _: not reporter.stopped, starts)
+        fit, restarts = best_of(wanted, run, workers_on_starts)
+    finally:
+        reporter.is_over = True
+    return Run(fit, restarts, attributes, reporter)
 
 
 class StartReporter:
@@ -46,7 +165,7 @@ class StartReporter:
         """Report how the start ended."""
         report = self._report
         if report.max_iter > 0:
-            outcome = "converged" if report.converged(fit) else "did not converge"
+            outcome = "converged" if fit.status.converged else "did not converge"
             seconds = perf_counter() - self._began
             report.say(
                 f"Initialization {outcome}.",
@@ -66,12 +185,10 @@ class FitReporter:
     ----------
     estimator : EMEstimator
     task : dict
-        The data as scikit-learn's callback hooks receive them: estimator, X, y, metadata.
+        The data as callbacks receive them: X, y and metadata.
     n_starts, max_iter : int
     attributes : callable
         From parameters to the fitted attributes that make an estimator ready to predict.
-    converged : callable
-        Whether a fit converged.
 
     Attributes
     ----------
@@ -87,12 +204,10 @@ class FitReporter:
         task: dict[str, Any],
         n_starts: int,
         max_iter: int,
-        attributes: Callable[[Any], dict[str, Any]],
-        converged: Callable[[Fit[Any]], bool],
+        attributes: Attributes,
     ) -> None:
-        self.task = task
+        self.task = {"estimator": estimator} | task
         self.attributes = attributes
-        self.converged = converged
         self.interval: int = estimator.verbose_interval
         self._verbose = int(estimator.verbose)
         self.max_iter = max_iter
@@ -100,7 +215,7 @@ class FitReporter:
         self.is_over = False
         self._n_begun = 0
         self._root = estimator._init_callback_context(max_subtasks=n_starts)
-        self._root.call_on_fit_task_begin(**task)
+        self._root.call_on_fit_task_begin(**self.task)
 
     def say(self, message: str, details: str) -> None:
         """Print what ``verbose`` asks for."""
