@@ -9,7 +9,8 @@ from threading import Event, Lock
 from typing import Any, TypeVar
 
 from numba import njit, types
-from numba.core.options import DefaultOptions
+
+from em_toolkit.kernels.internals import UNCOUNTED
 
 _COMPILING = Lock()
 # The functions whose compiled code cannot be kept on the disk.
@@ -23,12 +24,6 @@ VECTOR, MATRIX, MATRICES = (
     types.Array(types.float64, n_dimensions, "C", readonly=True) for n_dimensions in (1, 2, 3)
 )
 INTEGER, NUMBER = types.int64, types.float64
-
-
-# Without the counts of references to arrays: a function that makes no arrays needs none, and each
-# slice would change two, by instructions that wait for the memory: an eighth of a pass of two
-# features.
-_UNCOUNTED = {"_nrt": False} if hasattr(DefaultOptions, "_nrt") else {}
 
 
 def _compiler(fastmath: set[str], **more: bool) -> Callable[[F], Any]:
@@ -64,7 +59,7 @@ def _say_what_is_not_kept() -> None:
 # any order: that is what lets a loop over rows add in lanes. (What `instructions` writes keeps its
 # order, wherever it is used.)
 _ANY_ORDER = {"contract", "nsz", "reassoc"}
-summing = _compiler(_ANY_ORDER, **_UNCOUNTED)
+summing = _compiler(_ANY_ORDER, **UNCOUNTED)
 # For what makes the arrays that the others work on, such as what is called from Python.
 allocating = _compiler(_ANY_ORDER)
 

@@ -13,10 +13,10 @@ from contextlib import AbstractContextManager, contextmanager
 from inspect import signature
 from typing import Any
 
-from llvmlite import binding, ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
+
+from em_toolkit.kernels.internals import binding, cgutils, ir
 
 _HAS_512_BITS = bool(binding.get_host_cpu_features().get("avx512f", False))
 
