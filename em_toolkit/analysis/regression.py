@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp
+from sklearn.utils import gen_batches
 
 from em_toolkit.analysis.conditioning import (
     ConditionalMixture,
@@ -191,9 +192,7 @@ def _prepare(
 def _blocks(X: Array, conditional: ConditionalMixture) -> Iterator[slice]:
     n_components, n_targets = conditional.target_means.shape
     a_row = n_components * (n_targets + X.shape[1]) + n_targets**2
-    size = max(1, _AT_ONCE // a_row)
-    for start in range(0, X.shape[0], size):
-        yield slice(start, start + size)
+    return gen_batches(X.shape[0], max(1, _AT_ONCE // a_row))
 
 
 def _average(weights: Array, means: Array) -> Array:

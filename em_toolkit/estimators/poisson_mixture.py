@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.utils import check_array
+from sklearn.utils import check_array, gen_batches
 from sklearn.utils.validation import check_non_negative
 
 from em_toolkit.data import BLOCK_SIZE
@@ -32,8 +32,8 @@ def check_whole(X: Data, names: Data | None) -> None:
     """
     whole = np.ones(X.shape[1], dtype=np.bool_)
     # By blocks, since X may be larger than memory.
-    for start in range(0, len(X), BLOCK_SIZE):
-        block = X[start : start + BLOCK_SIZE]
+    for rows in gen_batches(len(X), BLOCK_SIZE):
+        block = X[rows]
         whole &= (block == np.round(block)).all(axis=0)
     if whole.all():
         return

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg import lapack
+from sklearn.utils import gen_batches
 
 from em_toolkit.covariances.base import RESOLUTION
 from em_toolkit.statistics import EPS, Array, RandomSource
@@ -209,6 +210,6 @@ def _jacobi_svd(matrix: Array) -> tuple[Array, Array, Array]:
 
 
 def _blocks(X: Any) -> Iterator[Array]:
-    """The rows, a few at a time, in float64."""
-    for start in range(0, len(X), _BLOCK_SIZE):
-        yield np.asarray(X[start : start + _BLOCK_SIZE], dtype=np.float64)
+    """Yield the rows, a few at a time, in float64."""
+    for rows in gen_batches(len(X), _BLOCK_SIZE):
+        yield np.asarray(X[rows], dtype=np.float64)

@@ -24,6 +24,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import solve_triangular
+from sklearn.utils import gen_batches
 
 from em_toolkit.covariances.patterns import has_missing
 from em_toolkit.families import Covariances
@@ -203,6 +204,4 @@ def _correlations(X: Data, weights: Array, means: Array, stds: Array) -> Single:
 
 
 def _blocks(X: Data) -> Iterator[slice]:
-    size = max(1, _BLOCK_NUMBERS // X.shape[1])
-    for start in range(0, len(X), size):
-        yield slice(start, start + size)
+    return gen_batches(len(X), max(1, _BLOCK_NUMBERS // X.shape[1]))
