@@ -114,7 +114,9 @@ def check_fixed(
         The parts that may be fixed.
     n_components : int
     """
-    given = {} if fixed is None else dict(fixed)
+    if fixed is None:
+        return dict.fromkeys(parts)
+    given = dict(fixed)
     unknown = [name for name in given if name not in parts]
     if unknown:
         raise ValueError(

@@ -452,9 +452,10 @@ class GaussianMixture(GaussianDensity):
     def _fixed(self) -> dict[str, BoolArray | None]:
         fixed = super()._fixed()
         chosen = fixed["covariances"]
+        if chosen is None or chosen.all():
+            return fixed
         # Whatever the number of features: in a single one, structures coincide.
-        shared = not self._structure.shares_nothing(self.n_components, 2)
-        if chosen is not None and shared and not chosen.all():
+        if not self._structure.shares_nothing(self.n_components, 2):
             raise ValueError(
                 "fixed['covariances']: expected all components or none, because those of "
                 f"covariance_type={self.covariance_type!r} share what they have in common, got "
