@@ -25,7 +25,7 @@ import numpy as np
 import em_toolkit
 from benchmarks.machine import machine
 from benchmarks.report import folder_of, parser_of, table, three_digits, write
-from em_toolkit.engine import Blocks, Rows, Workers, number_of_threads
+from em_toolkit.engine import Blocks, Executor, Rows, Threads, number_of_threads
 from em_toolkit.engine.acceleration import ACCELERATIONS
 from em_toolkit.engine.em import em
 from em_toolkit.families import STRUCTURES, Gaussian, Poisson, PoissonRates
@@ -152,7 +152,7 @@ class Run:
     bounds: list[float]
 
 
-def fit(problem: Problem, method: Acceleration | None, target: float, workers: Workers) -> Run:
+def fit(problem: Problem, method: Acceleration | None, target: float, executor: Executor) -> Run:
     """One fit, to the target or until it converges."""
     until = Until(target)
     found = em(
@@ -163,17 +163,17 @@ def fit(problem: Problem, method: Acceleration | None, target: float, workers: W
         max_iter=MAX_ITER,
         acceleration=method,
         listener=until,
-        workers=workers,
+        executor=executor,
     )
     return Run(found.n_passes, until.seconds, until.bounds)
 
 
 def runs(problem: Problem) -> dict[str | None, Run]:
     """Of all methods; the first pass, which may compile, is not timed."""
-    with Workers(number_of_threads(None)) as workers:
-        em(problem.model, problem.start, problem.blocks, max_iter=1, workers=workers)
-        target = fit(problem, None, np.inf, workers).bounds[-1] - TOL
-        return {name: fit(problem, name, target, workers) for name in METHODS}
+    with Threads(number_of_threads(None)) as executor:
+        em(problem.model, problem.start, problem.blocks, max_iter=1, executor=executor)
+        target = fit(problem, None, np.inf, executor).bounds[-1] - TOL
+        return {name: fit(problem, name, target, executor) for name in METHODS}
 
 
 HEADER = [

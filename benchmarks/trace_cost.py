@@ -42,7 +42,7 @@ class NoMonitor(Monitor):
         iteration: int,
         params: Any,
         expectation: Expectation[Any],
-        leapt: bool = False,
+        extrapolated: bool = False,
     ) -> None:
         self._bound = expectation.log_evidence / expectation.weight
         self._builder.append(
@@ -54,7 +54,7 @@ class NoMonitor(Monitor):
             energy=np.nan,
             entropy=np.nan,
             log_prior=0.0,
-            leapt=leapt,
+            extrapolated=extrapolated,
             seconds=np.nan,
         )
 

@@ -11,7 +11,7 @@ import pytest
 from scipy.special import gammaln, logsumexp, xlogy
 
 from em_toolkit.data import Block, Rows, Sequences, UnitBlocks
-from em_toolkit.engine import ELBODecreaseError, Status, Workers, expect
+from em_toolkit.engine import ELBODecreaseError, Status, Threads, expect
 from em_toolkit.engine.em import em
 from em_toolkit.families import Poisson, PoissonRates
 from em_toolkit.model import Guarantee, LatentVariableModel
@@ -264,8 +264,8 @@ def test_sequences_in_blocks_and_threads() -> None:
     whole = expect(model, CLASSES, [Block(SEQUENCES, weights)])
     blocks = UnitBlocks(SEQUENCES, weights, block_size=4)
     assert len(blocks) == 8
-    with Workers(3) as workers:
-        found = expect(model, CLASSES, blocks, workers)
+    with Threads(3) as executor:
+        found = expect(model, CLASSES, blocks, executor)
     alone = expect(model, CLASSES, blocks)
     assert found.log_evidence == alone.log_evidence
     assert found.log_evidence == pytest.approx(whole.log_evidence, rel=1e-13)

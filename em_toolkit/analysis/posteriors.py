@@ -11,7 +11,7 @@ import numpy.typing as npt
 from em_toolkit.covariances.patterns import order_by_pattern
 from em_toolkit.data import Block, Rows
 from em_toolkit.engine.blas import blas_for
-from em_toolkit.engine.workers import Workers, number_of_threads
+from em_toolkit.engine.executors import Threads, number_of_threads
 from em_toolkit.kernels.choice import plan_at
 from em_toolkit.model import LatentVariableModel
 from em_toolkit.models.mixture import Mixture, MixtureParameters
@@ -50,13 +50,13 @@ def posteriors(
     plan = plan_at(model, params, X)
     blocks, start = Rows(X), 0
     n_threads = min(number_of_threads(n_jobs), len(blocks))
-    with Workers(n_threads, blas_for(plan.n_products)) as workers:
+    with Threads(n_threads, blas_for(plan.n_products)) as executor:
 
         def posterior_of(block: Block) -> tuple[Any, Array]:
-            with workers.blas():
+            with executor.blas():
                 return plan.model.posterior(params, block.X)
 
-        for posterior, log_density in workers.map(posterior_of, blocks):
+        for posterior, log_density in executor.map(posterior_of, blocks):
             rows = slice(start, start + len(log_density))
             yield rows if isinstance(order, slice) else order[rows], posterior, log_density
             start = rows.stop

@@ -43,8 +43,8 @@ class _Path:
     def of(cls, trace: Trace, first: int, last: int) -> Self:
         x = trace.iteration.astype(np.float64) - np.where(trace.after_e_step, 0.0, 0.5)
         # A failed fit, whose trace its error carries, may end in a row without a number; and where
-        # a fit leapt, the M-step is no part of its path.
-        shown = (x >= first) & (x <= last) & np.isfinite(trace.elbo) & ~trace.leapt
+        # a step was extrapolated, the M-step is no part of the path.
+        shown = (x >= first) & (x <= last) & np.isfinite(trace.elbo) & ~trace.extrapolated
         return cls(
             x=x[shown],
             elbo=trace.elbo[shown],
@@ -142,7 +142,7 @@ class ELBODisplay:
     For one fit: the textbook's picture of EM as coordinate ascent. After an E-step the bound
     touches the log evidence (plus the log prior, where there is one). An M-step raises the bound,
     and the evidence still more: the gap that opens is the Kullback-Leibler divergence from the
-    old posterior to the new one, and the next E-step closes it. Where an accelerated fit leapt,
+    old posterior to the new one, and the next E-step closes it. Where a step was extrapolated,
     the path goes from E-step to E-step. For several fits: a line each, through the bounds after
     the E-steps.
 

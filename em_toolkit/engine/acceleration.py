@@ -62,7 +62,7 @@ class PlainEM:
 # A rejected proposal costs a pass over the data. There may be one after four iterations, another
 # for each eight iterations, and another for every two proposals that were kept: where nothing can
 # be gained, an eighth of the passes is lost in the long run, and a fifth of those of a short fit.
-_FIRST, _PER_ITERATION, _PER_LEAP = 4, 1 / 8, 1 / 2
+_FIRST, _PER_ITERATION, _PER_PROPOSAL = 4, 1 / 8, 1 / 2
 # Of a proposal, in steps of plain EM: what lies farther away is lost in rounding.
 _FARTHEST = 1e8
 
@@ -80,7 +80,7 @@ class Extrapolation(ABC):
 
     def __init__(self) -> None:
         self._credit = -_FIRST * _PER_ITERATION
-        self._leapt = False
+        self._extrapolated = False
         self._finite: BoolArray | None = None
         # Of a proposal, in steps of plain EM: at most, and of the last one.
         self._longest, self._length = 4.0, 1.0
@@ -102,8 +102,8 @@ class Extrapolation(ABC):
         """Make `_longest` smaller: a proposal of `_length` went too far."""
 
     def propose(self, params: Any, maximizer: Any) -> Any | None:
-        self._credit += _PER_ITERATION + _PER_LEAP * self._leapt
-        self._leapt = False
+        self._credit += _PER_ITERATION + _PER_PROPOSAL * self._extrapolated
+        self._extrapolated = False
         # Edges have infinite coordinates, and a step too far overflows: both are looked for.
         with np.errstate(all="ignore"):
             try:
@@ -112,7 +112,7 @@ class Extrapolation(ABC):
                 # What was observed is of no use: a matrix of it is singular, or has overflowed.
                 self.forget()
                 return None
-        self._leapt = proposal is not None
+        self._extrapolated = proposal is not None
         return proposal
 
     def _beyond(self, params: Any, maximizer: Any) -> Any | None:
@@ -136,7 +136,7 @@ class Extrapolation(ABC):
 
     def reject(self) -> None:
         self._credit -= 1.0
-        self._leapt = False
+        self._extrapolated = False
         self.shorten()
 
 
@@ -159,8 +159,9 @@ class Squarem(Extrapolation):
               \alpha = \frac{\lVert r \rVert}{\lVert v \rVert}
 
     with α from 1, which is M(M(θ)) itself, to a longest that grows fourfold when it is reached and
-    shrinks as much if it was too long (α is the negative of theirs). A plain step and a leap take
-    turns: θ′ is where the next two steps begin, so that a cycle costs two passes over the data.
+    shrinks as much if it was too long (α is the negative of theirs). Plain steps and
+    extrapolations take turns: θ′ is where the next two steps begin, so that a cycle costs two
+    passes over the data.
     """
 
     def forget(self) -> None:
@@ -265,7 +266,7 @@ ACCELERATIONS: dict[Acceleration, Callable[[], Accelerator]] = {
 }
 
 
-def accelerator(name: Acceleration | Accelerator | None) -> Accelerator:
+def accelerator_of(name: Acceleration | Accelerator | None) -> Accelerator:
     """Return a new accelerator of this name, or the accelerator given; None is plain EM."""
     if name is None:
         return PlainEM()

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import numpy as np
 
 from em_toolkit.data import Block, Blocks, Rows
-from em_toolkit.engine.acceleration import Accelerator, accelerator
+from em_toolkit.engine.acceleration import Accelerator, accelerator_of
+from em_toolkit.engine.executors import SERIAL, Executor
 from em_toolkit.engine.monitor import Monitor
 from em_toolkit.engine.status import Status
 from em_toolkit.engine.stopping import stopping_rule
 from em_toolkit.engine.trace import Trace
-from em_toolkit.engine.workers import SERIAL, Workers
 from em_toolkit.model import Expectation, Guarantee, LatentVariableModel
 from em_toolkit.notebook import html_table
 from em_toolkit.options import Acceleration, BoundCheck, Stopping
@@ -119,7 +119,7 @@ def em(
     bound_check: BoundCheck = "raise",
     previous_bound: float = -np.inf,
     listener: Listener | None = None,
-    workers: Workers = SERIAL,
+    executor: Executor = SERIAL,
 ) -> Fit[P]:
     """Expectation-maximization from `start`.
 
@@ -142,20 +142,20 @@ def em(
         - "step": iteration t is the last one if the two E-steps before its M-step found bounds
           that differ by less (scikit-learn's rule). Accelerated, an iteration gains at least what
           its M-step guarantees: here too a small gain means that EM has little left to gain, and
-          not that a leap happened to be bad.
+          not that a proposal happened to be bad.
         - "distance": iteration t is the last one if the bound before it is predicted to be nearer
           than that to the one it leads to.
     acceleration : {None, "squarem", "quasi_newton"} or Accelerator
-        Who proposes points beyond those that the M-steps find (`em_toolkit.engine.acceleration`);
-        None is plain EM. A proposal whose bound is lower than what the M-step is known to reach
-        costs a pass over the data, and nothing else.
+        The source of proposals beyond the points that the M-steps find
+        (`em_toolkit.engine.acceleration`); None is plain EM. A proposal whose bound is lower than
+        what the M-step is known to reach costs a pass over the data, and nothing else.
     bound_check : {"raise", "warn", "off"}
         What to do if the bound falls.
     previous_bound : float
         The bound before `start`, where `start` continues an earlier fit.
     listener : Listener, optional
-    workers : Workers
-        The threads to which the blocks of a pass are dealt out.
+    executor : Executor
+        The place where a pass over the blocks is computed: by default the calling thread.
 
     Returns
     -------
@@ -179,8 +179,9 @@ def em(
             "Give a list, or an object whose __iter__ begins anew."
         )
     listener = Silence() if listener is None else listener
-    monitor, e_step = Monitor(model, bound_check), _EStep(model, blocks, workers)
-    guide, rule = accelerator(acceleration), stopping_rule(stopping, tol, previous_bound)
+    monitor, e_step = Monitor(model, bound_check), _EStep(model, blocks, executor)
+    accelerator = accelerator_of(acceleration)
+    rule = stopping_rule(stopping, tol, previous_bound)
     start = model.project(start, start)
     start.check()
     log_prior = model.log_prior(start)
@@ -189,7 +190,7 @@ def em(
             f"the start has the log prior {log_prior}: it lies where the prior has no density, and "
             "no bound is defined there. Start elsewhere, or change the prior."
         )
-    with workers.blas():
+    with executor.blas():
         params, expectation = e_step(start)
     monitor.after_e_step(0, params, expectation)
     status = Status.MAX_ITER if max_iter > 0 else Status.START
@@ -199,14 +200,14 @@ def em(
             listener.begin(iteration, monitor.bound)
             is_last = rule.is_met(monitor)
 
-            with workers.blas():
+            with executor.blas():
                 maximizer = model.maximize(params, expectation.statistics)
                 maximizer.check()
                 monitor.after_m_step(iteration, maximizer, expectation)
-                reached, expectation, leapt = _leap_or_step(
-                    guide, model, params, maximizer, e_step, monitor
+                reached, expectation, extrapolated = _extrapolate_or_step(
+                    accelerator, model, params, maximizer, e_step, monitor
                 )
-            monitor.after_e_step(iteration, reached, expectation, leapt)
+            monitor.after_e_step(iteration, reached, expectation, extrapolated)
 
             params, recorded = reached, len(monitor)
             if listener.end(iteration, params, monitor.bound):
@@ -221,12 +222,12 @@ def em(
         status = Status.INTERRUPTED
     # An iteration that was cut off leaves rows in the ledger that belong to no result.
     trace = monitor.trace_of(recorded)
-    to_go = None if trace.leapt.any() else rule.iterations_to_go(trace.outlook)
+    to_go = None if trace.extrapolated.any() else rule.iterations_to_go(trace.forecast)
     return Fit(params, trace, status, cause, e_step.n_passes, to_go)
 
 
-def _leap_or_step(
-    guide: Accelerator,
+def _extrapolate_or_step(
+    accelerator: Accelerator,
     model: LatentVariableModel[P, Any, Any],
     params: P,
     maximizer: P,
@@ -240,14 +241,14 @@ def _leap_or_step(
     proposal = None
     # A proposal may go too far for the floating-point numbers: it is then no proposal.
     with suppress(ArithmeticError, ValueError), np.errstate(all="ignore"):
-        proposal = guide.propose(params, maximizer)
+        proposal = accelerator.propose(params, maximizer)
         if proposal is not None:
             proposal = model.project(proposal, maximizer)
             reached, expectation = e_step(proposal)
             if monitor.accepts(reached, expectation):
                 return reached, expectation, True
     if proposal is not None:
-        guide.reject()
+        accelerator.reject()
     return *e_step(maximizer), False
 
 
@@ -255,11 +256,11 @@ class _EStep:
     """The E-step, and how often it was taken: each is a pass over the data."""
 
     def __init__(
-        self, model: LatentVariableModel[Any, Any, Any], blocks: Blocks, workers: Workers
+        self, model: LatentVariableModel[Any, Any, Any], blocks: Blocks, executor: Executor
     ) -> None:
         self._model = model
         self._blocks = blocks
-        self._workers = workers
+        self._executor = executor
         self.n_passes = 0
 
     def __call__(self, params: Any) -> tuple[Any, Expectation[Any]]:
@@ -277,4 +278,4 @@ class _EStep:
 
     def _total(self, function: Callable[[Block], Any]) -> Any:
         self.n_passes += 1
-        return self._workers.sum(function, self._blocks)
+        return self._executor.sum(function, self._blocks)

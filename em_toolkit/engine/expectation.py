@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from em_toolkit.data import Blocks
-from em_toolkit.engine.workers import SERIAL, Workers
+from em_toolkit.engine.executors import SERIAL, Executor
 from em_toolkit.model import Expectation, LatentVariableModel
 
 
@@ -13,7 +13,7 @@ def expect(
     model: LatentVariableModel[Any, Any, Any],
     params: Any,
     blocks: Blocks,
-    workers: Workers = SERIAL,
+    executor: Executor = SERIAL,
 ) -> Expectation[Any]:
     """Return statistics, entropy and log evidence at parameters, in one pass over the data.
 
@@ -22,7 +22,7 @@ def expect(
     model : LatentVariableModel
     params : Parameters
     blocks : iterable of Block
-    workers : Workers
-        The threads to which the blocks are dealt out; the sums are the same for any number.
+    executor : Executor
+        The place where the pass is computed: by default the calling thread.
     """
-    return workers.sum(lambda block: model.expectation(params, *block), blocks)
+    return executor.sum(lambda block: model.expectation(params, *block), blocks)

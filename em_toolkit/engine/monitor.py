@@ -8,7 +8,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-from em_toolkit.engine.outlook import Climb
+from em_toolkit.engine.forecast import Gains
 from em_toolkit.engine.trace import Trace, TraceBuilder
 from em_toolkit.model import Expectation, Guarantee, LatentVariableModel
 from em_toolkit.options import BoundCheck, check_option
@@ -139,16 +139,16 @@ class Monitor:
         return self._bound
 
     @property
-    def climb(self) -> Climb | None:
+    def gains(self) -> Gains | None:
         """The gains of the last iteration; None at the start."""
-        return self._builder.climb
+        return self._builder.gains
 
     def after_e_step(
         self,
         iteration: int,
         params: Any,
         expectation: Expectation[Any],
-        leapt: bool = False,
+        extrapolated: bool = False,
     ) -> None:
         """Record an E-step, and check it: the bound must not have fallen, nor miss the evidence.
 
@@ -161,12 +161,12 @@ class Monitor:
             Where the E-step was taken.
         expectation : Expectation
             The sums that it gave.
-        leapt : bool
-            Whether that was beyond what the M-step before it found.
+        extrapolated : bool
+            Whether the E-step was taken beyond the parameters that the M-step before it found.
         """
         log_evidence = expectation.log_evidence / expectation.weight
         if iteration > 0:
-            self._close_row(math.nan if leapt else log_evidence, leapt)
+            self._close_row(math.nan if extrapolated else log_evidence, extrapolated)
         kl = self._record("E", iteration, params, expectation, log_evidence)
         row = self._builder.rows[-1]
         self._bound = log_evidence + row["log_prior"] if self._is_exact else row["elbo"]
@@ -220,7 +220,7 @@ class Monitor:
             energy=energy,
             entropy=entropy,
             log_prior=log_prior,
-            leapt=False,
+            extrapolated=False,
             seconds=perf_counter() - self._began,
         )
 
@@ -240,8 +240,8 @@ class Monitor:
         self._elbo, self._tolerance = elbo, tolerance
         return kl
 
-    def _close_row(self, log_evidence: float, leapt: bool) -> None:
+    def _close_row(self, log_evidence: float, extrapolated: bool) -> None:
         row = self._builder.rows[-1]
-        row["leapt"] = leapt
+        row["extrapolated"] = extrapolated
         row["log_evidence"] = log_evidence
         row["kl"] = (log_evidence - row["energy"]) - row["entropy"]

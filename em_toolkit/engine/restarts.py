@@ -11,8 +11,8 @@ import numpy as np
 
 from em_toolkit.data import Blocks
 from em_toolkit.engine.em import Fit, em
+from em_toolkit.engine.executors import SERIAL, Threads
 from em_toolkit.engine.status import Status
-from em_toolkit.engine.workers import SERIAL, Workers
 from em_toolkit.model import LatentVariableModel
 from em_toolkit.parameters import CollapseError, Parameters
 
@@ -42,7 +42,7 @@ class Restart:
 
 
 def best_of(
-    starts: Iterable[Callable[[], P]], run: Callable[[P], Fit[P]], workers: Workers = SERIAL
+    starts: Iterable[Callable[[], P]], run: Callable[[P], Fit[P]], executor: Threads = SERIAL
 ) -> tuple[Fit[P], list[Restart]]:
     """Run EM from every start and keep the best result.
 
@@ -56,7 +56,7 @@ def best_of(
         Each gives the parameters of a start; called one after the other, by this thread.
     run : callable
         Runs EM from given parameters.
-    workers : Workers
+    executor : Threads
         The threads to which the runs are dealt out. The result does not depend on their number.
 
     Returns
@@ -81,7 +81,7 @@ def best_of(
             return error
 
     try:
-        with closing(workers.map(attempt, _made(starts, workers))) as outcomes:
+        with closing(executor.map(attempt, _made(starts, executor))) as outcomes:
             for outcome in outcomes:
                 if isinstance(outcome, CollapseError):
                     failures.append(outcome)
@@ -150,12 +150,12 @@ def preliminary(
     return best.params
 
 
-def _made(starts: Iterable[Callable[[], P]], workers: Workers) -> Iterator[P | CollapseError]:
+def _made(starts: Iterable[Callable[[], P]], executor: Threads) -> Iterator[P | CollapseError]:
     for start in starts:
         made: P | CollapseError
         try:
             # k-means within a start sets the threads of BLAS, too, and would restore what it finds.
-            with workers.blas():
+            with executor.blas():
                 made = start()
         except CollapseError as error:
             made = error

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from em_toolkit.engine.outlook import Outlook
+from em_toolkit.engine.forecast import ConvergenceForecast
 from em_toolkit.engine.status import Status
 from em_toolkit.options import Stopping, check_option
 
@@ -22,7 +22,7 @@ class StoppingRule(Protocol):
     def is_met(self, monitor: Monitor) -> bool:
         """Asked once before each M-step: whether that one should be the last."""
 
-    def iterations_to_go(self, outlook: Outlook) -> int | None:
+    def iterations_to_go(self, forecast: ConvergenceForecast) -> int | None:
         """Return the number of iterations of plain EM that would meet the rule; None if it is
         unknown.
         """
@@ -52,16 +52,16 @@ class SmallStep:
         change, self._bound = monitor.bound - self._bound, monitor.bound
         return abs(change) < self._tol
 
-    def iterations_to_go(self, outlook: Outlook) -> int | None:
+    def iterations_to_go(self, forecast: ConvergenceForecast) -> int | None:
         # Of what is left, an iteration gains the share 1 − λ².
-        share = 1.0 - outlook.rate**2
-        return outlook.iterations_to(self._tol / share) if share > 0.0 else None
+        share = 1.0 - forecast.rate**2
+        return forecast.iterations_to(self._tol / share) if share > 0.0 else None
 
 
 class PredictedDistance:
     """The bound is predicted to lie within `tol` of the one it leads to.
 
-    `em_toolkit.engine.outlook` says how. The bound to which EM leads may be that of a local
+    `em_toolkit.engine.forecast` says how. The bound to which EM leads may be that of a local
     maximum. In the first iterations there is no prediction, and on a plateau mostly one of an end
     that is far; but slow directions that have not emerged yet are in none.
 
@@ -77,16 +77,16 @@ class PredictedDistance:
 
     def __init__(self, tol: float, previous_bound: float = -math.inf) -> None:
         self._tol = tol
-        self._outlook = Outlook()
+        self._forecast = ConvergenceForecast()
 
     def is_met(self, monitor: Monitor) -> bool:
-        climb = monitor.climb
-        if climb is not None:
-            self._outlook.see(climb)
-        return self._outlook.distance < self._tol
+        gains = monitor.gains
+        if gains is not None:
+            self._forecast.update(gains)
+        return self._forecast.distance < self._tol
 
-    def iterations_to_go(self, outlook: Outlook) -> int | None:
-        return outlook.iterations_to(self._tol)
+    def iterations_to_go(self, forecast: ConvergenceForecast) -> int | None:
+        return forecast.iterations_to(self._tol)
 
 
 STOPPING_RULES: dict[Stopping, Callable[[float, float], StoppingRule]] = {

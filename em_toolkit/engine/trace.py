@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from em_toolkit.engine.outlook import Climb, Outlook
+from em_toolkit.engine.forecast import ConvergenceForecast, Gains
 from em_toolkit.notebook import html_table
 from em_toolkit.statistics import EPS, Array, BoolArray, IntArray, fields_of
 
@@ -29,10 +29,10 @@ class Trace:
     at the parameters that the fit returned. All values but `seconds` are in nats per unit of
     weight (for unweighted data: per row), the convention of scikit-learn's ``lower_bound_``.
 
-    An accelerated fit may leap: the E-step is then taken at a point beyond the one that the
+    An accelerated fit extrapolates: the E-step is then taken at a point beyond the one that the
     M-step found, and only if the bound is no lower there than the `elbo` of the M-step. The rows
     of the M-step stay what they are, the plain step's; but no E-step says what the evidence is
-    where it led (see `leapt`).
+    where it led (see `extrapolated`).
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class Trace:
         H[q].
     log_prior : ndarray of shape (n_rows,)
         log p(θ), up to a constant; 0 for maximum likelihood.
-    leapt : ndarray of bool of shape (n_rows,)
+    extrapolated : ndarray of bool of shape (n_rows,)
         Which rows are M-steps beyond which the next E-step was taken, by extrapolation.
     seconds : ndarray of shape (n_rows,)
         Wall-clock time since the fit began.
@@ -72,7 +72,7 @@ class Trace:
     energy: Array
     entropy: Array
     log_prior: Array
-    leapt: BoolArray
+    extrapolated: BoolArray
     seconds: Array
     is_exact: bool = True
     notes: tuple[str, ...] = ()
@@ -85,7 +85,7 @@ class Trace:
         return self.iteration.shape[0]
 
     def __getstate__(self) -> dict[str, Any]:
-        # Not the outlook, which is computed of them.
+        # Without the forecast, which is computed from them.
         return fields_of(self)
 
     @property
@@ -109,24 +109,24 @@ class Trace:
         return bounds[self.after_e_step]
 
     @cached_property
-    def outlook(self) -> Outlook:
-        """The outlook that the iterations so far give."""
-        outlook = Outlook()
+    def forecast(self) -> ConvergenceForecast:
+        """The forecast of the convergence from the iterations so far."""
+        forecast = ConvergenceForecast()
         if not self.is_exact:
-            return outlook  # Its laws are those of the exact posterior.
+            return forecast  # Its laws are those of the exact posterior.
         ends = np.flatnonzero(self.after_e_step)
         noise = _rounding(self.energy, self.entropy, self.log_prior, self.kl)
         for before, after in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True):
             middle = after - 1
-            outlook.see(
-                Climb(
+            forecast.update(
+                Gains(
                     float(self.elbo[middle] - self.elbo[before]),
                     float(self.elbo[after] - self.elbo[middle]),
-                    bool(self.leapt[middle]),
+                    bool(self.extrapolated[middle]),
                     float(max(noise[before], noise[after])),
                 )
             )
-        return outlook
+        return forecast
 
     @property
     def rate(self) -> float:
@@ -137,7 +137,7 @@ class Trace:
         step, which that eigenvalue's comes to dominate. The distance of the bound shrinks by its
         square. One or more: the steps are getting longer. NaN if there is nothing to measure.
         """
-        return self.outlook.rate
+        return self.forecast.rate
 
     @property
     def predicted_bound(self) -> float:
@@ -145,7 +145,7 @@ class Trace:
 
         ``inf`` if no end is in sight: the steps do not shrink, or ever less.
         """
-        return float(self.bounds[-1]) + self.outlook.distance
+        return float(self.bounds[-1]) + self.forecast.distance
 
     def iterations_to_go(self, distance: float) -> int | None:
         """Return the number of iterations that bring the bound this close to `predicted_bound`.
@@ -161,7 +161,7 @@ class Trace:
             Of plain EM. None if no end is in sight, and for an accelerated fit, whose steps
             follow no law.
         """
-        return None if self.leapt.any() else self.outlook.iterations_to(distance)
+        return None if self.extrapolated.any() else self.forecast.iterations_to(distance)
 
     def to_frame(self) -> pd.DataFrame:
         """The ledger as a pandas DataFrame (pandas is in the extra ``cli``)."""
@@ -184,10 +184,10 @@ class Trace:
     def __str__(self) -> str:
         bounds = self.bounds
         largest_kl = float(np.abs(self.kl[self.after_e_step]).max())
-        n_leaps = int(self.leapt.sum())
-        leaps = f" ({n_leaps} of them extrapolated)" if n_leaps else ""
+        n_extrapolated = int(self.extrapolated.sum())
+        extrapolated = f" ({n_extrapolated} of them extrapolated)" if n_extrapolated else ""
         lines = [
-            f"EM: {self.n_iter} iterations{leaps}, {self.seconds[-1]:.3g} s",
+            f"EM: {self.n_iter} iterations{extrapolated}, {self.seconds[-1]:.3g} s",
             f"bound: {bounds[0]:.6f} at the start, {bounds[-1]:.6f} at the end "
             f"(gain {bounds[-1] - bounds[0]:.3g}, last step {_last_gain(bounds):.2g}), "
             "nats per unit of weight",
@@ -206,16 +206,16 @@ class Trace:
             lines.append(
                 f"KL opened by M-steps: {opened[0]:.3g} at the first, {opened[-1]:.3g} at the last"
             )
-        return "\n".join([*lines, *self._outlook_in_words(), *self.notes])
+        return "\n".join([*lines, *self._forecast_in_words(), *self.notes])
 
-    def _outlook_in_words(self) -> list[str]:
-        outlook = self.outlook
-        if math.isnan(outlook.rate):
+    def _forecast_in_words(self) -> list[str]:
+        forecast = self.forecast
+        if math.isnan(forecast.rate):
             return []
-        words = f"rate of convergence (fraction of missing information): {outlook.rate:.4g}; "
-        if math.isinf(outlook.distance):
+        words = f"rate of convergence (fraction of missing information): {forecast.rate:.4g}; "
+        if math.isinf(forecast.distance):
             return [words + "no end is in sight yet"]
-        words += f"predicted final bound {self.predicted_bound:.6f}, {outlook.distance:.2g} above"
+        words += f"predicted final bound {self.predicted_bound:.6f}, {forecast.distance:.2g} above"
         to_go = {distance: self.iterations_to_go(distance) for distance in _DISTANCES}
         left = [f"{number} to within {distance:g}" for distance, number in to_go.items() if number]
         return [words, f"iterations to go: {', '.join(left)}"] if left else [words]
@@ -243,7 +243,7 @@ class TraceBuilder:
         self._is_exact = is_exact
 
     @property
-    def climb(self) -> Climb | None:
+    def gains(self) -> Gains | None:
         """The gains of the last iteration, of a ledger that ends with its E-step."""
         if len(self.rows) < 3 or not self._is_exact:
             return None
@@ -252,10 +252,10 @@ class TraceBuilder:
             _rounding(row["energy"], row["entropy"], row["log_prior"], row["kl"])
             for row in (before, after)
         ]
-        return Climb(
+        return Gains(
             middle["elbo"] - before["elbo"],
             after["elbo"] - middle["elbo"],
-            middle["leapt"],
+            middle["extrapolated"],
             max(noise),
         )
 

@@ -23,7 +23,7 @@ from em_toolkit.analysis.criteria import (
 from em_toolkit.analysis.inference import Inference, infer
 from em_toolkit.analysis.merging import merge_components
 from em_toolkit.analysis.posteriors import most_probable_components, responsibilities
-from em_toolkit.engine import Rows, Workers, number_of_threads
+from em_toolkit.engine import Rows, Threads, number_of_threads
 from em_toolkit.engine.blas import blas_for
 from em_toolkit.estimators.base import EMEstimator
 from em_toolkit.estimators.checks import (
@@ -370,7 +370,7 @@ class MixtureEstimator(EMEstimator):
         attributes = partial(self._attributes_of, mixture, dtype=data.X.dtype)
         on_blocks, on_starts = self._threads(data.X, len(blocks), len(starts.makers))
         blas = blas_for(plan.n_products)
-        with Workers(on_blocks, blas) as workers, Workers(on_starts) as workers_on_starts:
+        with Threads(on_blocks, blas) as executor, Threads(on_starts) as executor_on_starts:
             return self._run(
                 plan.model,
                 starts.makers,
@@ -379,8 +379,8 @@ class MixtureEstimator(EMEstimator):
                 attributes,
                 max_iter=self.max_iter,
                 previous_bound=starts.previous_bound,
-                workers=workers,
-                workers_on_starts=workers_on_starts,
+                executor=executor,
+                executor_on_starts=executor_on_starts,
             )
 
     def _threads(self, X: Data, n_blocks: int, n_starts: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from em_toolkit.engine import Blocks, Fit, Restart, Status, best_of
 from em_toolkit.engine.em import em
-from em_toolkit.engine.workers import SERIAL, Workers
+from em_toolkit.engine.executors import SERIAL, Executor, Threads
 from em_toolkit.model import LatentVariableModel
 from em_toolkit.parameters import CollapseError
 
@@ -56,8 +56,8 @@ def run_starts(
     *,
     max_iter: int,
     previous_bound: float = -np.inf,
-    workers: Workers = SERIAL,
-    workers_on_starts: Workers = SERIAL,
+    executor: Executor = SERIAL,
+    executor_on_starts: Threads = SERIAL,
 ) -> Run:
     """Run EM from each start, as the parameters of an estimator say.
 
@@ -76,10 +76,10 @@ def run_starts(
     max_iter : int
     previous_bound : float
         The bound before the last iteration of an earlier fit that is continued.
-    workers : Workers
+    executor : Executor
         The threads of the E-step.
-    workers_on_starts : Workers
-        The threads that take a start each. One of `workers` and these is a single thread.
+    executor_on_starts : Threads
+        The threads that take a start each. One of `executor` and these is a single thread.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def run_starts(
                 bound_check=estimator.bound_check,
                 previous_bound=previous_bound,
                 listener=listener,
-                workers=workers,
+                executor=executor,
             )
         except CollapseError:
             raise
@@ -122,7 +122,7 @@ def run_starts(
 
     try:
         wanted = takewhile(lambda _: not reporter.stopped, starts)
-        fit, restarts = best_of(wanted, run, workers_on_starts)
+        fit, restarts = best_of(wanted, run, executor_on_starts)
     finally:
         reporter.is_over = True
     return Run(fit, restarts, attributes, reporter)

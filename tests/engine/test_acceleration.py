@@ -79,10 +79,10 @@ def run(model: Any, start: Any, rows: Rows, acceleration: str | None, **options:
 
 
 def assert_monotone(fit: Fit[Any]) -> None:
-    """The bounds never fall but for rounding; and not at all in a leap."""
+    """The bounds never fall but for rounding; and not at all where a step is extrapolated."""
     trace, rise = fit.trace, np.diff(fit.trace.bounds)
     assert (rise >= -1e-12 * np.abs(trace.bounds[1:])).all()
-    assert (rise[trace.leapt[~trace.after_e_step]] >= 0.0).all()
+    assert (rise[trace.extrapolated[~trace.after_e_step]] >= 0.0).all()
     assert (np.diff(trace.elbo) >= -1e-11 * np.abs(trace.elbo[1:])).all()
 
 
@@ -216,7 +216,7 @@ def test_the_bound_never_falls(
     fit = run(gaussian_mixture(), start, Rows(X), name, tol=0.0, max_iter=60)
     trace = fit.trace
     rise = np.diff(trace.bounds)
-    assert (rise[trace.leapt[~trace.after_e_step]] >= 0.0).all()
+    assert (rise[trace.extrapolated[~trace.after_e_step]] >= 0.0).all()
     assert len(trace) == 2 * trace.n_iter + 1
     assert np.isfinite(fit.params.components.means).all()
     assert np.isfinite(fit.params.components.covariances.values).all()
@@ -315,7 +315,7 @@ def test_a_model_of_ones_own_is_accelerated_for_nothing(name: str) -> None:
     evidence = float(ANIMALS @ np.log(cells(best)))
     assert fast.trace.bounds[-1] * ANIMALS.sum() == pytest.approx(evidence, abs=1e-10)
     assert_monotone(fast)
-    assert fast.trace.leapt.any()
+    assert fast.trace.extrapolated.any()
     assert fast.n_passes <= 1.2 * plain.n_passes
     animals = np.repeat(CELLS, ANIMALS.astype(int), axis=0)
     assert check_model(Linkage(), start, animals)["the bound never falls"] == "passed"
@@ -349,7 +349,7 @@ def assert_plain_to_the_bit(fit: Fit[Any], plain: Fit[Any]) -> None:
     for name in ("elbo", "log_evidence", "kl", "energy", "entropy", "iteration"):
         np.testing.assert_array_equal(getattr(fit.trace, name), getattr(plain.trace, name))
     assert fit.status is plain.status
-    assert not fit.trace.leapt.any()
+    assert not fit.trace.extrapolated.any()
 
 
 @pytest.mark.parametrize("tol", [1e-4, 0.0])
@@ -441,7 +441,7 @@ def test_a_component_of_weight_zero(name: str, empty: int) -> None:
     assert fit.trace.bounds[-1] == pytest.approx(plain.trace.bounds[-1], abs=1e-8)
     alone = run(gaussian_mixture(), start, Rows(FAITHFUL), name, tol=1e-10, max_iter=500)
     assert fit.n_passes == alone.n_passes
-    assert fit.trace.leapt.sum() == alone.trace.leapt.sum() > 0
+    assert fit.trace.extrapolated.sum() == alone.trace.extrapolated.sum() > 0
 
 
 @by_name
@@ -454,7 +454,7 @@ def test_rates_of_zero_do_not_switch_acceleration_off(name: str) -> None:
     fit = run(model, start, Rows(X, DEATHS), name, tol=1e-9, max_iter=3000)
     expected = run(model, alone, Rows(COUNTS, DEATHS), name, tol=1e-9, max_iter=3000)
     np.testing.assert_array_equal(fit.params.components.rates[:, 1], 0.0)
-    assert fit.trace.leapt.any()
+    assert fit.trace.extrapolated.any()
     assert fit.n_passes == expected.n_passes
     np.testing.assert_allclose(fit.trace.bounds, expected.trace.bounds, rtol=1e-13)
 
@@ -492,12 +492,12 @@ def follow(accelerator: Any, start: Data, step: Callable[[Data], Data], n_steps:
 
 
 @pytest.mark.parametrize("rate", [0.2, 0.6, 0.75])
-def test_squarem_solves_one_dimension_in_a_leap(rate: float) -> None:
+def test_squarem_solves_one_dimension_in_one_extrapolation(rate: float) -> None:
     """θ → 2 + λ (θ − 2), with a steplength of 1/(1 − λ), up to the four that it may at first."""
     path = follow(Squarem(), np.array([5.0]), lambda x: 2.0 + rate * (x - 2.0), 5)[:, 0]
-    leap = int(np.argmax(np.abs(path - 2.0) < 1e-12))
-    assert leap in (4, 5)
-    np.testing.assert_allclose(path[:leap], 2.0 + 3.0 * rate ** np.arange(leap), rtol=1e-12)
+    jump = int(np.argmax(np.abs(path - 2.0) < 1e-12))
+    assert jump in (4, 5)
+    np.testing.assert_allclose(path[:jump], 2.0 + 3.0 * rate ** np.arange(jump), rtol=1e-12)
 
 
 def test_a_quasi_newton_step_solves_as_many_dimensions_as_it_remembers() -> None:
@@ -632,7 +632,7 @@ def test_an_interruption_anywhere_leaves_what_belongs_together(
         for n in range(n_iter + 1)
     ]
     whole = clean[-1]
-    assert whole.trace.leapt.any()
+    assert whole.trace.extrapolated.any()
     n_rejected = whole.n_passes - n_iter - 1
     assert n_rejected > 0
     places: list[tuple[Any, str, int]] = [
@@ -671,38 +671,38 @@ def interrupt_on_call(patch: pytest.MonkeyPatch, owner: Any, name: str, number: 
 
 @pytest.fixture(scope="module", params=NAMES)
 def accelerated(request: pytest.FixtureRequest) -> GaussianMixture:
-    """With a log prior, and so slow that there is something to leap over."""
+    """With a log prior, and so slow that there is something to gain by extrapolating."""
     return GaussianMixture(
         3, acceleration=request.param, tol=1e-8, max_iter=1000, reg_covar=1e-3, random_state=0
     ).fit(FAITHFUL)
 
 
-def test_the_ledger_of_leaps(accelerated: GaussianMixture) -> None:
+def test_the_ledger_of_extrapolations(accelerated: GaussianMixture) -> None:
     trace = accelerated.trace_
     assert_ledger_is_of(accelerated, FAITHFUL)
     assert "".join(trace.half_step) == "E" + accelerated.n_iter_ * "ME"
-    leapt, m_steps = trace.leapt, ~trace.after_e_step
-    assert 0 < leapt.sum() < m_steps.sum()
-    assert not (leapt & trace.after_e_step).any()
-    assert np.isnan(trace.kl[leapt]).all()
-    assert np.isnan(trace.log_evidence[leapt]).all()
+    extrapolated, m_steps = trace.extrapolated, ~trace.after_e_step
+    assert 0 < extrapolated.sum() < m_steps.sum()
+    assert not (extrapolated & trace.after_e_step).any()
+    assert np.isnan(trace.kl[extrapolated]).all()
+    assert np.isnan(trace.log_evidence[extrapolated]).all()
     # All else is as in plain EM: an M-step opens the gap, which the E-step closes.
-    steps = np.flatnonzero(m_steps & ~leapt)
+    steps = np.flatnonzero(m_steps & ~extrapolated)
     assert (trace.kl[steps] > -1e-13).all()
     np.testing.assert_array_equal(trace.log_evidence[steps], trace.log_evidence[steps + 1])
     np.testing.assert_allclose(trace.kl[trace.after_e_step], 0.0, atol=1e-12)
     parts = trace.energy + trace.entropy + trace.log_prior
     np.testing.assert_allclose(trace.elbo, parts, rtol=1e-14)
     words = str(trace)
-    assert f"{accelerated.n_iter_} iterations ({leapt.sum()} of them extrapolated)" in words
+    assert f"{accelerated.n_iter_} iterations ({extrapolated.sum()} of them extrapolated)" in words
     assert "nan" not in words
     assert accelerated.n_passes_ >= accelerated.n_iter_ + 1
 
 
-def test_the_m_step_before_a_leap_is_on_record(accelerated: GaussianMixture) -> None:
-    """Its ELBO is what the leap had to reach: no row of the ledger falls."""
+def test_the_m_step_before_an_extrapolation_is_on_record(accelerated: GaussianMixture) -> None:
+    """Its ELBO is what the extrapolation had to reach: no row of the ledger falls."""
     trace = accelerated.trace_
-    rows = np.flatnonzero(trace.leapt)
+    rows = np.flatnonzero(trace.extrapolated)
     assert (trace.bounds[trace.iteration[rows]] >= trace.elbo[rows]).all()
     assert (np.diff(trace.elbo) >= -1e-12).all()
 
@@ -712,7 +712,7 @@ def test_the_display_shows_the_way_that_was_taken(accelerated: GaussianMixture, 
     plt = pytest.importorskip("matplotlib.pyplot")
     trace = accelerated.trace_
     display = ELBODisplay.from_estimator(accelerated, scale=scale, iterations=(0, None))
-    taken = ~trace.leapt
+    taken = ~trace.extrapolated
     (line,) = display.lines_
     x = trace.iteration - 0.5 * (trace.half_step == "M")
     np.testing.assert_array_equal(line.get_xdata(), x[taken])

@@ -16,14 +16,14 @@ from recorder import Recorder
 from sklearn.exceptions import ConvergenceWarning
 
 from em_toolkit import GaussianMixture, Status, Trace
-from em_toolkit.engine import Fit, Restart, Workers, best_of
+from em_toolkit.engine import Fit, Restart, Threads, best_of
 from em_toolkit.parameters import CollapseError, Parameters
 
 
 def some_fit(bound: float, status: Status = Status.CONVERGED) -> Fit[Any]:
     columns = {item.name: np.array([bound]) for item in fields(Trace)}
     columns["iteration"], columns["half_step"] = np.array([4]), np.array(["E"])
-    columns["log_prior"], columns["leapt"] = np.zeros(1), np.zeros(1, dtype=bool)
+    columns["log_prior"], columns["extrapolated"] = np.zeros(1), np.zeros(1, dtype=bool)
     columns["is_exact"] = True
     return Fit(Parameters(), Trace(**columns), status)
 
@@ -140,8 +140,8 @@ def test_threads_change_nothing() -> None:
     best, account = best_of(starts, run)
     assert best is outcomes[3]
     for n_threads in (2, 5):
-        with Workers(n_threads) as workers:
-            again, other = best_of(starts, run, workers)
+        with Threads(n_threads) as executor:
+            again, other = best_of(starts, run, executor)
         assert again is best
         assert [repr(restart) for restart in other] == [repr(restart) for restart in account]
 
@@ -160,8 +160,8 @@ def test_a_start_is_made_by_the_thread_that_asks() -> None:
         time.sleep(0.01)
         return some_fit(-1.0)
 
-    with Workers(3) as workers:
-        best_of([lambda i=i: start(i) for i in range(9)], run, workers)
+    with Threads(3) as executor:
+        best_of([lambda i=i: start(i) for i in range(9)], run, executor)
     assert made == [(i, threading.current_thread()) for i in range(9)]
     assert len(ran) == 3
     assert threading.current_thread() not in ran

@@ -16,7 +16,7 @@ from sklearn.mixture import GaussianMixture as Theirs
 from starts import FAITHFUL, faithful_start, gaussian_mixture
 
 from em_toolkit import PPCA, GaussianMixture, PoissonMixture, Rows, Status, em
-from em_toolkit.engine.outlook import Climb, Outlook
+from em_toolkit.engine.forecast import ConvergenceForecast, Gains
 
 
 def scikit_learn_10122() -> Data:
@@ -31,31 +31,31 @@ def long_fit(**settings: Any) -> Any:
     return GaussianMixture(random_state=0, tol=1e-13, max_iter=20000, **settings)
 
 
-# -- the outlook on sequences whose end is known --------------------------------------------------
+# -- the forecast on sequences whose end is known --------------------------------------------------
 
 
-def climbs(shares: list[float], rates: list[float], n: int, start: int = 0) -> list[Climb]:
+def iterations(shares: list[float], rates: list[float], n: int, start: int = 0) -> list[Gains]:
     """Σ_i b_i λ_i^j for half-steps j, two by two."""
     j = np.arange(2 * start, 2 * (start + n))
     gains = np.power.outer(rates, j).T @ np.asarray(shares)
-    return [Climb(m, e, False, 0.0) for m, e in gains.reshape(-1, 2).tolist()]
+    return [Gains(m, e, False, 0.0) for m, e in gains.reshape(-1, 2).tolist()]
 
 
-def seen(climbs: list[Climb]) -> Outlook:
-    outlook = Outlook()
-    for climb in climbs:
-        outlook.see(climb)
-    return outlook
+def seen(iterations: list[Gains]) -> ConvergenceForecast:
+    forecast = ConvergenceForecast()
+    for gains in iterations:
+        forecast.update(gains)
+    return forecast
 
 
 @given(st.floats(0.01, 0.9999), st.floats(1e-9, 1.0), st.integers(2, 9))
 def test_one_direction_is_seen_through_at_once(rate: float, share: float, n: int) -> None:
-    outlook = seen(climbs([share], [rate], n))
+    forecast = seen(iterations([share], [rate], n))
     left = share * rate ** (2 * n) / (1.0 - rate)
-    assert outlook.rate == pytest.approx(rate, rel=1e-12)
+    assert forecast.rate == pytest.approx(rate, rel=1e-12)
     # Roundings of the rate pass for a trend, which near one is followed far.
-    assert outlook.distance == pytest.approx(left, rel=1e-9 / (1.0 - rate))
-    after = outlook.iterations_to(1e-3 * outlook.distance)
+    assert forecast.distance == pytest.approx(left, rel=1e-9 / (1.0 - rate))
+    after = forecast.iterations_to(1e-3 * forecast.distance)
     assert after == math.ceil(math.log(1e-3) / (2.0 * math.log(rate)) * (1 - 1e-9))
 
 
@@ -68,70 +68,70 @@ def test_of_several_directions_the_slowest_is_neither_missed_nor_passed(
     rates: list[float], shares: list[float], n: int
 ) -> None:
     """The rate is a mean of the eigenvalues that rises; plain Aitken never says too much."""
-    steps = climbs(shares[: len(rates)], rates, n)
-    outlook = seen(steps)
-    assert outlook.rate <= max(rates) * (1.0 + 1e-9)
-    assert outlook.rate >= seen(steps[:-1]).rate * (1.0 - 1e-9)
+    steps = iterations(shares[: len(rates)], rates, n)
+    forecast = seen(steps)
+    assert forecast.rate <= max(rates) * (1.0 + 1e-9)
+    assert forecast.rate >= seen(steps[:-1]).rate * (1.0 - 1e-9)
     powers = np.power(rates, 2.0 * n) / (1.0 - np.asarray(rates))
     left = float(powers @ np.asarray(shares[: len(rates)]))
-    assert steps[-1].distance_at(outlook.rate) <= left * (1.0 + 1e-9)
+    assert steps[-1].distance_at(forecast.rate) <= left * (1.0 + 1e-9)
     # The trend is followed, so that the prediction is no lower than that.
-    assert outlook.distance >= steps[-1].distance_at(outlook.rate)
+    assert forecast.distance >= steps[-1].distance_at(forecast.rate)
 
 
 def test_two_directions_in_the_end() -> None:
-    outlook = seen(climbs([1.0, 1e-3], [0.5, 0.95], 60))
-    assert outlook.rate == pytest.approx(0.95, abs=1e-9)
-    assert outlook.distance == pytest.approx(1e-3 * 0.95**120 / 0.05, rel=1e-6)
+    forecast = seen(iterations([1.0, 1e-3], [0.5, 0.95], 60))
+    assert forecast.rate == pytest.approx(0.95, abs=1e-9)
+    assert forecast.distance == pytest.approx(1e-3 * 0.95**120 / 0.05, rel=1e-6)
 
 
 def test_a_slow_direction_that_emerges_is_waited_for() -> None:
     """The step is a thousandth of what it was at the start, and most of the way is still to go."""
-    steps = climbs([1.0, 1e-3], [0.3, 0.99], 4)
+    steps = iterations([1.0, 1e-3], [0.3, 0.99], 4)
     left = 1e-3 * 0.99**8 / 0.01
     assert steps[-1].distance_at(steps[-1].rate) < 0.2 * left
     assert seen(steps).distance > left
 
 
 def test_steps_that_grow_have_no_end_in_sight() -> None:
-    outlook = seen([Climb(1.0, 1.02, False, 1e-16), Climb(1.04, 1.06, False, 1e-16)])
-    assert outlook.rate > 1.0
-    assert outlook.distance == math.inf
-    assert outlook.iterations_to(1e-3) is None
+    forecast = seen([Gains(1.0, 1.02, False, 1e-16), Gains(1.04, 1.06, False, 1e-16)])
+    assert forecast.rate > 1.0
+    assert forecast.distance == math.inf
+    assert forecast.iterations_to(1e-3) is None
 
 
 def test_a_single_iteration_shows_no_trend() -> None:
-    outlook = seen([Climb(0.2, 0.1, False, 1e-16)])
-    assert outlook.rate == pytest.approx(0.5)
-    assert outlook.distance == math.inf
+    forecast = seen([Gains(0.2, 0.1, False, 1e-16)])
+    assert forecast.rate == pytest.approx(0.5)
+    assert forecast.distance == math.inf
 
 
 def test_gains_lost_in_rounding_do_not_touch_the_rate() -> None:
-    good = climbs([1e-6], [0.9], 20)
+    good = iterations([1e-6], [0.9], 20)
     noise = 1e-14
-    outlook = seen([climb._replace(rounding=noise) for climb in good])
-    rate = outlook.rate
+    forecast = seen([gains._replace(rounding=noise) for gains in good])
+    rate = forecast.rate
     rng = np.random.default_rng(0)
     for m, e in rng.uniform(-noise, noise, (50, 2)).tolist():
-        outlook.see(Climb(m, e, False, noise))
-        assert outlook.rate == rate == pytest.approx(0.9)
+        forecast.update(Gains(m, e, False, noise))
+        assert forecast.rate == rate == pytest.approx(0.9)
         # As much as rounding may hide.
-        assert 0.0 < outlook.distance <= 10.0 * noise
+        assert 0.0 < forecast.distance <= 10.0 * noise
 
 
 def test_at_a_fixed_point_nothing_is_left_but_rounding() -> None:
-    outlook = seen([Climb(0.0, 0.0, False, 1e-15)])
-    assert math.isnan(outlook.rate)
-    assert outlook.distance < 1e-14
+    forecast = seen([Gains(0.0, 0.0, False, 1e-15)])
+    assert math.isnan(forecast.rate)
+    assert forecast.distance < 1e-14
 
 
-def test_a_leap_shows_how_far_there_was_to_go() -> None:
-    outlook = seen([*climbs([1.0], [0.5], 3), Climb(1e-3, 0.099, True, 1e-16)])
-    assert outlook.rate == pytest.approx(0.99)
-    outlook.see(Climb(1e-5, 1e-6, True, 1e-16))
-    # The rate of lately; what was left before the leap.
-    assert outlook.rate == pytest.approx(0.99)
-    assert outlook.distance >= 1e-5 / (1.0 - 0.99) * (1.0 - 1e-9)
+def test_an_extrapolation_shows_how_far_there_was_to_go() -> None:
+    forecast = seen([*iterations([1.0], [0.5], 3), Gains(1e-3, 0.099, True, 1e-16)])
+    assert forecast.rate == pytest.approx(0.99)
+    forecast.update(Gains(1e-5, 1e-6, True, 1e-16))
+    # The rate of lately; what was left before the extrapolation.
+    assert forecast.rate == pytest.approx(0.99)
+    assert forecast.distance >= 1e-5 / (1.0 - 0.99) * (1.0 - 1e-9)
 
 
 # -- the rate is that of EM -----------------------------------------------------------------------
@@ -325,7 +325,7 @@ def test_the_summary_of_a_plateau_sees_no_end() -> None:
     assert "more iterations" not in str(caught[0].message)
 
 
-def test_a_start_has_no_outlook() -> None:
+def test_a_start_has_no_forecast() -> None:
     trace = em(gaussian_mixture(), faithful_start(), FAITHFUL, max_iter=0).trace
     assert math.isnan(trace.rate)
     assert "rate" not in str(trace)
@@ -348,8 +348,8 @@ def test_the_rule_sees_no_scale(seed: int, stopping: str) -> None:
 
 def test_an_m_step_that_gains_nothing_shows_no_rate() -> None:
     """The E-step after it may gain something: where a component is a handful of equal rows."""
-    climb = Climb(0.0, 1e-9, False, 1e-16)
-    assert math.isnan(climb.rate)
-    outlook = seen([Climb(0.2, 0.1, False, 1e-16), Climb(0.1, 0.05, False, 1e-16), climb])
-    assert outlook.rate == pytest.approx(0.5)
-    assert not math.isnan(outlook.distance)
+    gains = Gains(0.0, 1e-9, False, 1e-16)
+    assert math.isnan(gains.rate)
+    forecast = seen([Gains(0.2, 0.1, False, 1e-16), Gains(0.1, 0.05, False, 1e-16), gains])
+    assert forecast.rate == pytest.approx(0.5)
+    assert not math.isnan(forecast.distance)

@@ -31,7 +31,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from em_toolkit import GaussianMixture, PoissonMixture
-from em_toolkit.engine import Rows, Workers
+from em_toolkit.engine import Rows, Threads
 from em_toolkit.engine.expectation import expect
 from em_toolkit.families import Gaussian
 from em_toolkit.initialization import INITIALIZERS
@@ -218,9 +218,9 @@ def test_threads_do_not_show(compiled: bool, monkeypatch: pytest.MonkeyPatch) ->
         np.testing.assert_array_equal(fit.trace_.elbo, fits[0].trace_.elbo)
         np.testing.assert_array_equal(fit.covariances_, fits[0].covariances_)
     params = fits[0].params_
-    with Workers(2) as workers:
+    with Threads(2) as executor:
         blocks = Rows(X, None, 999, labels)
-        by_threads = expect(Mixture(Gaussian()), params, blocks, workers)
+        by_threads = expect(Mixture(Gaussian()), params, blocks, executor)
     serial = expect(Mixture(Gaussian()), params, blocks)
     assert by_threads.log_evidence == serial.log_evidence
 

@@ -1,4 +1,4 @@
-"""Threads that share a pass over the data."""
+"""Executors: where the sums over the blocks of the data are computed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from contextvars import copy_context
 from threading import Lock
-from typing import Generic, Self, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 import joblib
 from joblib.parallel import get_active_backend
@@ -21,11 +21,29 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Workers:
-    """A number of threads, to which the blocks of a pass are dealt out.
+class Executor(Protocol):
+    """A way to sum over the blocks of the data: all that a fit asks of the machine it runs on."""
 
-    What they return comes back in the order of the blocks, so that the sums are the same to the
-    bit for any number of threads. The end of the context ends the threads.
+    def sum(self, function: Callable[[T], S], items: Iterable[T]) -> S:
+        """Return the sum of function(item) over items, in an order that is fixed.
+
+        Parameters
+        ----------
+        function : callable
+            Its results add, as `Statistics` do.
+        items : iterable
+            Blocks of data, for example.
+        """
+
+    def blas(self) -> AbstractContextManager[None]:
+        """Return the context in which the linear algebra of an iteration is done."""
+
+
+class Threads:
+    """An executor with a number of threads, which take the blocks of a pass by turns.
+
+    The order of a sum is that of the blocks, so that sums are the same to the bit for any number
+    of threads. The end of the context ends the threads.
 
     Parameters
     ----------
@@ -55,11 +73,17 @@ class Workers:
         self._pool = None
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Generator[R, None, None]:
-        """function(item) of each item, in order; few items are held at a time."""
+        """Yield function(item) of each item, in order; few items are held at a time.
+
+        Parameters
+        ----------
+        function : callable
+        items : iterable
+        """
         if self.n_threads == 1:
             yield from map(function, items)
             return
-        pool = self._executor()
+        pool = self._started_pool()
         running: deque[Future[R]] = deque()
         try:
             for item in items:
@@ -76,6 +100,9 @@ class Workers:
     def sum(self, function: Callable[[T], S], items: Iterable[T]) -> S:
         """Return the sum of function(item) over items, in an order that is fixed.
 
+        Items are taken in order, each by a thread that is free. After an error in a thread, the
+        others begin no more items, and it is raised.
+
         Parameters
         ----------
         function : callable
@@ -84,27 +111,33 @@ class Workers:
             Blocks of data, for example.
         """
         total: PairwiseSum[S] = PairwiseSum()
-        self.for_each(lambda index, item: total.add(index, function(item)), items)
+        source = _Shared(enumerate(items))
+
+        def drain() -> None:
+            try:
+                for index, item in source:
+                    total.add(index, function(item))
+            except BaseException:
+                source.close()
+                raise
+
+        if self.n_threads == 1:
+            drain()
+        else:
+            self._in_all_threads(drain, source)
         return total.total()
 
-    def for_each(self, function: Callable[[int, T], object], items: Iterable[T]) -> None:
-        """function(number, item) of each item, by whichever thread is free.
+    def _in_all_threads(self, drain: Callable[[], None], source: _Shared[tuple[int, T]]) -> None:
+        """Drain the source in every thread, of which the calling one is one."""
 
-        The calling thread is one of them. Items are counted from 0 and taken in order, but may be
-        done in another. After an error in a thread, the others begin no more items, and it is
-        raised.
-        """
-        source = _Shared(enumerate(items))
-        if self.n_threads == 1:
-            _drain(function, source)
-            return
-        pool = self._executor()
-        running = [
-            pool.submit(copy_context().run, self._help, function, source)
-            for _ in range(self.n_threads - 1)
-        ]
+        def help_out() -> None:
+            with self.blas():
+                drain()
+
+        pool = self._started_pool()
+        running = [pool.submit(copy_context().run, help_out) for _ in range(self.n_threads - 1)]
         try:
-            _drain(function, source)
+            drain()
         finally:
             # What the source holds matters no more if an error ended this thread.
             source.close()
@@ -112,11 +145,7 @@ class Workers:
         for future in running:
             future.result()
 
-    def _help(self, function: Callable[[int, T], object], source: _Shared[tuple[int, T]]) -> None:
-        with self.blas():
-            _drain(function, source)
-
-    def _executor(self) -> ThreadPoolExecutor:
+    def _started_pool(self) -> ThreadPoolExecutor:
         if self._pool is None:
             self._pool = self._context.enter_context(ThreadPoolExecutor(self.n_threads))
         return self._pool
@@ -144,17 +173,8 @@ class _Shared(Generic[T]):
         self._is_open = False
 
 
-def _drain(function: Callable[[int, T], object], source: _Shared[tuple[int, T]]) -> None:
-    try:
-        for index, item in source:
-            function(index, item)
-    except BaseException:
-        source.close()
-        raise
-
-
 # The calling thread, which leaves the threads of linear algebra as they are.
-SERIAL = Workers(blas=nullcontext)
+SERIAL = Threads(blas=nullcontext)
 
 
 def number_of_threads(n_jobs: int | None) -> int:

@@ -1,4 +1,4 @@
-r"""The outlook of a fit: its rate of convergence, and the distance that is left to the final bound.
+r"""The forecast of a fit: the rate of convergence, and the distance left to the final bound.
 
 Near a maximum θ* an iteration of EM is linear, θ′ − θ* = J (θ − θ*), where
 J = I − I_complete⁻¹ I_observed is the fraction of the information that is missing (Dempster, Laird
@@ -28,7 +28,7 @@ _SAFETY = 16.0
 _RECENT = 8
 
 
-class Climb(NamedTuple):
+class Gains(NamedTuple):
     """The gains of an iteration, in nats per unit of weight.
 
     Parameters
@@ -37,7 +37,7 @@ class Climb(NamedTuple):
         The bound after the M-step, less that before.
     by_e_step : float
         The bound after the E-step, less that before.
-    leapt : bool
+    extrapolated : bool
         Whether the E-step was taken beyond the M-step's parameters.
     rounding : float
         How far rounding may be off in either.
@@ -45,7 +45,7 @@ class Climb(NamedTuple):
 
     by_m_step: float
     by_e_step: float
-    leapt: bool
+    extrapolated: bool
     rounding: float
 
     @property
@@ -57,10 +57,10 @@ class Climb(NamedTuple):
     def rate(self) -> float:
         """The mean rate of convergence in the direction of the step; NaN if lost in rounding.
 
-        A leap that gained c, where the M-step gained g, shows that no less than c was left before
-        it: were the rate below 1 − g/c, plain EM would not have so far to go.
+        An extrapolation that gained c, where the M-step gained g, shows that no less than c was
+        left before it: were the rate below 1 − g/c, plain EM would not have so far to go.
         """
-        if self.leapt:
+        if self.extrapolated:
             total = self.by_m_step + self.by_e_step
             return math.nan if self.is_lost else max(0.0, 1.0 - self.by_m_step / total)
         # How far the rate is from one is what matters.
@@ -72,15 +72,15 @@ class Climb(NamedTuple):
     def distance_at(self, rate: float) -> float:
         """Return the gain that is left if the rate stays what it is, from 0 to 1.
 
-        After a leap, what was left before it: it may have led anywhere.
+        After an extrapolation, what was left before it: it may have led anywhere.
         """
-        if self.leapt:
+        if self.extrapolated:
             return max(self.by_m_step, self.rounding) / (1.0 - rate)
         return max(self.by_e_step, self.rounding) * rate / (1.0 - rate)
 
 
-class Outlook:
-    """The rate and the distance, as the iterations go by.
+class ConvergenceForecast:
+    """The rate of convergence and the distance to the final bound, as the iterations go by.
 
     The rate of a step is a mean of the eigenvalues. As long as it rises from step to step, slower
     directions are still emerging, and the distance would be understated: by much near a saddle,
@@ -88,8 +88,8 @@ class Outlook:
     to which the present trend would lead in the time 1/(1 − λ²) in which plain EM goes most of
     its way. Where that is one or more, no end is in sight.
 
-    An accelerated fit does not follow one direction. From its first leap on, its rate is the
-    largest of the last eight iterations, those of the leaps among them; the distance is then a
+    An accelerated fit does not follow one direction. From its first extrapolation on, its rate is
+    the largest of the last eight iterations, extrapolated ones among them; the distance is then a
     guess, and a sparser one than plain EM's.
 
     Attributes
@@ -108,21 +108,21 @@ class Outlook:
         self._ahead = math.inf
         self._recent: deque[float] = deque(maxlen=1)
 
-    def see(self, climb: Climb) -> None:
-        """Take note of an iteration."""
-        if climb.leapt and self._recent.maxlen == 1:
+    def update(self, gains: Gains) -> None:
+        """Take account of the gains of one more iteration."""
+        if gains.extrapolated and self._recent.maxlen == 1:
             self._recent = deque(self._recent, maxlen=_RECENT)
-        rate = climb.rate
+        rate = gains.rate
         if not math.isnan(rate):
             self._recent.append(rate)
             largest = max(self._recent)
             rise = math.inf if math.isnan(self.rate) else max(0.0, largest - self.rate)
             self.rate, self._ahead = largest, _ahead(largest, rise)
-        elif climb.is_lost:
+        elif gains.is_lost:
             # At a fixed point, where nothing but rounding is seen: go on as before.
             self._ahead = self.rate if self.rate < 1.0 else 0.0
-        left = climb.distance_at(self._ahead) if self._ahead < 1.0 else math.inf
-        self.distance = min(left, self.distance * self._ahead**2) if climb.is_lost else left
+        left = gains.distance_at(self._ahead) if self._ahead < 1.0 else math.inf
+        self.distance = min(left, self.distance * self._ahead**2) if gains.is_lost else left
 
     def iterations_to(self, distance: float) -> int | None:
         """Return the number of iterations of plain EM that bring the bound so close to the final

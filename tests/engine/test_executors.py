@@ -28,7 +28,7 @@ from sklearn.model_selection import GridSearchCV
 from threadpoolctl import threadpool_limits
 
 from em_toolkit import GaussianMixture, PoissonMixture, Status
-from em_toolkit.engine import Rows, Workers, blas, number_of_threads
+from em_toolkit.engine import Rows, Threads, blas, number_of_threads
 from em_toolkit.engine.blas import one_blas_thread
 from em_toolkit.engine.em import em
 from em_toolkit.engine.expectation import expect
@@ -79,8 +79,8 @@ def assert_same_bits(one: Any, other: Any, names: list[str]) -> None:
             np.testing.assert_array_equal(other.trace_.to_frame()[column], values)
 
 
-class Threads:
-    """Those that the E-steps of mixtures ran in, and how many did at a time."""
+class Used:
+    """The threads that the E-steps of mixtures ran in, and how many did at a time."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
@@ -99,8 +99,8 @@ class Threads:
 
 
 @pytest.fixture
-def used(monkeypatch: pytest.MonkeyPatch) -> Threads:
-    threads = Threads()
+def used(monkeypatch: pytest.MonkeyPatch) -> Used:
+    threads = Used()
     for model in (Mixture, CompiledGaussianMixture):
 
         def expectation(
@@ -119,9 +119,7 @@ def used(monkeypatch: pytest.MonkeyPatch) -> Threads:
 
 @pytest.mark.usefixtures("many_blocks")
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_gaussian_mixtures_are_the_same_to_the_bit(
-    structure: str, rows: Data, used: Threads
-) -> None:
+def test_gaussian_mixtures_are_the_same_to_the_bit(structure: str, rows: Data, used: Used) -> None:
     """Of every parameter, and of every number in the ledger."""
 
     def fit(n_jobs: int | None) -> GaussianMixture:
@@ -186,8 +184,8 @@ def test_sums_do_not_depend_on_who_is_done_first(n_threads: int) -> None:
     )
     blocks = list(Rows(X, block_size=30))
     expected = expect(Mixture(Gaussian()), params, blocks)
-    with Workers(n_threads) as workers:
-        found = expect(Finished(len(blocks) - 1), params, blocks, workers)
+    with Threads(n_threads) as executor:
+        found = expect(Finished(len(blocks) - 1), params, blocks, executor)
     np.testing.assert_array_equal(found.log_evidence, expected.log_evidence)
     for name in ("count", "first_moment", "second_moment"):
         np.testing.assert_array_equal(
@@ -212,11 +210,11 @@ def test_the_order_of_a_sum_shows_in_its_last_bits() -> None:
 
 @pytest.mark.parametrize("n_threads", N_THREADS)
 def test_map_keeps_the_order(n_threads: int) -> None:
-    with Workers(n_threads) as workers:
-        assert list(workers.map(lambda item: item**2, range(50))) == [i**2 for i in range(50)]
-        assert list(workers.map(str, iter(()))) == []
+    with Threads(n_threads) as executor:
+        assert list(executor.map(lambda item: item**2, range(50))) == [i**2 for i in range(50)]
+        assert list(executor.map(str, iter(()))) == []
         # The threads serve one pass after the other.
-        assert list(workers.map(str, range(3))) == ["0", "1", "2"]
+        assert list(executor.map(str, range(3))) == ["0", "1", "2"]
 
 
 def test_map_keeps_the_order_though_later_items_are_done_first() -> None:
@@ -228,8 +226,8 @@ def test_map_keeps_the_order_though_later_items_are_done_first() -> None:
         done[item].set()
         return item
 
-    with Workers(2) as workers:
-        assert list(workers.map(wait_for_the_next, range(4))) == [0, 1, 2, 3]
+    with Threads(2) as executor:
+        assert list(executor.map(wait_for_the_next, range(4))) == [0, 1, 2, 3]
 
 
 def test_map_works_in_as_many_threads_as_it_says() -> None:
@@ -239,8 +237,8 @@ def test_map_works_in_as_many_threads_as_it_says() -> None:
         together.wait(SECONDS)
         return threading.current_thread().name
 
-    with Workers(3) as workers:
-        assert len(set(workers.map(meet, range(3)))) == 3
+    with Threads(3) as executor:
+        assert len(set(executor.map(meet, range(3)))) == 3
 
 
 @pytest.mark.parametrize("n_threads", N_THREADS)
@@ -255,8 +253,8 @@ def test_map_holds_few_items(n_threads: int) -> None:
             yield item
 
     held = 1 if n_threads == 1 else n_threads + 1
-    with Workers(n_threads) as workers:
-        results = workers.map(lambda item: item, items())
+    with Threads(n_threads) as executor:
+        results = executor.map(lambda item: item, items())
         assert taken == 0
         for position, _ in enumerate(results):
             assert taken - position <= held
@@ -281,10 +279,10 @@ def test_map_passes_exceptions_on(n_threads: int) -> None:
         return item
 
     seen: list[int] = []
-    with Workers(n_threads) as workers:
+    with Threads(n_threads) as executor:
         with pytest.raises(Unreadable, match="7"):
-            seen.extend(workers.map(fail, range(100)))
-        assert list(workers.map(str, [1])) == ["1"]
+            seen.extend(executor.map(fail, range(100)))
+        assert list(executor.map(str, [1])) == ["1"]
     assert seen == list(range(7))
     assert pool_threads() == before
 
@@ -297,8 +295,8 @@ def test_map_passes_exceptions_of_the_source_on(n_threads: int) -> None:
         yield from range(5)
         raise Unreadable("block 5")
 
-    with Workers(n_threads) as workers, pytest.raises(Unreadable, match="block 5"):
-        list(workers.map(str, items()))
+    with Threads(n_threads) as executor, pytest.raises(Unreadable, match="block 5"):
+        list(executor.map(str, items()))
     assert pool_threads() == before
 
 
@@ -331,9 +329,9 @@ def test_an_interrupt_leaves_no_thread() -> None:
             yield item
 
     def run() -> None:
-        with Workers(2) as workers:
+        with Threads(2) as executor:
             try:
-                list(workers.map(interrupt, items()))
+                list(executor.map(interrupt, items()))
             finally:
                 interrupted.set()
 
@@ -366,35 +364,33 @@ def test_an_interrupted_fit_has_a_result(rows: Data, monkeypatch: pytest.MonkeyP
     assert pool_threads() == before
 
 
-# -- for_each -------------------------------------------------------------------------------------
+# -- sum ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n_threads", N_THREADS)
-def test_for_each_does_each_item_once(n_threads: int) -> None:
-    with Workers(n_threads) as workers:
-        for n_items in (0, 1, 2, 50):
-            done: list[tuple[int, str]] = []
-            items = [str(number) for number in range(n_items)]
-            workers.for_each(lambda *call, done=done: done.append(call), iter(items))
-            assert sorted(done) == list(enumerate(items))
+def test_sum_does_each_item_once(n_threads: int) -> None:
+    with Threads(n_threads) as executor:
+        for n_items in (1, 2, 50):
+            assert executor.sum(lambda item: 10**item, iter(range(n_items))) == int("1" * n_items)
 
 
-def test_for_each_works_in_as_many_threads_as_it_says() -> None:
+def test_sum_works_in_as_many_threads_as_it_says() -> None:
     """And the calling thread is one of them."""
     together, names = threading.Barrier(3), set()
 
-    def meet(index: int, item: int) -> None:
+    def meet(item: int) -> int:
         together.wait(SECONDS)
         names.add(threading.current_thread().name)
+        return 1
 
-    with Workers(3) as workers:
-        workers.for_each(meet, range(3))
+    with Threads(3) as executor:
+        assert executor.sum(meet, range(3)) == 3
     assert len(names) == 3
     assert threading.current_thread().name in names
 
 
 @pytest.mark.parametrize("n_threads", N_THREADS)
-def test_for_each_holds_few_items(n_threads: int) -> None:
+def test_sum_holds_few_items(n_threads: int) -> None:
     lock, counts = threading.Lock(), {"taken": 0, "done": 0}
 
     def items() -> Iterator[int]:
@@ -403,46 +399,47 @@ def test_for_each_holds_few_items(n_threads: int) -> None:
             assert counts["taken"] - counts["done"] <= n_threads
             yield item
 
-    def count(*_: int) -> None:
+    def count(_: int) -> int:
         with lock:
             counts["done"] += 1
+        return 1
 
-    with Workers(n_threads) as workers:
-        workers.for_each(count, items())
+    with Threads(n_threads) as executor:
+        assert executor.sum(count, items()) == 1000
     assert counts == {"taken": 1000, "done": 1000}
 
 
 @pytest.mark.parametrize(("n_threads", "in_caller"), [(1, True), (2, True), (2, False), (8, False)])
-def test_for_each_passes_exceptions_on(n_threads: int, in_caller: bool) -> None:
+def test_sum_passes_exceptions_on(n_threads: int, in_caller: bool) -> None:
     """Of whichever thread; the others begin no more items."""
     before, caller = pool_threads(), threading.current_thread()
     failed, begun = threading.Event(), []
 
-    def fail(index: int, item: int) -> None:
-        begun.append(index)
+    def fail(item: int) -> int:
+        begun.append(item)
         if (threading.current_thread() is caller) is in_caller:
             failed.set()
             raise Unreadable(item)
         assert failed.wait(SECONDS)
         time.sleep(0.01)
+        return 1
 
-    with Workers(n_threads) as workers:
+    with Threads(n_threads) as executor:
         with pytest.raises(Unreadable):
-            workers.for_each(fail, range(1000))
+            executor.sum(fail, range(1000))
         assert len(begun) < 1000
-        workers.for_each(lambda index, item: begun.append(item), [-1])
-    assert begun[-1] == -1
+        assert executor.sum(lambda item: item, [-1]) == -1
     assert pool_threads() == before
 
 
 @pytest.mark.parametrize("n_threads", N_THREADS)
-def test_for_each_passes_exceptions_of_the_source_on(n_threads: int) -> None:
+def test_sum_passes_exceptions_of_the_source_on(n_threads: int) -> None:
     def items() -> Iterator[int]:
         yield from range(5)
         raise Unreadable("block 5")
 
-    with Workers(n_threads) as workers, pytest.raises(Unreadable, match="block 5"):
-        workers.for_each(lambda index, item: None, items())
+    with Threads(n_threads) as executor, pytest.raises(Unreadable, match="block 5"):
+        executor.sum(lambda item: item, items())
 
 
 @dataclass(frozen=True, eq=False)
@@ -537,8 +534,8 @@ SOME_ROWS = np.random.default_rng(0).normal(size=(200, 3)) + np.arange(200)[:, N
 @pytest.mark.parametrize("n_threads", N_THREADS)
 def test_linear_algebra_has_one_thread_in_iterations_and_its_own_between(n_threads: int) -> None:
     model, listener, blocks = Watch(), Between(), Rows(SOME_ROWS, block_size=20)
-    with Workers(n_threads) as workers:
-        em(model, some_start(), blocks, max_iter=3, tol=0.0, listener=listener, workers=workers)
+    with Threads(n_threads) as executor:
+        em(model, some_start(), blocks, max_iter=3, tol=0.0, listener=listener, executor=executor)
     assert model.seen == [{1}] * (4 * 10 + 3)
     assert listener.seen == [{2}] * 6
     assert blas_threads() == {2}
@@ -644,7 +641,7 @@ def test_between_iterations_any_thread_may_limit_linear_algebra() -> None:
             return False
 
     listener = Other()
-    with Workers(1) as workers:
+    with Threads(1) as executor:
         em(
             Watch(),
             some_start(),
@@ -652,7 +649,7 @@ def test_between_iterations_any_thread_may_limit_linear_algebra() -> None:
             max_iter=2,
             tol=0.0,
             listener=listener,
-            workers=workers,
+            executor=executor,
         )
     assert listener.seen == [{2}, {1}] * 2
 
@@ -664,8 +661,8 @@ def test_within_a_limit_of_the_users_own(n_threads: int) -> None:
     model, blocks = Watch(), Rows(SOME_ROWS, block_size=20)
     with threadpool_limits(3, user_api="blas"):
         mine = blas_threads()
-        with Workers(n_threads) as workers:
-            em(model, some_start(), blocks, max_iter=3, tol=0.0, workers=workers)
+        with Threads(n_threads) as executor:
+            em(model, some_start(), blocks, max_iter=3, tol=0.0, executor=executor)
         assert blas_threads() == mine
     assert model.seen == [{1}] * (4 * 10 + 3)
     assert blas_threads() == {2}
@@ -764,19 +761,19 @@ def test_a_parallel_search_has_one_thread_for_each_fit(
         search = GridSearchCV(Probe(), {"parameter": [0, 1]}, cv=2, n_jobs=2)
         search.fit(np.zeros((10, 1)))
     np.testing.assert_array_equal(search.cv_results_["mean_test_score"], 1.0)
-    # The best is fitted again by itself, outside of the workers.
+    # The best is fitted again by itself, outside of the workers of joblib.
     assert search.best_estimator_.n_threads_ == 6
 
 
 def test_there_are_no_more_threads_than_blocks(rows: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    class Watched(Workers):
+    class Watched(Threads):
         def __init__(self, n_threads: int = 1, *others: Any) -> None:
             asked.append(n_threads)
             super().__init__(n_threads, *others)
 
-    monkeypatch.setattr("em_toolkit.estimators.mixture.Workers", Watched)
+    monkeypatch.setattr("em_toolkit.estimators.mixture.Threads", Watched)
     monkeypatch.setattr(choice, "WORTH_COMPILING", 10**30)
     for size in (1000, 10_000):
         monkeypatch.setattr(choice, "BLOCK_SIZE", size)
