@@ -134,7 +134,7 @@ class PairwiseSum(Generic[S]):
     def total(self) -> S:
         """The sum, once all parts are there."""
         # Of the subtrees that found no sibling, later ones are smaller.
-        return reduce(add, (self._waiting[place] for place in sorted(self._waiting)))
+        return reduce(add, map(self._waiting.__getitem__, sorted(self._waiting)))
 
 
 def sum_by_pairs(parts: Iterable[S]) -> S:

@@ -14,7 +14,7 @@ import joblib
 from joblib.parallel import get_active_backend
 
 from em_toolkit.engine.blas import one_blas_thread
-from em_toolkit.statistics import PairwiseSum, Statistics
+from em_toolkit.statistics import PairwiseSum, Statistics, sum_by_pairs
 
 S = TypeVar("S", bound=Statistics)
 T = TypeVar("T")
@@ -110,6 +110,8 @@ class Threads:
         items : iterable
             Blocks of data, for example.
         """
+        if self.n_threads == 1:
+            return sum_by_pairs(map(function, items))
         total: PairwiseSum[S] = PairwiseSum()
         source = _Shared(enumerate(items))
 
@@ -121,15 +123,6 @@ class Threads:
                 source.close()
                 raise
 
-        if self.n_threads == 1:
-            drain()
-        else:
-            self._in_all_threads(drain, source)
-        return total.total()
-
-    def _in_all_threads(self, drain: Callable[[], None], source: _Shared[tuple[int, T]]) -> None:
-        """Drain the source in every thread, of which the calling one is one."""
-
         def help_out() -> None:
             with self.blas():
                 drain()
@@ -137,6 +130,7 @@ class Threads:
         pool = self._started_pool()
         running = [pool.submit(copy_context().run, help_out) for _ in range(self.n_threads - 1)]
         try:
+            # The calling thread is one of them.
             drain()
         finally:
             # What the source holds matters no more if an error ended this thread.
@@ -144,6 +138,7 @@ class Threads:
             wait(running)
         for future in running:
             future.result()
+        return total.total()
 
     def _started_pool(self) -> ThreadPoolExecutor:
         if self._pool is None:

@@ -24,9 +24,22 @@ def check_shape(array: Data, shape: tuple[int, ...], name: str) -> None:
         )
 
 
-def check_weights(weights: Any, n_components: int) -> Data:
-    """Return the checked weights of a start: one for each component, in [0, 1], of sum one."""
+def check_weights(weights: Any, n_components: int, n_of_noise: int = 0) -> Data:
+    """Return the checked weights of a start: one for each component, in [0, 1], of sum one.
+
+    Parameters
+    ----------
+    weights : array-like of shape (n_components,)
+    n_components : int
+    n_of_noise : int
+        How many of the components are noise; they come last.
+    """
     weights = check_array(weights, dtype=[np.float64, np.float32], ensure_2d=False)
+    if n_of_noise and weights.shape == (n_components - n_of_noise,):
+        raise ValueError(
+            f"weights_init: expected {n_components} weights, the last one that of the noise, got "
+            f"{weights.shape[0]}: give the noise a weight, too."
+        )
     check_shape(weights, (n_components,), "weights")
     if (weights < 0.0).any() or (weights > 1.0).any():
         raise ValueError(

@@ -478,7 +478,7 @@ class GaussianMixture(GaussianDensity):
         shapes = self._shapes(n_features)
         given: dict[str, Any] = {}
         if self.weights_init is not None:
-            given["weights"] = check_weights(self.weights_init, self._n_labels)
+            given["weights"] = check_weights(self.weights_init, self._n_labels, self._n_beside)
         if self.means_init is not None:
             means = check_array(self.means_init, dtype=np.float64, ensure_2d=False)
             check_shape(means, shapes["means_"], "means")
