@@ -19,7 +19,7 @@ from em_toolkit.parameters import Parameters
 from em_toolkit.priors import NormalInverseWishart, NormalMeans
 from em_toolkit.selection import MixtureSelection, select_mixture
 from em_toolkit.statistics import Statistics
-from em_toolkit.testing import check_model
+from em_toolkit.testing import check_family, check_model
 
 __all__ = [
     "PPCA",
@@ -44,6 +44,7 @@ __all__ = [
     "Status",
     "Trace",
     "VarianceFloorWarning",
+    "check_family",
     "check_model",
     "em",
     "select_mixture",

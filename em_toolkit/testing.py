@@ -1,8 +1,8 @@
 """The conformance suite: what every latent variable model must satisfy.
 
 A bound that rises is not yet a right bound: an M-step that inflates a scale by five per cent stays
-monotone on easy data. `check_model` holds a model to what EM rests on, one check for each; run it
-on your own models.
+monotone on easy data. `check_model` holds a model to what EM rests on, one check for each, and
+`check_family` the components of a mixture; run them on your own.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import logsumexp
 
 from em_toolkit.data import Block, UnitBlocks, taken
 from em_toolkit.engine.em import em
 from em_toolkit.engine.expectation import expect
 from em_toolkit.engine.monitor import SAFETY, ELBODecreaseError
 from em_toolkit.engine.status import Status
+from em_toolkit.families.base import Family
 from em_toolkit.model import Guarantee, LatentVariableModel
+from em_toolkit.models.mixture import Mixture, MixtureParameters
 from em_toolkit.statistics import EPS, Array, Statistics
 
 Model = LatentVariableModel[Any, Any, Any]
@@ -119,6 +122,59 @@ def check_model(
         check_em(model, params, block)
         outcome["the bound never falls"] = "passed"
     return outcome
+
+
+def check_family(
+    family: Family[Any, Any],
+    components: Any,
+    X: npt.ArrayLike,
+    *,
+    log_density: LogEvidence | None = None,
+    random_state: int = 0,
+) -> dict[str, str]:
+    """Hold a family to the identities of EM, as the components of a mixture.
+
+    Parameters
+    ----------
+    family : Family
+    components : Parameters
+        Two components at least, in general position.
+    X : array-like of shape (n_rows, n_features)
+        A few dozen rows, of a scale near one or below.
+    log_density : callable, optional
+        An independent ``log_density(components, X)``, of shape (n_rows, n_components), such as
+        scipy's.
+    random_state : int
+        Seed of perturbations and samples.
+
+    Returns
+    -------
+    outcome : dict of str to str
+        As `check_model` returns it.
+
+    Raises
+    ------
+    ModelCheckError
+        At the first check that fails.
+    """
+    rows = np.asarray(X, dtype=np.float64)
+    n_components = family.log_density(components, rows[:1]).shape[1]
+    # Unequal, so that components that are mixed up show.
+    weights = np.arange(1.0, n_components + 1.0)
+    params = MixtureParameters(weights / weights.sum(), components)
+
+    def log_evidence(params: Any, X: Array) -> Array:
+        assert log_density is not None
+        joint = log_density(params.components, X) + params.log_weights
+        return np.asarray(logsumexp(joint, axis=1))
+
+    return check_model(
+        Mixture(family),
+        params,
+        rows,
+        log_evidence=None if log_density is None else log_evidence,
+        random_state=random_state,
+    )
 
 
 def _is_units(X: Any) -> bool:

@@ -1,5 +1,5 @@
 """Compiled inner loops, each held in the tests against its plain NumPy twin."""
 
-from em_toolkit.kernels.choice import Plan, plan, plan_for
+from em_toolkit.kernels.choice import Plan, compiled, plan, plan_for
 
-__all__ = ["Plan", "plan", "plan_for"]
+__all__ = ["Plan", "compiled", "plan", "plan_for"]

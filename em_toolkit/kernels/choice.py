@@ -72,6 +72,36 @@ _PRODUCTS: dict[type[Covariances], Callable[[int, int], int]] = {
 }
 
 
+def compiled(family: Gaussian) -> Gaussian:
+    """Return a Gaussian family with compiled log densities and moments, for any latent structure.
+
+    A mixture needs no help: `plan_for` finds its fastest way. This is for other structures, such
+    as a hidden Markov model with normal emissions, on thousands of rows or more.
+
+    Parameters
+    ----------
+    family : Gaussian
+
+    Returns
+    -------
+    family : Gaussian
+        The same to rounding.
+
+    Raises
+    ------
+    ValueError
+        For a covariance structure that has no kernel.
+    """
+    if family.structure not in SHAPES:
+        raise ValueError(
+            "expected a family whose covariance structure has a kernel, one of "
+            f"{', '.join(kind.__name__ for kind in SHAPES)}, got {family!r}."
+        )
+    from em_toolkit.kernels.gaussian_mixture import CompiledGaussian
+
+    return CompiledGaussian(family)
+
+
 class Plan(NamedTuple):
     """A way to pass over the data.
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from em_toolkit.covariances.matrix import MatrixCovariances
+from em_toolkit.covariances.patterns import has_missing
 from em_toolkit.families import (
     Box,
     Covariances,
@@ -72,10 +73,38 @@ class Pass:
 
 
 class CompiledGaussian(Gaussian):
-    """A family that does what `Gaussian` does, with compiled moments.
+    """A family that does what `Gaussian` does, with compiled log densities and moments.
 
-    They serve the first M-step, whose responsibilities no parameters gave.
+    It serves every latent structure. A mixture has both at once, fused into one pass; its first
+    M-step, whose responsibilities no parameters gave, takes the moments of this family.
+
+    Parameters
+    ----------
+    family : Gaussian
     """
+
+    def __init__(self, family: Gaussian) -> None:
+        super().__init__(
+            family.structure, family.prior, family.fixed, family.floor, family.resolution
+        )
+        self._pass_at = Latest(self._prepare)
+
+    def unfixed(self) -> CompiledGaussian:
+        return type(self)(
+            Gaussian(self.structure, self.prior, floor=self.floor, resolution=self.resolution)
+        )
+
+    def posterior(
+        self, components: GaussianComponents, X: Array
+    ) -> tuple[MissingEntries | None, Array]:
+        if has_missing(X):
+            return super().posterior(components, X)
+        return None, self._pass_at(components).log_joint(np.ascontiguousarray(X))
+
+    def _prepare(self, components: GaussianComponents) -> Pass:
+        # The densities alone: as if each component had a weight of one.
+        params = MixtureParameters(np.ones(components.means.shape[0]), components)
+        return _PASSES[SHAPES[self.structure]](params, constants_of(params, 0.0))
 
     def statistics(
         self,
@@ -84,8 +113,10 @@ class CompiledGaussian(Gaussian):
         responsibilities: Array,
         within: MissingEntries | None = None,
     ) -> GaussianStatistics:
-        # A user's responsibilities may be Fortran-ordered.
-        responsibilities = np.ascontiguousarray(responsibilities)
+        if has_missing(X):
+            return super().statistics(components, X, responsibilities, within)
+        # What a user gives may be a slice, or Fortran-ordered.
+        X, responsibilities = np.ascontiguousarray(X), np.ascontiguousarray(responsibilities)
         return _MOMENTS[SHAPES[self.structure]](components.means, X, responsibilities)
 
 
@@ -104,9 +135,7 @@ class CompiledGaussianMixture(Mixture[GaussianComponents]):
     def __init__(
         self, family: Gaussian, mixing: MixingWeights | None = None, box: Box | None = None
     ) -> None:
-        compiled = CompiledGaussian(
-            family.structure, family.prior, family.fixed, family.floor, family.resolution
-        )
+        compiled = CompiledGaussian(family)
         super().__init__(compiled if box is None else WithNoise(compiled, box), mixing)
         self._plain = Mixture(family if box is None else WithNoise(family, box), mixing)
         self._log_volume = 0.0 if box is None else box.log_volume
