@@ -13,9 +13,9 @@ from scipy.linalg import solve_triangular
 from em_toolkit.analysis.features import feature_indices, targets_given
 from em_toolkit.covariances.axis_aligned import (
     AxisAlignedCovariances,
-    VarianceByComponent,
+    EIICovariances,
 )
-from em_toolkit.covariances.matrix import MatrixByComponent
+from em_toolkit.covariances.matrix import MatrixCovariances
 from em_toolkit.families import (
     Covariances,
     DiagonalCovariances,
@@ -224,7 +224,7 @@ def square_roots(covariances: Covariances) -> Array:
 
 
 @square_roots.register
-def _(covariances: MatrixByComponent) -> Array:
+def _(covariances: MatrixCovariances) -> Array:
     return covariances.cholesky
 
 
@@ -265,7 +265,7 @@ def _(covariances: AxisAlignedCovariances, features: IntArray) -> Covariances:
 
 
 @marginal_covariances.register
-def _(covariances: VarianceByComponent, features: IntArray) -> Covariances:
+def _(covariances: SphericalCovariances | EIICovariances, features: IntArray) -> Covariances:
     return SphericalCovariances(covariances.variances[:, :1], features.shape[0])
 
 

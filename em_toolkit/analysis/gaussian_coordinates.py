@@ -12,7 +12,8 @@ from scipy.linalg import block_diag
 from em_toolkit.analysis.coordinates import Chart, Estimand, Tangent
 from em_toolkit.covariances.axis_aligned import (
     AxisAlignedCovariances,
-    VarianceByComponent,
+    EIICovariances,
+    SphericalCovariances,
 )
 from em_toolkit.covariances.base import Covariances
 from em_toolkit.covariances.deformations import deformations, free_directions
@@ -248,5 +249,5 @@ def _(covariances: AxisAlignedCovariances, matrices: Array) -> Array:
 
 
 @_published.register
-def _(covariances: VarianceByComponent, matrices: Array) -> Array:
+def _(covariances: SphericalCovariances | EIICovariances, matrices: Array) -> Array:
     return matrices[:, 0, 0]

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import expm
 
-from em_toolkit.covariances.base import SMALLEST_VARIANCE
+from em_toolkit.covariances.rules import SMALLEST_VARIANCE
 from em_toolkit.covariances.spectra import VaryingShapes
 from em_toolkit.covariances.volumes import TOO_NEAR
 from em_toolkit.statistics import EPS, Array
@@ -55,7 +55,7 @@ class _View:
     objective: float
 
 
-class CommonAxes:
+class AxesSearch:
     """Minimizes F for given scatters.
 
     Parameters

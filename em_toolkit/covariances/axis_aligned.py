@@ -1,27 +1,183 @@
-"""Covariance structures without off-diagonal entries: diagonal and spherical."""
+"""Covariances without off-diagonal entries: mclust's EII, VII, EEI, VEI, EVI and VVI."""
 
 from __future__ import annotations
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from em_toolkit.covariances.base import Covariances, divisor
+from em_toolkit.covariances.base import Covariances
 from em_toolkit.covariances.completion import AxisAlignedCompletion, Completion
 from em_toolkit.covariances.patterns import Runs
+from em_toolkit.covariances.rules import Rule, SharingRule, divisor
+from em_toolkit.covariances.spectra import EQUAL, EQUAL_SHAPES, EQUAL_VOLUMES, Spectra
 from em_toolkit.parameters import positive, size
 from em_toolkit.statistics import Array, BoolArray, RandomSource, sum_of_products
 
 
-class AxisAlignedCovariances(Covariances, ABC):
-    """Matrices without off-diagonal entries; the variances are all there is."""
+class Columns(ABC):
+    """The variances of a component that are kept: one for each feature, or one for all."""
+
+    @abstractmethod
+    def kept(self, by_feature: Array) -> Array:
+        """Return sums that are given by feature, of shape (n_components, n_features), as kept."""
+
+    @abstractmethod
+    def shared(self, diagonal: Array) -> Array:
+        """Return the variances, of shape (n_columns,), nearest to those of the features."""
+
+    @abstractmethod
+    def by_feature(self, values: Array, n_features: int) -> Array:
+        """Return the variances of the features, of shape (n_components, n_features).
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_components, n_columns)
+        n_features : int
+        """
+
+    @abstractmethod
+    def made(self, kind: Any, values: Array, n_features: int) -> Any:
+        """Return covariances of a class.
+
+        Parameters
+        ----------
+        kind : type of AxisAlignedCovariances
+        values : ndarray of shape (n_components, n_columns)
+        n_features : int
+        """
+
+    @abstractmethod
+    def inverse_wishart(self, dof: float, scale: Array) -> tuple[float, Array]:
+        """Return c and Ψ of the prior of the variances, as `Covariances.inverse_wishart` does.
+
+        Parameters
+        ----------
+        dof : float
+        scale : ndarray of shape (n_features, n_features)
+        """
+
+    @abstractmethod
+    def are_nothing(self, flat: BoolArray) -> BoolArray:
+        """Return which components have a variance kept that is next to nothing.
+
+        Parameters
+        ----------
+        flat : ndarray of bool of shape (n_components, n_features)
+            The variances that are, by feature.
+        """
+
+
+class ByFeature(Columns):
+    """A variance for each feature: values of shape (n_components, n_features)."""
+
+    def kept(self, by_feature: Array) -> Array:
+        return by_feature
+
+    def shared(self, diagonal: Array) -> Array:
+        return diagonal
+
+    def by_feature(self, values: Array, n_features: int) -> Array:
+        return values
+
+    def made(self, kind: Any, values: Array, n_features: int) -> Any:
+        return kind(values)
+
+    def inverse_wishart(self, dof: float, scale: Array) -> tuple[float, Array]:
+        """Of each variance an inverse-gamma density of shape ν/2 and scale Λ_jj/2."""
+        return dof + 2.0, np.diag(np.diagonal(scale))
+
+    def are_nothing(self, flat: BoolArray) -> BoolArray:
+        return np.asarray(flat.any(axis=1))
+
+
+class OneForAll(Columns):
+    """A variance for all features: values of shape (n_components, 1)."""
+
+    def kept(self, by_feature: Array) -> Array:
+        return np.sum(by_feature, axis=1, keepdims=True)
+
+    def shared(self, diagonal: Array) -> Array:
+        return np.array([np.sum(diagonal) / diagonal.shape[0]])
+
+    def by_feature(self, values: Array, n_features: int) -> Array:
+        return np.broadcast_to(values, (values.shape[0], n_features))
+
+    def made(self, kind: Any, values: Array, n_features: int) -> Any:
+        return kind(values, n_features)
+
+    def inverse_wishart(self, dof: float, scale: Array) -> tuple[float, Array]:
+        """Of the variance an inverse-gamma density of shape ν/2 and scale ς²/2, ς² = tr Λ / d."""
+        d = scale.shape[0]
+        return (dof + 2.0) / d, np.trace(scale) / d**2 * np.eye(d)
+
+    def are_nothing(self, flat: BoolArray) -> BoolArray:
+        # One variance is that of no feature alone: it is next to nothing if all of them are.
+        return np.asarray(flat.all(axis=1))
+
+
+BY_FEATURE, ONE_FOR_ALL = ByFeature(), OneForAll()
+
+
+@dataclass(frozen=True, eq=False)
+class AxisAlignedCovariances(Covariances):
+    """Matrices without off-diagonal entries; the variances are all there is.
+
+    Values have the shape (n_components, n_columns), as `columns` says.
+    """
+
+    columns: ClassVar[Columns] = BY_FEATURE
+
+    values: Array = positive()
 
     @property
     def n_components(self) -> int:
         return self.values.shape[0]
+
+    @property
+    def n_features(self) -> int:
+        return self.values.shape[1]
+
+    @property
+    def variances(self) -> Array:
+        return self.columns.by_feature(self.values, self.n_features)
+
+    @property
+    def scatter(self) -> Array:
+        return self.columns.kept(self.variances)
+
+    @classmethod
+    def outer(cls, left: Array, right: Array) -> Array:
+        return cls.columns.kept(left * right)
+
+    @classmethod
+    def second_moment(cls, X: Array, origin: Array, responsibilities: Array) -> Array:
+        moment = np.empty(origin.shape)
+        for k, point in enumerate(origin):
+            moment[k] = sum_of_products(responsibilities[:, k, None], np.square(X - point))[0]
+        return cls.columns.kept(moment)
+
+    @classmethod
+    def alike(cls, matrix: Array, n_components: int) -> Self:
+        values = np.tile(cls.columns.shared(np.diagonal(matrix)), (n_components, 1))
+        made: Self = cls.columns.made(cls, values, matrix.shape[0])
+        return made
+
+    @classmethod
+    def from_public(cls, values: Array, n_components: int, n_features: int) -> Self:
+        columns = np.reshape(values, (n_components, -1))
+        made: Self = cls.columns.made(cls, columns, n_features).in_structure()
+        return made
+
+    @classmethod
+    def inverse_wishart(cls, dof: float, scale: Array) -> tuple[float, Array]:
+        return cls.columns.inverse_wishart(dof, scale)
+
+    def is_singular_where(self, flat: BoolArray) -> BoolArray:
+        return self.columns.are_nothing(flat)
 
     @property
     def axes(self) -> Array:
@@ -91,7 +247,7 @@ class AxisAlignedCovariances(Covariances, ABC):
     def complaint_about_precisions(cls, precisions: Array) -> str:
         if not (precisions > 0.0).all():
             return "positive"
-        return cls.complaint_about_sharing(precisions)
+        return cls.rule.complaint(cls, precisions)
 
     @classmethod
     def from_precisions(cls, precisions: Array, n_components: int, n_features: int) -> Self:
@@ -102,74 +258,102 @@ class AxisAlignedCovariances(Covariances, ABC):
         return cls.from_public(1.0 / np.square(factors), n_components, n_features)
 
 
+class Separate(Rule):
+    """Each component its own variances."""
+
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        return n_components * n_features
+
+    def from_scatter(
+        self, kind: Any, scatter: Array, count: Array, n_features: int, previous: Any, floor: float
+    ) -> Any:
+        return kind(np.maximum(scatter / divisor(count)[:, None], floor))
+
+
+class SeparateSpheres(Rule):
+    """Each component its own variance, one for all features."""
+
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        return n_components
+
+    def from_scatter(
+        self, kind: Any, scatter: Array, count: Array, n_features: int, previous: Any, floor: float
+    ) -> Any:
+        variances = scatter / (n_features * divisor(count)[:, None])
+        return kind(np.maximum(variances, floor), n_features)
+
+
+class OneSphere(SharingRule):
+    """One variance, for all features of all components."""
+
+    sharing = "variance"
+
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        return 1
+
+    def from_finite_scatter(
+        self, kind: Any, scatter: Array, count: Array, n_features: int, previous: Any, floor: float
+    ) -> Any:
+        return kind(EQUAL.maximize(scatter / n_features, count, None, floor), n_features)
+
+
+class AlongFeatures(SharingRule):
+    """Volumes and shapes under a rule, along axes that are those of the features.
+
+    Parameters
+    ----------
+    spectra : Spectra
+    """
+
+    def __init__(self, spectra: Spectra) -> None:
+        self.spectra = spectra
+        self.sharing = spectra.sharing
+
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        return self.spectra.n_parameters(n_components, n_features)
+
+    def from_finite_scatter(
+        self, kind: Any, scatter: Array, count: Array, n_features: int, previous: Any, floor: float
+    ) -> Any:
+        variances = None if previous is None else previous.values
+        return kind(self.spectra.maximize(scatter, count, variances, floor))
+
+
 @dataclass(frozen=True, eq=False)
-class VariancesByFeature(AxisAlignedCovariances, ABC):
-    """A variance for each component and feature: values of shape (n_components, n_features)."""
-
-    values: Array = positive()
-
-    @property
-    def n_features(self) -> int:
-        return self.values.shape[1]
-
-    @property
-    def variances(self) -> Array:
-        return self.values
-
-    @property
-    def scatter(self) -> Array:
-        return self.values
-
-    @classmethod
-    def outer(cls, left: Array, right: Array) -> Array:
-        return left * right
-
-    @classmethod
-    def inverse_wishart(cls, dof: float, scale: Array) -> tuple[float, Array]:
-        """Of each variance an inverse-gamma density of shape ν/2 and scale Λ_jj/2."""
-        return dof + 2.0, np.diag(np.diagonal(scale))
-
-    @classmethod
-    def second_moment(cls, X: Array, origin: Array, responsibilities: Array) -> Array:
-        moment = np.empty(origin.shape)
-        for k, point in enumerate(origin):
-            moment[k] = sum_of_products(responsibilities[:, k, None], np.square(X - point))[0]
-        return moment
-
-    @classmethod
-    def alike(cls, matrix: Array, n_components: int) -> Self:
-        return cls(np.tile(np.diagonal(matrix), (n_components, 1)))
-
-    @classmethod
-    def from_public(cls, values: Array, n_components: int, n_features: int) -> Self:
-        return cls(values).in_structure()
-
-
-@dataclass(frozen=True, eq=False)
-class DiagonalCovariances(VariancesByFeature):
+class DiagonalCovariances(AxisAlignedCovariances):
     """Each component its own variances: mclust's VVI."""
 
-    @property
-    def n_parameters(self) -> int:
-        return self.values.size
-
-    @classmethod
-    def from_scatter(
-        cls,
-        scatter: Array,
-        count: Array,
-        n_features: int,
-        previous: Self | None = None,
-        floor: float = 0.0,
-    ) -> Self:
-        return cls(np.maximum(scatter / divisor(count)[:, None], floor))
+    rule = Separate()
 
 
 @dataclass(frozen=True, eq=False)
-class VarianceByComponent(AxisAlignedCovariances, ABC):
-    """A variance for each component: values of shape (n_components, 1)."""
+class EEICovariances(AxisAlignedCovariances):
+    """One variance for each feature: Σ_k = λ A."""
 
-    values: Array = positive()
+    rule = AlongFeatures(EQUAL)
+
+
+@dataclass(frozen=True, eq=False)
+class VEICovariances(AxisAlignedCovariances):
+    """Variances of one ratio to each other: Σ_k = λ_k A."""
+
+    rule = AlongFeatures(EQUAL_SHAPES)
+
+
+@dataclass(frozen=True, eq=False)
+class EVICovariances(AxisAlignedCovariances):
+    """Variances of one product: Σ_k = λ A_k."""
+
+    rule = AlongFeatures(EQUAL_VOLUMES)
+
+
+@dataclass(frozen=True, eq=False)
+class SphericalCovariances(AxisAlignedCovariances):
+    """Each component its own variance: mclust's VII. Values of shape (n_components, 1)."""
+
+    columns = ONE_FOR_ALL
+    rule = SeparateSpheres()
+
     dimension: int = size()
 
     @property
@@ -177,63 +361,23 @@ class VarianceByComponent(AxisAlignedCovariances, ABC):
         return self.dimension
 
     @property
-    def variances(self) -> Array:
-        return np.broadcast_to(self.values, (self.n_components, self.dimension))
-
-    @property
-    def scatter(self) -> Array:
-        return self.values * self.dimension
-
-    @classmethod
-    def outer(cls, left: Array, right: Array) -> Array:
-        return np.sum(left * right, axis=1, keepdims=True)
-
-    @classmethod
-    def inverse_wishart(cls, dof: float, scale: Array) -> tuple[float, Array]:
-        """Of the variance an inverse-gamma density of shape ν/2 and scale ς²/2, ς² = tr Λ / d."""
-        d = scale.shape[0]
-        return (dof + 2.0) / d, np.trace(scale) / d**2 * np.eye(d)
-
-    @classmethod
-    def second_moment(cls, X: Array, origin: Array, responsibilities: Array) -> Array:
-        return DiagonalCovariances.second_moment(X, origin, responsibilities).sum(
-            axis=1, keepdims=True
-        )
-
-    @classmethod
-    def alike(cls, matrix: Array, n_components: int) -> Self:
-        n_features = matrix.shape[0]
-        return cls(np.full((n_components, 1), np.trace(matrix) / n_features), n_features)
-
-    @classmethod
-    def from_public(cls, values: Array, n_components: int, n_features: int) -> Self:
-        return cls(values[:, None], n_features).in_structure()
-
-    def is_singular_where(self, flat: BoolArray) -> BoolArray:
-        # One variance is that of no feature alone: it is next to nothing if all of them are.
-        return np.asarray(flat.all(axis=1))
-
-    @property
     def public(self) -> Array:
         return self.values[:, 0]
 
 
 @dataclass(frozen=True, eq=False)
-class SphericalCovariances(VarianceByComponent):
-    """Each component its own variance: mclust's VII."""
+class EIICovariances(AxisAlignedCovariances):
+    """One variance for all: Σ_k = λ I. Values of shape (n_components, 1), all alike."""
+
+    columns = ONE_FOR_ALL
+    rule = OneSphere()
+
+    dimension: int = size()
 
     @property
-    def n_parameters(self) -> int:
-        return self.values.size
+    def n_features(self) -> int:
+        return self.dimension
 
-    @classmethod
-    def from_scatter(
-        cls,
-        scatter: Array,
-        count: Array,
-        n_features: int,
-        previous: Self | None = None,
-        floor: float = 0.0,
-    ) -> Self:
-        variances = scatter / (n_features * divisor(count)[:, None])
-        return cls(np.maximum(variances, floor), n_features)
+    @property
+    def public(self) -> Array:
+        return self.values[:, 0]

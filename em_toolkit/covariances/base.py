@@ -1,37 +1,39 @@
-"""Covariance structures: one class each, no names and no branches inside.
+"""The base of all covariance structures: one class each, no names and no branches inside.
 
-A structure is a rule by which K covariance matrices share their entries. Everything that depends
-on the rule is here: in which shape a scatter matrix Σ_i r_i (x_i - o)(x_i - o)ᵀ is kept, how
-scatters become covariances, and how distances are measured. Scatters are arrays of the shape of
-the structure's values, and add.
+A structure is composed of a way to keep K covariance matrices and of a rule by which they share
+volumes, shapes and orientations (`em_toolkit.covariances.rules`). The first says in which shape a
+scatter matrix Σ_i r_i (x_i - o)(x_i - o)ᵀ is kept, and how distances are measured; the second, how
+scatters become covariances. Scatters are arrays of the shape of the structure's values, and add.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from em_toolkit.covariances.completion import Completion
 from em_toolkit.covariances.patterns import Runs
+from em_toolkit.covariances.rules import RESOLUTION, SMALLEST_VARIANCE, Rule
 from em_toolkit.parameters import CollapseError, Parameters
 from em_toolkit.statistics import EPS, Array, BoolArray, RandomSource
 
-# A standard deviation of fewer than this many spacings of floating-point numbers at the mean is
-# rounding, not spread; a pivot smaller than this many roundings of its variance is no pivot.
-RESOLUTION = 8.0
 # Of the floor: variances within it are on the floor, but for the roundings of an ill-conditioned
 # matrix.
 _FLOOR_TOLERANCE = 1e-6
-SMALLEST_VARIANCE = float(np.finfo(np.float64).tiny) / EPS
 
 
 @dataclass(frozen=True, eq=False)
 class Covariances(Parameters, ABC):
-    """K covariance matrices under one structure."""
+    """K covariance matrices under one structure.
+
+    A subclass says how they are kept; its `rule`, what they share.
+    """
+
+    rule: ClassVar[Rule]
 
     values: Array
 
@@ -69,7 +71,6 @@ class Covariances(Parameters, ABC):
         return np.asarray(sum(parts))
 
     @classmethod
-    @abstractmethod
     def from_scatter(
         cls,
         scatter: Array,
@@ -78,10 +79,7 @@ class Covariances(Parameters, ABC):
         previous: Self | None = None,
         floor: float = 0.0,
     ) -> Self:
-        r"""Return the maximizer of −½ Σ_k [N_k log |Σ_k| + tr Σ_k⁻¹ A_k] subject to Σ_k ⪰ ε I.
-
-        A structure without a closed form iterates from the previous covariances: none that it
-        returns are worse than these. It keeps what a component without data shares with no other.
+        """Return the maximizer of the M-step, which is that of the rule (`Rule.from_scatter`).
 
         Parameters
         ----------
@@ -93,23 +91,31 @@ class Covariances(Parameters, ABC):
         previous : Covariances, optional
             The covariances before; where there is a floor, none of their variances is below it.
         floor : float
-            ε ≥ 0, in squared units of the data: the least variance in any direction (Hathaway
-            1985; Ingrassia & Rocci 2007).
+            ε ≥ 0, in squared units of the data: the least variance in any direction.
         """
+        return cls.rule.from_scatter(cls, scatter, count, n_features, previous, floor)
 
     @classmethod
     def shares_all(cls, n_components: int, n_features: int) -> bool:
-        """Whether all components have the same matrix."""
-        identity = np.eye(n_features)
-        one = cls.alike(identity, 1).n_parameters
-        return cls.alike(identity, n_components).n_parameters == one
+        """Return whether all components have the same matrix.
+
+        Parameters
+        ----------
+        n_components, n_features : int
+        """
+        one = cls.rule.n_parameters(1, n_features)
+        return cls.rule.n_parameters(n_components, n_features) == one
 
     @classmethod
     def shares_nothing(cls, n_components: int, n_features: int) -> bool:
-        """Whether each component may have any matrix, whatever the others have."""
-        identity = np.eye(n_features)
-        one = cls.alike(identity, 1).n_parameters
-        return cls.alike(identity, n_components).n_parameters == n_components * one
+        """Return whether each component may have any matrix, whatever the others have.
+
+        Parameters
+        ----------
+        n_components, n_features : int
+        """
+        one = cls.rule.n_parameters(1, n_features)
+        return cls.rule.n_parameters(n_components, n_features) == n_components * one
 
     @classmethod
     def shares_volume(cls) -> bool:
@@ -147,12 +153,15 @@ class Covariances(Parameters, ABC):
             return np.diag(np.diagonal(covariance))
         return covariance
 
+    def from_vector(self, vector: Array) -> Self:
+        return super().from_vector(vector).in_structure()
+
     def in_structure(self) -> Self:
-        """The nearest covariances that share what the structure says; of K free ones, themselves.
+        """Return the nearest covariances that share what the rule says.
 
         For what comes from outside: a user's matrices, or rounded ones.
         """
-        return self
+        return self.rule.nearest(self)
 
     def raised_to(self, floor: float) -> Self:
         """Return the nearest covariances of the structure with no variance below the floor.
@@ -191,23 +200,21 @@ class Covariances(Parameters, ABC):
         return bool(self.along_axes.min() >= floor)
 
     @classmethod
-    def complaint_about_sharing(cls, precisions: Array) -> str:
-        """Return what K inverse covariances should have in common and have not, "" if nothing."""
-        return ""
-
-    @classmethod
     @abstractmethod
     def alike(cls, matrix: Array, n_components: int) -> Self:
         """Components that all have the matrix's likeness, of shape (n_features, n_features)."""
 
     @classmethod
     def scatter_around_points(cls, total: Array, n_components: int) -> Array:
-        """The scatter of a start where each component is a point, from that of all the data.
+        """Return the scatter of a start where each component is a point.
 
-        A component that is a point knows nothing of its spread: zero. (A matrix shared by the
-        components knows the spread of all the data.)
+        Parameters
+        ----------
+        total : ndarray of shape (n_features, n_features)
+            The scatter of all the data.
+        n_components : int
         """
-        return cls.scatter_of(np.zeros_like(total), n_components)
+        return cls.rule.scatter_around_points(cls, total, n_components)
 
     @classmethod
     @abstractmethod
@@ -247,9 +254,9 @@ class Covariances(Parameters, ABC):
         """d."""
 
     @property
-    @abstractmethod
     def n_parameters(self) -> int:
         """The number of free parameters."""
+        return self.rule.n_parameters(self.n_components, self.n_features)
 
     @property
     @abstractmethod
@@ -306,12 +313,17 @@ class Covariances(Parameters, ABC):
         return np.asarray(flat.any(axis=1))
 
     def or_previous(self, known: BoolArray, settled: BoolArray, previous: Self) -> Self:
-        """These for components that hold data and whose mean has settled, else the previous."""
-        chosen = known & settled
-        if chosen.all():
-            return self
-        mask = chosen.reshape((-1,) + (1,) * (self.values.ndim - 1))
-        return replace(self, values=np.where(mask, self.values, previous.values))
+        """Return these where they may take the place of the previous covariances, else those.
+
+        Parameters
+        ----------
+        known : ndarray of bool of shape (n_components,)
+            The components that hold data.
+        settled : ndarray of bool of shape (n_components,)
+            Those without data, and those whose mean has settled.
+        previous : Covariances
+        """
+        return self.rule.or_previous(self, known, settled, previous)
 
     @abstractmethod
     def diagonal_product(self, scatter: Array) -> float:
@@ -387,8 +399,3 @@ class Covariances(Parameters, ABC):
                 "rows that it holds are equal there, to rounding."
             )
         self.check_rank()
-
-
-def divisor(count: Array) -> Array:
-    """Return counts to divide by; a component without data keeps its old covariance anyway."""
-    return np.where(count > 0.0, count, 1.0)

@@ -1,42 +1,52 @@
-"""Matrices that share their axes: mclust's EVE and VVE."""
+"""Rules for matrices that share their axes: mclust's EVE and VVE."""
 
 from __future__ import annotations
 
-from abc import ABC
 from dataclasses import dataclass
-from functools import cached_property
-from typing import ClassVar, Self
+from typing import Any
 
 import numpy as np
 
-from em_toolkit.covariances.axes_search import CommonAxes
-from em_toolkit.covariances.base import SMALLEST_VARIANCE
-from em_toolkit.covariances.oriented import OrientedCovariances
+from em_toolkit.covariances.axes_search import AxesSearch
+from em_toolkit.covariances.matrix import MatrixCovariances, MatrixRule
+from em_toolkit.covariances.oriented import check_ratios
+from em_toolkit.covariances.rules import SMALLEST_VARIANCE, SharingRule
 from em_toolkit.covariances.spectra import EQUAL_VOLUMES, FREE, VaryingShapes
 from em_toolkit.linalg.spectral import principal_axes, variances_along
 from em_toolkit.statistics import EPS, Array, present
 
 
-class CommonAxesCovariances(OrientedCovariances, ABC):
-    """The same axes for all components."""
+class CommonAxes(SharingRule, MatrixRule):
+    """Σ_k = D V_k Dᵀ: the same axes D for all components, and variances V_k under a rule.
 
-    spectra: ClassVar[VaryingShapes]
+    Parameters
+    ----------
+    spectra : VaryingShapes
+        The rule for volumes and shapes.
+    sharing : str
+        What the components have in common, in words.
+    """
 
-    @cached_property
-    def axes(self) -> Array:
-        if not np.isfinite(self.values).all():
-            return np.full_like(self.values, np.nan)
-        return self.in_structure().axes
+    def __init__(self, spectra: VaryingShapes, sharing: str) -> None:
+        self.spectra = spectra
+        self.sharing = sharing
 
-    @property
-    def n_parameters(self) -> int:
-        K, d = self.n_components, self.n_features
-        return self.spectra.n_parameters(K, d) + d * (d - 1) // 2
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        of_axes = n_features * (n_features - 1) // 2
+        return self.spectra.n_parameters(n_components, n_features) + of_axes
 
-    @classmethod
+    def spectrum(self, covariances: Any) -> tuple[Array, Array]:
+        values = covariances.values
+        is_finite = np.isfinite(values).all()
+        axes = covariances.in_structure().axes if is_finite else np.full_like(values, np.nan)
+        return axes, variances_along(axes, values)
+
+    def check_axes(self, covariances: Any) -> None:
+        check_ratios(covariances)
+
     def from_finite_scatter(
-        cls, scatter: Array, count: Array, n_features: int, previous: Self | None, floor: float
-    ) -> Self:
+        self, kind: Any, scatter: Array, count: Array, n_features: int, previous: Any, floor: float
+    ) -> Any:
         own, along_own = principal_axes(scatter)
         starts, known = list(own), present(count)
         kept = None
@@ -51,9 +61,9 @@ class CommonAxesCovariances(OrientedCovariances, ABC):
             k = int(flat[0])
             along = variances_along(own[k], scatter)
             along[k] = along_own[k]
-            return cls.turned(own[k][None], FREE.maximize(along, count, kept, floor))
-        axes, variances = CommonAxes(cls.spectra, scatter, count, kept, floor).best(starts)
-        found = cls.turned(axes[None], variances)
+            return kind.turned(own[k][None], FREE.maximize(along, count, kept, floor))
+        axes, variances = AxesSearch(self.spectra, scatter, count, kept, floor).best(starts)
+        found = kind.turned(axes[None], variances)
         if previous is None or not (variances > 0.0).all():
             return found
         if found.misfit(scatter, count) <= previous.misfit(scatter, count):
@@ -63,16 +73,14 @@ class CommonAxesCovariances(OrientedCovariances, ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class EVECovariances(CommonAxesCovariances):
+class EVECovariances(MatrixCovariances):
     """One volume and one orientation: Σ_k = λ D A_k Dᵀ."""
 
-    spectra: ClassVar[VaryingShapes] = EQUAL_VOLUMES
-    sharing: ClassVar[str] = "volume and orientation"
+    rule = CommonAxes(EQUAL_VOLUMES, "volume and orientation")
 
 
 @dataclass(frozen=True, eq=False)
-class VVECovariances(CommonAxesCovariances):
+class VVECovariances(MatrixCovariances):
     """One orientation: Σ_k = λ_k D A_k Dᵀ."""
 
-    spectra: ClassVar[VaryingShapes] = FREE
-    sharing: ClassVar[str] = "orientation"
+    rule = CommonAxes(FREE, "orientation")

@@ -1,32 +1,46 @@
-"""Covariance structures of symmetric matrices: full and tied."""
+"""Covariances kept as symmetric matrices; the structures full and tied."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC
 from copy import copy
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack, rq
 
-from em_toolkit.covariances.base import RESOLUTION, Covariances, divisor
+from em_toolkit.covariances.base import Covariances
 from em_toolkit.covariances.completion import Completion, MatrixCompletion
 from em_toolkit.covariances.patterns import Runs
+from em_toolkit.covariances.rules import RESOLUTION, Rule, divisor
 from em_toolkit.linalg.spectral import axes_of_factors, composed, principal_axes
 from em_toolkit.parameters import CollapseError, size
 from em_toolkit.statistics import EPS, Array, BoolArray, RandomSource, sum_of_products
 
 
-class MatrixCovariances(Covariances, ABC):
+class MatrixRule(Rule):
+    """A rule for matrices."""
+
+    def spectrum(self, covariances: Any) -> tuple[Array, Array]:
+        """Return axes and the variances along them, of each matrix."""
+        return axes_of_factors(covariances.cholesky)
+
+    def check_axes(self, covariances: Any) -> None:
+        """Raise `CollapseError` if axes are lost to rounding that the rule compares."""
+
+
+class MatrixCovariances(Covariances):
     """Symmetric matrices: values of shape (n_matrices, n_features, n_features).
 
-    They are made from their values, or by `from_factors` from factors of their inverses. Densities
-    need the factors alone: the values then follow when something asks for them.
+    There is one for each component, unless a subclass says otherwise. They are made from their
+    values, or by `from_factors` from factors of their inverses. Densities need the factors alone:
+    the values then follow when something asks for them.
     """
+
+    rule: ClassVar[MatrixRule]
 
     @cached_property
     def values(self) -> Array:
@@ -43,9 +57,61 @@ class MatrixCovariances(Covariances, ABC):
     def n_features(self) -> int:
         return self._given.shape[-1]
 
+    @property
+    def n_components(self) -> int:
+        return self._given.shape[0]
+
+    @property
+    def scatter(self) -> Array:
+        return self.values
+
+    @classmethod
+    def outer(cls, left: Array, right: Array) -> Array:
+        product = left[:, :, None] * right[:, None, :]
+        return 0.5 * (product + product.transpose(0, 2, 1))
+
+    @classmethod
+    def second_moment(cls, X: Array, origin: Array, responsibilities: Array) -> Array:
+        n_features = X.shape[1]
+        moment = np.empty((origin.shape[0], n_features, n_features))
+        for k, point in enumerate(origin):
+            deviations = X - point
+            # The square root makes the product symmetric to the bit.
+            deviations *= np.sqrt(responsibilities[:, k, None])
+            moment[k] = sum_of_products(deviations, deviations)
+        return moment
+
+    @classmethod
+    def alike(cls, matrix: Array, n_components: int) -> Self:
+        return cls(np.tile(matrix, (n_components, 1, 1)))
+
+    @classmethod
+    def from_public(cls, values: Array, n_components: int, n_features: int) -> Self:
+        return cls(values).in_structure()
+
+    @classmethod
+    def from_precisions(cls, precisions: Array, n_components: int, n_features: int) -> Self:
+        return cls.from_precisions_matrices(precisions).in_structure()
+
+    @classmethod
+    def from_precisions_cholesky(cls, factors: Array, n_components: int, n_features: int) -> Self:
+        return cls.from_factors(factors)
+
+    @property
+    def public(self) -> Array:
+        return self.values
+
+    @property
+    def precisions_cholesky(self) -> Array:
+        return self.inverse_cholesky.transpose(0, 2, 1)
+
+    @property
+    def precisions(self) -> Array:
+        return self.inverses
+
     def _for_components(self, of_matrices: Array) -> Array:
         """Return a quantity of the matrices for each component."""
-        return np.broadcast_to(of_matrices, (self.n_components, *of_matrices.shape[1:]))
+        return of_matrices
 
     @cached_property
     def variances(self) -> Array:
@@ -53,15 +119,42 @@ class MatrixCovariances(Covariances, ABC):
 
     @cached_property
     def _spectrum(self) -> tuple[Array, Array]:
-        return axes_of_factors(self.cholesky)
+        return self.rule.spectrum(self)
 
-    @property
+    @cached_property
     def axes(self) -> Array:
         return self._for_components(self._spectrum[0])
 
-    @property
+    @cached_property
     def along_axes(self) -> Array:
         return self._for_components(self._spectrum[1])
+
+    @classmethod
+    def turned(cls, axes: Array, along_axes: Array) -> Self:
+        """Return covariances of given axes and of the variances along them.
+
+        Parameters
+        ----------
+        axes : ndarray of shape (n_components, n_features, n_features) or (1, ...)
+            Orthonormal, in columns; of each component, or one for all.
+        along_axes : ndarray of shape (n_components, n_features)
+        """
+        values, factors = composed(axes, along_axes)
+        covariances = cls(values).with_cholesky(factors)
+        covariances.__dict__.update(axes=np.broadcast_to(axes, values.shape), along_axes=along_axes)
+        return covariances
+
+    def misfit(self, scatter: Array, count: Array) -> float:
+        """Return Σ_k [N_k log |Σ_k| + tr Σ_k⁻¹ A_k], which the M-step minimizes.
+
+        Parameters
+        ----------
+        scatter : ndarray of shape (n_components, n_features, n_features)
+            A_k, in squared units of the data times units of weight.
+        count : ndarray of shape (n_components,)
+            N_k, in units of weight.
+        """
+        return float(count @ self.log_determinants) + self.inner_product(scatter)
 
     def is_above(self, floor: float) -> bool:
         # No eigenvalue is below 1 / tr Σ⁻¹, and the next E-step needs the inverse anyway; a factor
@@ -200,6 +293,7 @@ class MatrixCovariances(Covariances, ABC):
                 f"the covariance of component {component} is singular to rounding: within it, "
                 f"feature {feature} is a linear combination of those before it."
             )
+        self.rule.check_axes(self)
 
     @classmethod
     def complaint_about_precisions(cls, precisions: Array) -> str:
@@ -207,7 +301,7 @@ class MatrixCovariances(Covariances, ABC):
         if np.allclose(precisions, np.swapaxes(precisions, -1, -2)) and _have_factors(
             np.asarray(precisions[..., ::-1, ::-1], dtype=np.float64)
         ):
-            return cls.complaint_about_sharing(precisions)
+            return cls.rule.complaint(cls, precisions)
         return "symmetric, positive-definite"
 
     @classmethod
@@ -261,7 +355,7 @@ class MatrixCovariances(Covariances, ABC):
         lower[:, rows, columns] = np.reshape(vector, (lower.shape[0], -1))
         index = np.arange(self.n_features)
         lower[:, index, index] = np.exp(lower[:, index, index])
-        return replace(self, values=lower @ lower.transpose(0, 2, 1))
+        return replace(self, values=lower @ lower.transpose(0, 2, 1)).in_structure()
 
 
 def _have_factors(matrices: NDArray[Any]) -> bool:
@@ -290,84 +384,43 @@ def _inverses_of_lower(factors: Array) -> Array:
     return inverses
 
 
-@dataclass(frozen=True, eq=False)
-class MatrixByComponent(MatrixCovariances, ABC):
-    """A matrix for each component: values of shape (n_components, n_features, n_features)."""
+class Unshared(MatrixRule):
+    """Each component its own matrix."""
 
-    @property
-    def n_components(self) -> int:
-        return self._given.shape[0]
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        return n_components * n_features * (n_features + 1) // 2
 
-    @property
-    def scatter(self) -> Array:
-        return self.values
+    def from_scatter(
+        self, kind: Any, scatter: Array, count: Array, n_features: int, previous: Any, floor: float
+    ) -> Any:
+        return kind.at_least(floor, scatter / divisor(count)[:, None, None])
 
-    def _for_components(self, of_matrices: Array) -> Array:
-        return of_matrices
 
-    @classmethod
-    def outer(cls, left: Array, right: Array) -> Array:
-        product = left[:, :, None] * right[:, None, :]
-        return 0.5 * (product + product.transpose(0, 2, 1))
+class Pooled(MatrixRule):
+    """One matrix for all components."""
 
-    @classmethod
-    def second_moment(cls, X: Array, origin: Array, responsibilities: Array) -> Array:
-        n_features = X.shape[1]
-        moment = np.empty((origin.shape[0], n_features, n_features))
-        for k, point in enumerate(origin):
-            deviations = X - point
-            # The square root makes the product symmetric to the bit.
-            deviations *= np.sqrt(responsibilities[:, k, None])
-            moment[k] = sum_of_products(deviations, deviations)
-        return moment
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        return n_features * (n_features + 1) // 2
 
-    @classmethod
-    def alike(cls, matrix: Array, n_components: int) -> Self:
-        return cls(np.tile(matrix, (n_components, 1, 1)))
+    def from_scatter(
+        self, kind: Any, scatter: Array, count: Array, n_features: int, previous: Any, floor: float
+    ) -> Any:
+        return kind.at_least(floor, scatter / count.sum(), count.shape[0])
 
-    @classmethod
-    def from_public(cls, values: Array, n_components: int, n_features: int) -> Self:
-        return cls(values).in_structure()
+    def scatter_around_points(self, kind: Any, total: Array, n_components: int) -> Array:
+        return total[None]
 
-    @classmethod
-    def from_precisions(cls, precisions: Array, n_components: int, n_features: int) -> Self:
-        return cls.from_precisions_matrices(precisions).in_structure()
-
-    @classmethod
-    def from_precisions_cholesky(cls, factors: Array, n_components: int, n_features: int) -> Self:
-        return cls.from_factors(factors)
-
-    @property
-    def public(self) -> Array:
-        return self.values
-
-    @property
-    def precisions_cholesky(self) -> Array:
-        return self.inverse_cholesky.transpose(0, 2, 1)
-
-    @property
-    def precisions(self) -> Array:
-        return self.inverses
+    def or_previous(
+        self, covariances: Any, known: BoolArray, settled: BoolArray, previous: Any
+    ) -> Any:
+        return covariances if settled.all() else previous
 
 
 @dataclass(frozen=True, eq=False)
-class FullCovariances(MatrixByComponent):
+class FullCovariances(MatrixCovariances):
     """Each component its own matrix: mclust's VVV."""
 
-    @property
-    def n_parameters(self) -> int:
-        return self.n_components * self.n_features * (self.n_features + 1) // 2
-
-    @classmethod
-    def from_scatter(
-        cls,
-        scatter: Array,
-        count: Array,
-        n_features: int,
-        previous: Self | None = None,
-        floor: float = 0.0,
-    ) -> Self:
-        return cls.at_least(floor, scatter / divisor(count)[:, None, None])
+    rule = Unshared()
 
 
 @dataclass(frozen=True, eq=False)
@@ -377,19 +430,20 @@ class TiedCovariances(MatrixCovariances):
     mclust's EEE.
     """
 
+    rule = Pooled()
+
     n_tied: int = size()
 
     @property
     def n_components(self) -> int:
         return self.n_tied
 
+    def _for_components(self, of_matrices: Array) -> Array:
+        return np.broadcast_to(of_matrices, (self.n_tied, *of_matrices.shape[1:]))
+
     @property
     def scatter(self) -> Array:
         return self.values * self.n_tied
-
-    @property
-    def n_parameters(self) -> int:
-        return self.n_features * (self.n_features + 1) // 2
 
     @classmethod
     def outer(cls, left: Array, right: Array) -> Array:
@@ -401,26 +455,8 @@ class TiedCovariances(MatrixCovariances):
         return FullCovariances.second_moment(X, origin, responsibilities).sum(axis=0)[None]
 
     @classmethod
-    def from_scatter(
-        cls,
-        scatter: Array,
-        count: Array,
-        n_features: int,
-        previous: Self | None = None,
-        floor: float = 0.0,
-    ) -> Self:
-        return cls.at_least(floor, scatter / count.sum(), count.shape[0])
-
-    @classmethod
     def alike(cls, matrix: Array, n_components: int) -> Self:
         return cls(matrix[None], n_components)
-
-    @classmethod
-    def scatter_around_points(cls, total: Array, n_components: int) -> Array:
-        return total[None]
-
-    def or_previous(self, known: BoolArray, settled: BoolArray, previous: Self) -> Self:
-        return self if settled.all() else previous
 
     @classmethod
     def from_public(cls, values: Array, n_components: int, n_features: int) -> Self:

@@ -1,15 +1,14 @@
-"""Matrices that are alike but for their size: mclust's VEE."""
+"""The rule for matrices that are alike but for their size: mclust's VEE."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any
 
 import numpy as np
 
-from em_toolkit.covariances.base import SMALLEST_VARIANCE, divisor
-from em_toolkit.covariances.matrix import MatrixByComponent
-from em_toolkit.covariances.sharing import SharingCovariances
+from em_toolkit.covariances.matrix import MatrixCovariances, MatrixRule
+from em_toolkit.covariances.rules import SMALLEST_VARIANCE, SharingRule, divisor
 from em_toolkit.covariances.spectra import EQUAL_SHAPES
 from em_toolkit.covariances.volumes import log_volumes, pooled_matrices
 from em_toolkit.linalg.spectral import composed, principal_axes, variances_along
@@ -18,59 +17,56 @@ from em_toolkit.statistics import EPS, Array, BoolArray, present
 _MOST_TURNS = 200
 
 
-@dataclass(frozen=True, eq=False)
-class VEECovariances(SharingCovariances, MatrixByComponent):
-    """One shape and one orientation, of any volume: Σ_k = λ_k C.
+class Proportional(SharingRule, MatrixRule):
+    """Σ_k = λ_k C: one matrix, in any size.
 
     The volumes are those of `em_toolkit.covariances.volumes`, and C is the pool at these.
     """
 
-    sharing: ClassVar[str] = "shape and orientation"
+    sharing = "shape and orientation"
 
-    @property
-    def n_parameters(self) -> int:
-        return self.n_components - 1 + self.n_features * (self.n_features + 1) // 2
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        return n_components - 1 + n_features * (n_features + 1) // 2
 
-    @classmethod
     def from_finite_scatter(
-        cls, scatter: Array, count: Array, n_features: int, previous: Self | None, floor: float
-    ) -> Self:
+        self, kind: Any, scatter: Array, count: Array, n_features: int, previous: Any, floor: float
+    ) -> Any:
         if floor == 0.0:
-            return cls._without_floor(scatter, count, n_features, previous)
+            return self._without_floor(kind, scatter, count, n_features, previous)
         # Where there is no maximum without the floor, it overflows on its way.
         with np.errstate(all="ignore"):
-            found = cls._without_floor(scatter, count, n_features, previous)
+            found = self._without_floor(kind, scatter, count, n_features, previous)
         if np.isfinite(found.values).all() and found.is_above(floor):
             return found
-        return cls._with_floor(scatter, count, previous, floor)
+        return self._with_floor(kind, scatter, count, previous, floor)
 
-    @classmethod
     def _without_floor(
-        cls, scatter: Array, count: Array, n_features: int, previous: Self | None
-    ) -> Self:
+        self, kind: Any, scatter: Array, count: Array, n_features: int, previous: Any
+    ) -> Any:
         known, sizes = present(count), np.trace(scatter, axis1=1, axis2=2) / divisor(count)
         unshared = scatter / divisor(count)[:, None, None]
         if previous is not None:
             unshared = np.where(known[:, None, None], unshared, previous.values)
         if not (sizes[known] > SMALLEST_VARIANCE).all():
-            return cls(unshared)
+            return kind(unshared)
         # Of a trace: the determinant of a start may be zero.
         start = np.log(sizes if previous is None else previous.variances.sum(axis=1))
         x = log_volumes(pooled_matrices(scatter), count, known, start, n_features)
         if x is None:
-            return cls(_flat(unshared, known))
+            return kind(_flat(unshared, known))
         shape = np.sum(np.exp(-x)[:, None, None] * scatter, axis=0) / count.sum()
         try:
             lower = np.linalg.cholesky(shape)
         except np.linalg.LinAlgError:
             # Even the sum of the scatters is singular, and so is each.
-            return cls(unshared)
-        covariances = cls(np.exp(x)[:, None, None] * shape)
+            return kind(unshared)
+        covariances = kind(np.exp(x)[:, None, None] * shape)
         # Exactly those of one shape.
         return covariances.with_cholesky(np.exp(0.5 * x)[:, None, None] * lower)
 
-    @classmethod
-    def _with_floor(cls, scatter: Array, count: Array, previous: Self | None, floor: float) -> Self:
+    def _with_floor(
+        self, kind: Any, scatter: Array, count: Array, previous: Any, floor: float
+    ) -> Any:
         """Return the maximizer of which some variances are the floor.
 
         For given axes, volumes and shape are those of `em_toolkit.covariances.spectra`; for given
@@ -96,7 +92,7 @@ class VEECovariances(SharingCovariances, MatrixByComponent):
             axes, pooled = principal_axes(pool[None])
             variances = volumes[:, None] * np.maximum(pooled, floor)
         matrices, factors = composed(axes, variances)
-        return cls(matrices).with_cholesky(factors)
+        return kind(matrices).with_cholesky(factors)
 
 
 def _flat(matrices: Array, known: BoolArray) -> Array:
@@ -109,3 +105,10 @@ def _flat(matrices: Array, known: BoolArray) -> Array:
     flattened = matrices.copy()
     flattened[component] = (kept * eigenvalues[component, 1:]) @ kept.T
     return flattened
+
+
+@dataclass(frozen=True, eq=False)
+class VEECovariances(MatrixCovariances):
+    """One shape and one orientation, of any volume: Σ_k = λ_k C."""
+
+    rule = Proportional()

@@ -25,8 +25,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import logsumexp
 
-from em_toolkit.covariances.base import SMALLEST_VARIANCE, divisor
 from em_toolkit.covariances.bounded_volumes import bounded_volumes_and_shape
+from em_toolkit.covariances.rules import SMALLEST_VARIANCE, divisor
 from em_toolkit.covariances.volumes import log_volumes, pooled_variances
 from em_toolkit.statistics import EPS, Array, BoolArray, present
 

@@ -24,11 +24,12 @@ Banfield & Raftery (1993), Biometrics 49. Celeux & Govaert (1995), Pattern Recog
 
 from __future__ import annotations
 
-from em_toolkit.covariances.axis_aligned import DiagonalCovariances, SphericalCovariances
-from em_toolkit.covariances.axis_aligned_sharing import (
+from em_toolkit.covariances.axis_aligned import (
+    DiagonalCovariances,
     EEICovariances,
     EIICovariances,
     EVICovariances,
+    SphericalCovariances,
     VEICovariances,
 )
 from em_toolkit.covariances.base import Covariances

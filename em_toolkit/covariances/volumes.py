@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from em_toolkit.covariances.base import RESOLUTION
+from em_toolkit.covariances.rules import RESOLUTION
 from em_toolkit.statistics import EPS, Array, BoolArray
 
 # Steps that gain less than so many nats for each row are judged by the gradient: the objective

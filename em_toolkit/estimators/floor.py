@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from em_toolkit.covariances.base import RESOLUTION
+from em_toolkit.covariances.rules import RESOLUTION
 from em_toolkit.families import GaussianComponents
 from em_toolkit.priors import Moments
 from em_toolkit.statistics import EPS, Array, BoolArray

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from em_toolkit.covariances.base import RESOLUTION
 from em_toolkit.covariances.patterns import Patterns, has_missing
+from em_toolkit.covariances.rules import RESOLUTION
 from em_toolkit.statistics import EPS, Array, IntArray
 
 Data = npt.NDArray[Any]

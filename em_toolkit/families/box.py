@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg import lapack
 from sklearn.utils import gen_batches
 
-from em_toolkit.covariances.base import RESOLUTION
+from em_toolkit.covariances.rules import RESOLUTION
 from em_toolkit.statistics import EPS, Array, RandomSource
 
 # Rows to read at a time.

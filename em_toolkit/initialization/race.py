@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from em_toolkit.covariances.axis_aligned import VarianceByComponent
+from em_toolkit.covariances.axis_aligned import EIICovariances, SphericalCovariances
 from em_toolkit.covariances.matrix import MatrixCovariances
 from em_toolkit.families import Covariances, Gaussian
 from em_toolkit.initialization.replicas import Axes, CovarianceKind, Matrix, Replicas, Sphere
@@ -97,7 +97,7 @@ def _sizes(
 def _kind_of(structure: type[Covariances]) -> type[CovarianceKind]:
     if issubclass(structure, MatrixCovariances):
         return Matrix
-    return Sphere if issubclass(structure, VarianceByComponent) else Axes
+    return Sphere if issubclass(structure, SphericalCovariances | EIICovariances) else Axes
 
 
 def run_race(replicas: Replicas, labels: IntArray, n_components: int) -> Array:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from em_toolkit.covariances.base import RESOLUTION
+from em_toolkit.covariances.rules import RESOLUTION
 from em_toolkit.initialization.rows import Data, weights_of
 from em_toolkit.statistics import EPS, Array
 

@@ -8,9 +8,10 @@ from em_toolkit.covariances import (
     DiagonalCovariances,
     FullCovariances,
     SphericalCovariances,
+    TiedCovariances,
 )
-from em_toolkit.covariances.axis_aligned import VarianceByComponent, VariancesByFeature
-from em_toolkit.covariances.matrix import MatrixByComponent
+from em_toolkit.covariances.axis_aligned import EIICovariances
+from em_toolkit.covariances.matrix import MatrixCovariances
 
 
 def products_when_tied(n_features: int, n_components: int) -> int:
@@ -19,13 +20,12 @@ def products_when_tied(n_features: int, n_components: int) -> int:
 
 
 def _of_the_same_shape(structure: type[Covariances]) -> type[Covariances]:
-    if issubclass(structure, MatrixByComponent):
+    if issubclass(structure, TiedCovariances):
+        return TiedCovariances
+    if issubclass(structure, MatrixCovariances):
         return FullCovariances
-    if issubclass(structure, VariancesByFeature):
-        return DiagonalCovariances
-    if issubclass(structure, VarianceByComponent):
-        return SphericalCovariances
-    return structure
+    is_spherical = issubclass(structure, SphericalCovariances | EIICovariances)
+    return SphericalCovariances if is_spherical else DiagonalCovariances
 
 
 # Which of these a structure is. A subclass of one's own may do something else in any method.

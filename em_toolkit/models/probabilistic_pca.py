@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from em_toolkit.covariances.base import SMALLEST_VARIANCE
+from em_toolkit.covariances.rules import SMALLEST_VARIANCE
 from em_toolkit.linalg.principal_axes import PrincipalAxes
 from em_toolkit.model import LatentVariableModel
 from em_toolkit.parameters import CollapseError, Parameters, positive
