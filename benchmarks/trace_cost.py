@@ -53,6 +53,8 @@ class NoMonitor(Monitor):
             kl=0.0,
             energy=np.nan,
             entropy=np.nan,
+            reconstruction=np.nan,
+            kl_to_prior=np.nan,
             log_prior=0.0,
             extrapolated=extrapolated,
             seconds=np.nan,

@@ -24,6 +24,7 @@ an array, or whatever else has a length and can be taken by indices (`em_toolkit
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,12 +77,16 @@ class Expectation(Statistics, Generic[S]):
         log p(x | θ), summed over units with their weights, in nats.
     weight : float
         The sum of the weights of the units.
+    entropy_within : float
+        The part of `entropy` that is of what else is latent, given z (`entropy_within` of a
+        model).
     """
 
     statistics: S
     entropy: float
     log_evidence: float
     weight: float
+    entropy_within: float = 0.0
 
 
 class LatentVariableModel(ABC, Generic[P, Q, S]):
@@ -178,6 +183,39 @@ class LatentVariableModel(ABC, Generic[P, Q, S]):
             pass over the data.
         stats : Statistics
         """
+
+    def expected_log_likelihood(self, params: P, stats: S) -> float:
+        """Return E_q[log p(x | z, θ)] in nats, from the statistics alone; NaN if it is unknown.
+
+        It is the first term of the other form of the bound,
+
+            ELBO(q, θ) = E_q[log p(x | z, θ)] − KL(q ‖ p(z | θ)),
+
+        and `expected_log_joint` is this plus E_q[log p(z | θ)]. The default knows nothing of it,
+        and the trace then has NaN for the two terms.
+
+        Parameters
+        ----------
+        params : Parameters
+        stats : Statistics
+        """
+        return math.nan
+
+    def entropy_within(self, posterior: Q, weights: Array) -> float:
+        """Return the entropy of what is latent beside z, given z, summed over units.
+
+        It is for models whose density p(x | z, θ) integrates something out itself: in a mixture,
+        what is latent within a component (missing entries, a scale). There
+        `expected_log_likelihood` is of the density of x and of that, and with this entropy it is
+        the first term of the bound; the prior of the second term is that of z alone. By default
+        there is nothing of the kind.
+
+        Parameters
+        ----------
+        posterior : Posterior
+        weights : ndarray of shape (n_units,)
+        """
+        return 0.0
 
     def log_prior(self, params: P) -> float:
         """Return log p(θ) in nats, up to a constant. Zero: maximum likelihood.
@@ -291,4 +329,5 @@ class LatentVariableModel(ABC, Generic[P, Q, S]):
             entropy=float(np.sum(weights * posterior.entropy)),
             log_evidence=float(np.sum(weights * log_evidence)),
             weight=float(np.sum(weights)),
+            entropy_within=self.entropy_within(posterior, weights),
         )

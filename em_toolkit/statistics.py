@@ -16,6 +16,8 @@ from typing import Any, Generic, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+P = TypeVar("P")
+R = TypeVar("R")
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -63,6 +65,23 @@ class Statistics:
 
     def __getstate__(self) -> dict[str, Any]:
         return fields_of(self)
+
+    def kept(self, name: str, params: P, function: Callable[[P, Any], R]) -> R:
+        """Return function(params, self), computed once as long as the parameters are the same.
+
+        Parameters
+        ----------
+        name : str
+            The name under which the last result is kept.
+        params : object
+            The parameters, which are compared by identity.
+        function : callable
+        """
+        last: tuple[P, R] | None = self.__dict__.get(name)
+        if last is None or last[0] is not params:
+            last = params, function(params, self)
+            self.__dict__[name] = last
+        return last[1]
 
     def __add__(self, other: Self) -> Self:
         return self._combine(lambda mine, theirs: mine + theirs, other)

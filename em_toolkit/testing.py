@@ -48,6 +48,7 @@ def check_model(
     known: Any = None,
     log_evidence: LogEvidence | None = None,
     gap: Callable[[Any, Any], Array] | None = None,
+    reconstruction: Callable[[Any, Any], Array] | None = None,
     random_state: int = 0,
 ) -> dict[str, str]:
     """Hold a model to the identities of EM.
@@ -70,6 +71,9 @@ def check_model(
     gap : callable, optional
         For a q that is not exact: an independent KL(q ‖ p(z | x)) of each unit, as
         ``gap(params, X)``, of shape (n_units,).
+    reconstruction : callable, optional
+        An independent E_q[log p(x | z, θ)] of each unit after an E-step, as
+        ``reconstruction(params, X)``, of shape (n_units,).
     random_state : int
         Seed of perturbations and samples.
 
@@ -106,6 +110,9 @@ def check_model(
     if gap is not None:
         check_gap(model, params, block, gap)
         outcome["the gap against an independent one"] = "passed"
+    outcome["the posterior's KL from the prior is not negative"] = _check_terms_if_known(
+        model, params, block, reconstruction
+    )
     if log_evidence is None:
         outcome["evidence against an independent one"] = "not made: no log_evidence was given"
     else:
@@ -542,6 +549,74 @@ def check_gap(model: Model, params: Any, block: Block, gap: Callable[[Any, Any],
             f"independently {expected:.12g}. The entropy of q is wrong, or the evidence and "
             "expected_log_joint differ by a constant."
         )
+
+
+def _check_terms_if_known(
+    model: Model,
+    params: Any,
+    block: Block,
+    reconstruction: Callable[[Any, Any], Array] | None,
+) -> str:
+    stats = model.expectation(params, *block).statistics
+    if reconstruction is None and np.isnan(model.expected_log_likelihood(params, stats)):
+        return "not made: the model has no method expected_log_likelihood"
+    check_terms(model, params, block, reconstruction)
+    return "passed"
+
+
+def check_terms(
+    model: Model,
+    params: Any,
+    block: Block,
+    reconstruction: Callable[[Any, Any], Array] | None = None,
+) -> None:
+    """(i) The terms of the bound's second form are what they are called.
+
+    E_q[log p(x | z, θ)] less the bound is KL(q ‖ p(z | θ)), negative for no unit: at the
+    parameters of the E-step, and at those of the M-step after it. Where the former is computed
+    independently, too, both agree.
+
+    Parameters
+    ----------
+    model : LatentVariableModel
+    params : Parameters
+    block : Block
+        Units, their weights, and what is known of their latent variables.
+    reconstruction : callable, optional
+        An independent E_q[log p(x | z, θ)], ``reconstruction(params, X)`` of shape (n_units,).
+
+    Raises
+    ------
+    ModelCheckError
+        If the model fails the check.
+    """
+    expected = None if reconstruction is None else np.asarray(reconstruction(params, block.X))
+    maximizer = model.maximize(params, model.expectation(params, *block).statistics)
+    for index in range(len(block.X)):
+        one = np.array([index])
+        known = None if block.known is None else taken(block.known, one)
+        found = model.expectation(params, taken(block.X, one), np.ones(1), known)
+        for candidate in (params, maximizer):
+            energy = model.expected_log_joint(candidate, found.statistics)
+            likelihood = model.expected_log_likelihood(candidate, found.statistics)
+            likelihood += found.entropy_within
+            kl = (likelihood - energy) - found.entropy
+            tolerance = SAFETY * _rounding(model, candidate, found.statistics, energy)
+            tolerance += SAFETY * EPS * abs(found.entropy)
+            if not kl >= -tolerance:
+                raise ModelCheckError(
+                    f"terms: of unit {index}, expected_log_likelihood less the bound, which is "
+                    f"KL(q ‖ p(z)), is {kl:.3g} nats, where rounding explains {tolerance:.1g}. A "
+                    "constant is missing in expected_log_likelihood, or entropy_within does not "
+                    "say what else is latent."
+                )
+            if expected is not None and candidate is params:
+                error = abs(likelihood - expected[index])
+                if not error <= 1e-9 * max(1.0, abs(expected[index])):
+                    raise ModelCheckError(
+                        f"terms: unit {index} has E_q[log p(x | z)] {likelihood:.12g}, "
+                        f"independently {expected[index]:.12g}."
+                    )
 
 
 def by_enumeration(log_joint: Callable[[Any, Array, Any], Array], values: list[Any]) -> LogEvidence:

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.special import logsumexp
+from scipy.special import logsumexp, softmax
 from scipy.stats import multivariate_normal, poisson
 
 from em_toolkit import testing
 from em_toolkit.data import Block
 from em_toolkit.engine import Rows
+from em_toolkit.engine.em import em
 from em_toolkit.families import (
     Box,
     DiagonalCovariances,
@@ -27,7 +28,7 @@ from em_toolkit.families import (
     TiedCovariances,
     WithNoise,
 )
-from em_toolkit.model import Expectation
+from em_toolkit.model import Expectation, LatentVariableModel
 from em_toolkit.models import (
     Mixture,
     MixtureParameters,
@@ -201,6 +202,60 @@ def test_model_conforms(name):
     model, params, X, oracle, *known = CASES[name]()
     outcome = check_model(model, params, X, log_evidence=oracle, known=known[0] if known else None)
     assert set(outcome.values()) == {"passed"}
+
+
+def _reconstruction_of_mixture(log_joint):
+    """Σ_k r_ik log p(x_i | k), by enumeration."""
+
+    def reconstruction(params, X):
+        joint = np.stack([log_joint(params, X, k) for k in range(3)], axis=1)
+        return np.sum(softmax(joint, axis=1) * (joint - np.log(params.weights)), axis=1)
+
+    return reconstruction
+
+
+def _reconstruction_of_ppca(params, X):
+    """E[log p(x | z)] by Gauss and Hermite: a polynomial of the second degree in z."""
+    W, noise, n_components = params.loadings, params.noise_variance, params.loadings.shape[1]
+    gain = np.linalg.solve(W @ W.T + noise * np.eye(len(W)), W).T
+    spread = np.linalg.cholesky(np.eye(n_components) - gain @ W)
+    nodes, shares = np.polynomial.hermite_e.hermegauss(3)
+    total = np.zeros(len(X))
+    for places in np.ndindex(*[3] * n_components):
+        z = (X - params.mean) @ gain.T + spread @ nodes[list(places)]
+        density = multivariate_normal(cov=noise * np.eye(len(W))).logpdf(X - params.mean - z @ W.T)
+        total += np.prod(shares[list(places)]) * density
+    return total / np.sqrt(2.0 * np.pi) ** n_components
+
+
+RECONSTRUCTIONS = {
+    **{s.__name__: _reconstruction_of_mixture(_gaussian_log_joint) for s in STRUCTURES},
+    "Poisson": _reconstruction_of_mixture(_poisson_log_joint),
+    "PPCA of 1": _reconstruction_of_ppca,
+    "PPCA of 2": _reconstruction_of_ppca,
+}
+
+
+@pytest.mark.parametrize("name", RECONSTRUCTIONS)
+def test_the_reconstruction_is_that_of_an_oracle(name):
+    model, params, X, _ = CASES[name]()
+    block = Block(X, np.linspace(0.5, 2.0, len(X)))
+    testing.check_terms(model, params, block, RECONSTRUCTIONS[name])
+
+
+def test_a_model_need_not_know_its_reconstruction():
+    class Silent(_Full):
+        expected_log_likelihood = LatentVariableModel.expected_log_likelihood
+
+    _, params, X, oracle = CASES["FullCovariances"]()
+    outcome = check_model(Silent(), params, X, log_evidence=oracle)
+    not_made = {name: words for name, words in outcome.items() if words != "passed"}
+    assert list(not_made.values()) == ["not made: the model has no method expected_log_likelihood"]
+    trace = em(Silent(), params, X, max_iter=2).trace
+    assert np.isnan(trace.reconstruction).all()
+    assert np.isnan(trace.kl_to_prior).all()
+    with pytest.raises(ModelCheckError, match="terms"):
+        check_model(Silent(), params, X, reconstruction=RECONSTRUCTIONS["FullCovariances"])
 
 
 def test_check_model_says_what_it_did_not_check():
@@ -425,6 +480,31 @@ class ScoredElsewhere(ProbabilisticPCA):
         )
 
 
+class JointForLikelihood(_Full):
+    """The weights of the components in the density of the rows."""
+
+    def expected_log_likelihood(self, params, stats):
+        density = self.family.expected_log_density(params.components, stats)
+        return density + float(np.sum(stats.count * params.log_weights))
+
+
+class LikelihoodWithoutConstant(_Full):
+    """½ d log 2π left out of the second form: only an oracle sees it."""
+
+    def expected_log_likelihood(self, params, stats):
+        constant = 0.5 * params.components.means.shape[1] * np.log(2.0 * np.pi)
+        return super().expected_log_likelihood(params, stats) + constant * stats.count.sum()
+
+
+class LikelihoodAtTheMean(ProbabilisticPCA):
+    """E[log p(x | z)] for log p(x | E[z]): the spread of z is left out."""
+
+    def expected_log_likelihood(self, params, stats):
+        spread = params.loadings @ params.posterior_factor
+        lost = stats.count * np.sum(spread**2) / params.noise_variance
+        return super().expected_log_likelihood(params, stats) + 0.5 * lost
+
+
 FIRST_MEAN = FixedComponents(means=np.array([True, False, False]))
 BROKEN = {
     "maximize": [
@@ -491,3 +571,18 @@ def test_broken_model_is_caught(check, case, broken):
         CHECKS[check](broken, params, block, oracle, np.random.default_rng(5))
     with pytest.raises(ModelCheckError):
         check_model(broken, params, X, log_evidence=oracle, known=labels)
+
+
+@pytest.mark.parametrize(
+    ("case", "broken", "words"),
+    [
+        ("FullCovariances", JointForLikelihood(), "terms: of unit .* KL"),
+        ("FullCovariances", LikelihoodWithoutConstant(), "terms: unit .* independently"),
+        ("PPCA of 2", LikelihoodAtTheMean(), "terms: unit .* independently"),
+    ],
+)
+def test_broken_terms_are_caught(case, broken, words):
+    """The bound itself is right: nothing else can see it."""
+    _, params, X, oracle = CASES[case]()
+    with pytest.raises(ModelCheckError, match=words):
+        check_model(broken, params, X, log_evidence=oracle, reconstruction=RECONSTRUCTIONS[case])

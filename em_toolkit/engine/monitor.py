@@ -207,6 +207,8 @@ class Monitor:
         model, weight = self._model, expectation.weight
         energy = model.expected_log_joint(params, expectation.statistics) / weight
         entropy = expectation.entropy / weight
+        reconstruction = model.expected_log_likelihood(params, expectation.statistics)
+        reconstruction = (reconstruction + expectation.entropy_within) / weight
         log_prior = model.log_prior(params) / weight
         elbo = energy + entropy + log_prior
         # Independently of the sum above, so that rounding is measured and not cancelled.
@@ -219,6 +221,8 @@ class Monitor:
             kl=kl,
             energy=energy,
             entropy=entropy,
+            reconstruction=reconstruction,
+            kl_to_prior=(reconstruction - energy) - entropy,
             log_prior=log_prior,
             extrapolated=False,
             seconds=perf_counter() - self._began,

@@ -52,6 +52,13 @@ class Trace:
         E_q[log p(x, z | θ)].
     entropy : ndarray of shape (n_rows,)
         H[q].
+    reconstruction : ndarray of shape (n_rows,)
+        E_q[log p(x | z, θ)], the first term of the bound's other form, ``elbo = reconstruction −
+        kl_to_prior + log_prior``. NaN where the model does not say. Of a mixture z is the
+        component; what else is latent within it (missing entries) is part of this term.
+    kl_to_prior : ndarray of shape (n_rows,)
+        KL(q ‖ p(z | θ)), how much q says of z that was not known before x: never negative, but
+        for rounding.
     log_prior : ndarray of shape (n_rows,)
         log p(θ), up to a constant; 0 for maximum likelihood.
     extrapolated : ndarray of bool of shape (n_rows,)
@@ -71,6 +78,8 @@ class Trace:
     kl: Array
     energy: Array
     entropy: Array
+    reconstruction: Array
+    kl_to_prior: Array
     log_prior: Array
     extrapolated: BoolArray
     seconds: Array

@@ -21,7 +21,7 @@ from em_toolkit import __version__
 from em_toolkit.estimators.json_values import check_names, decoded, encoded
 
 SCHEMA = "em_toolkit.estimator"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _FIELDS = ("schema", "schema_version", "written_by", "estimator", "settings", "fitted")
 

@@ -82,11 +82,7 @@ class GaussianStatistics(ComponentStatistics):
 
         That of the last means is kept: an M-step asks for it, and the energy at what it found.
         """
-        last: tuple[Array, Array] | None = self.__dict__.get("_last_scatter")
-        if last is None or last[0] is not means:
-            last = means, self._scatter_about(means, structure)
-            self.__dict__["_last_scatter"] = last
-        return last[1]
+        return self.kept("_scatter", means, lambda at, stats: stats._scatter_about(at, structure))
 
     def _scatter_about(self, means: Array, structure: type[Covariances]) -> Array:
         if means is self.origin:

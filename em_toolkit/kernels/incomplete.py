@@ -141,8 +141,8 @@ def expectation(
     Returns
     -------
     sums : ndarray
-        Entropy, log evidence and weight; the count for each constant; first moments as `means`;
-        second moments as `factors`.
+        Entropy, log evidence, weight and the entropy of what is missing; the count for each
+        constant; first moments as `means`; second moments as `factors`.
     """
     n_components, n_padded, n_features = constants.shape[0], means.shape[1], X.shape[1]
     space = space_for(X, means, precisions, log_sides, widest)
@@ -153,10 +153,10 @@ def expectation(
     indices = np.empty(width, np.int64)
     totals = np.empty(width)
 
-    a, b = 3 + n_components, 3 + n_components + means.size
+    a, b = 4 + n_components, 4 + n_components + means.size
     c = b + factors.size
     run, total = np.zeros(c + precisions.size), np.zeros(c + precisions.size)
-    rows, count = run[:3], run[3:a]
+    rows, count = run[:4], run[4:a]
     first, second = run[a:b].reshape(means.shape), run[b:c].reshape(factors.shape)
     of_missing = run[c:].reshape(precisions.shape)
     n_panels = (X.shape[0] + width - 1) // width
@@ -176,7 +176,9 @@ def expectation(
             log_joint,
         )
         add_posterior(log_joint, panel_weights, shares, rows)
-        rows[0] += entropy_of_missing(space, shares)
+        of_entries = entropy_of_missing(space, shares)
+        rows[0] += of_entries
+        rows[3] += of_entries
         add_totals(shares, count)
         add_moments(space, n_lanes, shares, strips, indices, totals, first, second, of_missing)
         end_of_run(number, n_panels, run, total)

@@ -59,7 +59,10 @@ class _Pass(ABC):
 
     @abstractmethod
     def sums(self, X: Array, weights: Array, params: Params, box: Box | None) -> Array:
-        """Entropy, log evidence and weight; counts; first moments; second moments, in a row."""
+        """Entropy, log evidence, weight and the entropy of what is missing; counts; moments.
+
+        First moments, then second ones, all in a row.
+        """
 
     @abstractmethod
     def moments(self, X: Array, responsibilities: Array) -> Array:
@@ -138,10 +141,11 @@ class _AxesPass(_Pass):
         sums = incomplete_diagonal.expectation(
             X, weights, means, precisions, logs, log_weights, PANEL_ROWS
         )
-        n_rows, n_counts = 3, len(means)
-        first, second, missing = sums[n_rows + n_counts :].reshape(3, *means.shape)
-        sums[0] += np.sum(missing * entropies)
-        return self._joined(sums[: n_rows + n_counts], first, second, missing)
+        rows, counts = sums[:3], sums[3 : 3 + len(means)]
+        first, second, missing = sums[3 + len(means) :].reshape(3, *means.shape)
+        of_entries = np.sum(missing * entropies)
+        rows[0] += of_entries
+        return self._joined(np.hstack([rows, of_entries, counts]), first, second, missing)
 
     def moments(self, X: Array, responsibilities: Array) -> Array:
         sums = incomplete_diagonal.moments(X, responsibilities, self._means, PANEL_ROWS)
@@ -231,15 +235,15 @@ class CompiledIncompleteMixture(Mixture[GaussianComponents]):
             return super().expectation(params, X, weights, known)
         prepared = self._compiled.pass_at(params.components)
         sums = prepared.sums(X, weights, params, self._box)
-        entropy, log_evidence, weight = sums[:3].tolist()
+        entropy, log_evidence, weight, entropy_within = sums[:4].tolist()
         if not math.isfinite(log_evidence):
             # An overflow, or a row that no component gives any probability: the slow way knows.
             return self._plain.expectation(params, X, weights)
         statistics = unpacked_beside_noise(
-            sums[3:],
+            sums[4:],
             self.family.n_unlike,
             params.components.means,
             prepared.shape,
             prepared.second_moment,
         )
-        return Expectation(statistics, entropy, log_evidence, weight)
+        return Expectation(statistics, entropy, log_evidence, weight, entropy_within)

@@ -202,7 +202,22 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
 
     def expected_log_joint(self, params: MixtureParameters[C], stats: Any) -> float:
         log_weights = float(xlogy(stats.count, params.weights).sum())
-        return log_weights + self.family.expected_log_density(params.components, stats)
+        return log_weights + self._expected_log_density(params, stats)
+
+    def expected_log_likelihood(self, params: MixtureParameters[C], stats: Any) -> float:
+        return self._expected_log_density(params, stats)
+
+    def _expected_log_density(self, params: MixtureParameters[C], stats: Any) -> float:
+        density: float = stats.kept(
+            "_log_density", params.components, self.family.expected_log_density
+        )
+        return density
+
+    def entropy_within(self, posterior: Responsibilities, weights: Array) -> float:
+        if posterior.within is None:
+            return 0.0
+        of_units = np.einsum("ik,ik->i", posterior.responsibilities, posterior.within.entropy)
+        return float(np.sum(weights * of_units))
 
     def log_prior(self, params: MixtureParameters[C]) -> float:
         prior_of_components = self.family.log_prior(params.components, params.weights)

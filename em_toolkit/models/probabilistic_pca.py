@@ -261,11 +261,17 @@ class ProbabilisticPCA(LatentVariableModel[PPCAParameters, GaussianPosterior, PP
         return stats.residual_square + float(np.sum(step * (step @ design - 2.0 * response)))
 
     def expected_log_joint(self, params: PPCAParameters, stats: PPCAStatistics) -> float:
-        n_features, n_components = params.loadings.shape
-        noise = n_features * (_LOG_2_PI + np.log(params.noise_variance)) * stats.count
-        noise += self._squared_error(params, stats) / params.noise_variance
+        n_components = params.loadings.shape[1]
         latent = n_components * _LOG_2_PI * stats.count + np.trace(stats.latent_second)
-        return -0.5 * float(noise + latent)
+        return self._expected_log_noise(params, stats) - 0.5 * float(latent)
+
+    def expected_log_likelihood(self, params: PPCAParameters, stats: PPCAStatistics) -> float:
+        return self._expected_log_noise(params, stats)
+
+    def _expected_log_noise(self, params: PPCAParameters, stats: PPCAStatistics) -> float:
+        squared_error = stats.kept("_squared_error", params, self._squared_error)
+        noise = params.mean.shape[0] * (_LOG_2_PI + np.log(params.noise_variance)) * stats.count
+        return -0.5 * float(noise + squared_error / params.noise_variance)
 
     def rounding_error(self, params: PPCAParameters, stats: PPCAStatistics) -> float:
         """The sizes of the terms, and what the loadings and the mean cost beside the noise.

@@ -140,7 +140,7 @@ def test_the_model_that_fit_writes_is_the_model_that_it_fitted(run, folder):
     data.to_csv("f.csv", index=False)
     assert run("fit", "f.csv", "--out", "out")[0] == 0
     content = json.loads((folder / "out" / "f_parameters.json").read_text())
-    assert content["estimator"]["schema_version"] == 1
+    assert content["estimator"]["schema_version"] == 2
     gm = GaussianMixture(2, random_state=0).fit(data.to_numpy())
     model = GaussianMixture.from_json(folder / "out" / "f_parameters.json")
     assert model.feature_names_in_.tolist() == list(data.columns)
@@ -165,8 +165,8 @@ def test_what_predict_refuses(run, folder):
     (folder / "d.csv").mkdir()
     refused(run("predict", model, "f.csv", "--out", "d.csv"), "is a folder")
     text = (folder / model).read_text()
-    (folder / "v.json").write_text(text.replace('"schema_version": 1', '"schema_version": 7'))
-    refused(run("predict", "v.json", "f.csv"), "schema_version 1, got 7")
+    (folder / "v.json").write_text(text.replace('"schema_version": 2', '"schema_version": 7'))
+    refused(run("predict", "v.json", "f.csv"), "schema_version 2, got 7")
     (folder / "t.csv").write_text("eruptions,waiting\n1,2\n3,4\n5,6\n7,oops\n")
     refused(run("predict", model, "t.csv"), "line 5", "'oops'")
 

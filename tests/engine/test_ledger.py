@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,8 @@ class Row:
     entropy: float
     log_evidence: float
     kl: float
+    reconstruction: float
+    kl_to_prior: float
     log_prior: float = 0.0
 
 
@@ -74,6 +76,8 @@ def mixture_rows(
             -xlogy(q, q).sum(1),
             evidence,
             (xlogy(q, q) - xlogy(q, p)).sum(1),
+            (q * log_densities[at_p]).sum(1),
+            (xlogy(q, q) - q * log_weights[at_p]).sum(1),
         ]
         return Row(
             *(float(np.average(term, weights=sample_weight)) for term in terms),
@@ -89,7 +93,7 @@ def mixture_rows(
 def assert_ledger(fit: Fit[Any], rows: list[Row], atol: float) -> None:
     trace = fit.trace
     assert len(trace) == len(rows)
-    for name in ("energy", "entropy", "log_evidence", "kl", "log_prior"):
+    for name in [item.name for item in fields(Row)]:
         expected = [getattr(row, name) for row in rows]
         np.testing.assert_allclose(getattr(trace, name), expected, rtol=0, atol=atol, err_msg=name)
     elbo = [row.energy + row.entropy + row.log_prior for row in rows]
@@ -98,6 +102,8 @@ def assert_ledger(fit: Fit[Any], rows: list[Row], atol: float) -> None:
     np.testing.assert_allclose(
         trace.log_evidence + trace.log_prior, trace.elbo + trace.kl, rtol=0, atol=atol
     )
+    other_form = trace.reconstruction - trace.kl_to_prior + trace.log_prior
+    np.testing.assert_allclose(trace.elbo, other_form, rtol=0, atol=atol)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -168,8 +174,8 @@ def test_ledger_of_ppca() -> None:
         m, S = posterior(at_q)
         mean, W, noise = at_p.mean, at_p.loadings, at_p.noise_variance
         errors = ((IRIS - mean - m @ W.T) ** 2).sum(1) + np.trace(W @ S @ W.T)
-        energy = -0.5 * (4 * np.log(2 * np.pi * noise) + errors / noise)
-        energy -= 0.5 * (2 * np.log(2 * np.pi) + (m**2).sum(1) + np.trace(S))
+        reconstruction = -0.5 * (4 * np.log(2 * np.pi * noise) + errors / noise)
+        energy = reconstruction - 0.5 * (2 * np.log(2 * np.pi) + (m**2).sum(1) + np.trace(S))
         entropy = multivariate_normal(np.zeros(2), S).entropy()
         C = W @ W.T + noise * np.eye(4)
         evidence = multivariate_normal(mean, C).logpdf(IRIS)
@@ -177,7 +183,8 @@ def test_ledger_of_ppca() -> None:
         apart = np.einsum("ij,ij->i", other - m, np.linalg.solve(T, (other - m).T).T)
         kl = 0.5 * (np.trace(np.linalg.solve(T, S)) - 2 + apart)
         kl += 0.5 * np.log(np.linalg.det(T) / np.linalg.det(S))
-        terms = [energy, np.full(150, entropy), evidence, kl]
+        kl_to_prior = 0.5 * (np.trace(S) + (m**2).sum(1) - 2 - np.linalg.slogdet(S)[1])
+        terms = [energy, np.full(150, entropy), evidence, kl, reconstruction, kl_to_prior]
         return Row(*(float(np.average(term, weights=sample_weight)) for term in terms))
 
     rows = [row(path.params[0], path.params[0])]

@@ -225,7 +225,7 @@ def test_people_can_read_it() -> None:
     model = fitted(GaussianMixture(2, random_state=0), ROWS)
     content = json.loads(model.to_json())
     assert content["schema"] == "em_toolkit.estimator"
-    assert content["schema_version"] == 1
+    assert content["schema_version"] == 2
     assert content["estimator"] == "GaussianMixture"
     assert content["settings"]["covariance_type"] == "full"
     assert content["fitted"]["means_"]["values"] == model.means_.tolist()
@@ -258,10 +258,10 @@ def changed(*path: str, value: Any = None, drop: bool = False) -> str:
         ('{"a": 1, "a": 2}', "'a' is there twice"),
         ('{"a": NaN}', "NaN is not JSON"),
         (changed("schema", value="sklearn"), "another kind"),
-        (changed("schema_version", value=2), "expected schema_version 1, got 2.*em_toolkit"),
-        (changed("schema_version", value="1"), "expected schema_version 1, got '1'"),
-        (changed("schema_version", value=True), "expected schema_version 1, got True"),
-        (changed("schema_version", drop=True), "expected schema_version 1, got None"),
+        (changed("schema_version", value=1), "expected schema_version 2, got 1.*em_toolkit"),
+        (changed("schema_version", value="2"), "expected schema_version 2, got '2'"),
+        (changed("schema_version", value=True), "expected schema_version 2, got True"),
+        (changed("schema_version", drop=True), "expected schema_version 2, got None"),
         (changed("estimator", value="PPCA"), "GaussianMixture, got one of 'PPCA'"),
         (changed("estimator", value="os.system"), "got one of 'os.system'"),
         (changed("more", value=1), "unknown field 'more' in the document"),

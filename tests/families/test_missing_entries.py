@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import STRUCTURES, Data, clusters, dense, random_covariance
 from scipy.optimize import minimize
-from scipy.special import logsumexp
+from scipy.special import logsumexp, softmax
 from scipy.stats import multivariate_normal, norm
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import get_tags
@@ -251,18 +251,30 @@ def case(structure: str) -> tuple[Mixture[GaussianComponents], Any, Data]:
     return Mixture(complete), MixtureParameters(WEIGHTS, components), X
 
 
-def oracle(params: Any, X: Data) -> Data:
+def oracle_densities(params: Any, X: Data) -> Data:
     covariances = params.components.covariances
     names = {CLASSES[name]: name for name in STRUCTURES}
     matrices = dense(names[type(covariances)], covariances.public, *params.components.means.shape)
-    densities = observed_log_densities(X, params.components.means, matrices)
-    return np.asarray(logsumexp(params.log_weights + densities, axis=1))
+    return observed_log_densities(X, params.components.means, matrices)
+
+
+def oracle(params: Any, X: Data) -> Data:
+    return np.asarray(logsumexp(params.log_weights + oracle_densities(params, X), axis=1))
+
+
+def oracle_reconstruction(params: Any, X: Data) -> Data:
+    """Σ_k r_ik log p(x_o | k): what is missing is integrated out within each component."""
+    densities = oracle_densities(params, X)
+    return np.asarray(np.sum(softmax(params.log_weights + densities, axis=1) * densities, axis=1))
+
+
+ORACLES: Any = {"log_evidence": oracle, "reconstruction": oracle_reconstruction}
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_the_model_conforms(structure: str) -> None:
     model, params, X = case(structure)
-    assert set(check_model(model, params, X, log_evidence=oracle).values()) == {"passed"}
+    assert set(check_model(model, params, X, **ORACLES).values()) == {"passed"}
 
 
 @pytest.mark.parametrize("structure", ["full", "tied"])
@@ -270,7 +282,20 @@ def test_the_compiled_model_conforms(structure: str) -> None:
     model, params, X = case(structure)
     assert isinstance(model.family, Gaussian)
     compiled = CompiledIncompleteMixture(model.family)
-    assert set(check_model(compiled, params, X, log_evidence=oracle).values()) == {"passed"}
+    assert set(check_model(compiled, params, X, **ORACLES).values()) == {"passed"}
+
+
+class EntropyOfComponentsAlone(Mixture[Any]):
+    """The entropy of what is missing, taken for that of the component."""
+
+    def entropy_within(self, posterior: Any, weights: Data) -> float:
+        return 0.0
+
+
+def test_an_entropy_that_is_taken_for_that_of_the_component_is_caught() -> None:
+    model, params, X = case("full")
+    with pytest.raises(ModelCheckError, match="terms: of unit"):
+        check_model(EntropyOfComponentsAlone(model.family), params, X)
 
 
 def test_the_evidence_is_the_integral_over_what_is_missing() -> None:

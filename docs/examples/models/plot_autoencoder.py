@@ -64,6 +64,9 @@ class LinearAutoencoder(ProbabilisticPCA):
     def expected_log_joint(self, params, stats):
         return super().expected_log_joint(params.decoder, stats)
 
+    def expected_log_likelihood(self, params, stats):
+        return super().expected_log_likelihood(params.decoder, stats)
+
     def rounding_error(self, params, stats):
         return super().rounding_error(params.decoder, stats)
 
@@ -118,6 +121,7 @@ for check, outcome in check_model(LinearAutoencoder(), start, X[:40], gap=gap).i
 fit = em(LinearAutoencoder(), start, X, max_iter=200, tol=0.0)
 after = fit.trace.after_e_step
 print(f"gap: {fit.trace.kl[0]:.3g} nats a row at the start, {fit.trace.kl[-1]:.3g} at the end")
+print(f"reconstruction {fit.trace.reconstruction[-1]:.3f}, KL {fit.trace.kl_to_prior[-1]:.3f}")
 
 figure, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 ax.plot(fit.trace.log_evidence[after], label="log evidence")
