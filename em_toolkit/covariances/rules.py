@@ -15,6 +15,8 @@ from em_toolkit.statistics import EPS, Array, BoolArray
 # rounding, not spread; a pivot smaller than this many roundings of its variance is no pivot.
 RESOLUTION = 8.0
 SMALLEST_VARIANCE = float(np.finfo(np.float64).tiny) / EPS
+# Of the largest scatter: of less, a floor is nothing beside the roundings of the data.
+_LEAST_FLOOR = 1e-300
 # Beyond the roundings of a user's single precision.
 _ALIKE = 1e-5
 
@@ -137,8 +139,14 @@ class SharingRule(Rule):
         if not np.isfinite(scatter).all():
             # The squares of the data overflowed: `check_about` says so.
             return kind.alike(np.full((n_features, n_features), np.nan), count.shape[0])
+        if floor > 0.0:
+            # Scatters are divided by the floor, and the quotients must be numbers.
+            floor = max(floor, _LEAST_FLOOR * float(scatter.max()))
         finite = _without_rounding(scatter)
-        return self.from_finite_scatter(kind, finite, count, n_features, previous, floor)
+        # Squares of huge numbers may be no number beside another component's volume. What then
+        # comes out is none, and `check_about` says so.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.from_finite_scatter(kind, finite, count, n_features, previous, floor)
 
     @abstractmethod
     def from_finite_scatter(

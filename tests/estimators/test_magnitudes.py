@@ -141,3 +141,23 @@ def test_scatters_of_nothing_but_rounding(covariance_type: str, seed: int) -> No
     with suppress(CollapseError):
         fit = fit_without_numpy_warnings(mixture, X, weights)
         assert np.isfinite(fit.covariances_).all()
+
+
+@pytest.mark.parametrize("covariance_type", STRUCTURES)
+def test_a_floor_that_is_nothing_beside_the_data(covariance_type: str) -> None:
+    """Squares of the data, in units of the floor, that are no number: 1e302 / 1e-6."""
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        X = rng.standard_normal((60, 5)) * 10.0 ** rng.uniform(150.0, 151.3)
+        weights = 10.0 ** rng.uniform(-3.0, 2.0, len(X))
+        mixture = GaussianMixture(
+            4, covariance_type=covariance_type, init_params="random", max_iter=20, tol=0.0
+        )
+        mixture.set_params(random_state=seed)
+        try:
+            fit = fit_without_numpy_warnings(mixture, X, weights)
+        except ValueError as error:
+            assert "Fitting the mixture model failed because some components" in str(error)
+        else:
+            assert np.isfinite(fit.covariances_).all()
+            assert (np.diff(fit.trace_.elbo) > -1e-9).all()
