@@ -147,6 +147,8 @@ class MatrixCovariances(Covariances):
     def misfit(self, scatter: Array, count: Array) -> float:
         """Return Σ_k [N_k log |Σ_k| + tr Σ_k⁻¹ A_k], which the M-step minimizes.
 
+        Infinite for matrices that rounding has made singular.
+
         Parameters
         ----------
         scatter : ndarray of shape (n_components, n_features, n_features)
@@ -154,7 +156,10 @@ class MatrixCovariances(Covariances):
         count : ndarray of shape (n_components,)
             N_k, in units of weight.
         """
-        return float(count @ self.log_determinants) + self.inner_product(scatter)
+        try:
+            return float(count @ self.log_determinants) + self.inner_product(scatter)
+        except np.linalg.LinAlgError:
+            return np.inf
 
     def is_above(self, floor: float) -> bool:
         # No eigenvalue is below 1 / tr Σ⁻¹, and the next E-step needs the inverse anyway; a factor

@@ -154,10 +154,13 @@ def test_a_floor_that_is_nothing_beside_the_data(covariance_type: str) -> None:
             4, covariance_type=covariance_type, init_params="random", max_iter=20, tol=0.0
         )
         mixture.set_params(random_state=seed)
+        cause = ""
         try:
-            fit = fit_without_numpy_warnings(mixture, X, weights)
+            fit_without_numpy_warnings(mixture, X, weights)
         except ValueError as error:
-            assert "Fitting the mixture model failed because some components" in str(error)
+            cause = str(error)
+        if cause:
+            assert cause.startswith("Fitting the mixture model failed because some components")
         else:
-            assert np.isfinite(fit.covariances_).all()
-            assert (np.diff(fit.trace_.elbo) > -1e-9).all()
+            assert np.isfinite(mixture.covariances_).all()
+            assert (np.diff(mixture.trace_.elbo) > -1e-9).all()
