@@ -8,7 +8,7 @@ indices, as arrays and `Sequences` can.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self, TypeGuard, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from em_toolkit.statistics import Array, IntArray
 BLOCK_SIZE = 4096
 
 
+@runtime_checkable
 class Units(Protocol):
     """Independent units that are not the rows of an array: sequences, graphs, rows of a table."""
 
@@ -156,6 +157,40 @@ class UnitBlocks:
             indices = np.arange(start, min(start + self.block_size, len(self.X)))
             known = None if self.known is None else taken(self.known, indices)
             yield Block(taken(self.X, indices), self.weights[indices], known)
+
+
+def is_array_like(data: Any) -> TypeGuard[npt.ArrayLike]:
+    """Return whether data become an array by NumPy's protocol, as arrays and data frames do."""
+    return hasattr(data, "__array__")
+
+
+def blocks_of(data: Blocks | Units | Array) -> Blocks:
+    """Return data as blocks: those that they are, or blocks of rows or other units of weight one.
+
+    Parameters
+    ----------
+    data : iterable of Block, Units, or array
+        A data frame counts as an array.
+
+    Raises
+    ------
+    TypeError
+        For a list of what is no block.
+    """
+    if is_array_like(data):
+        return Rows(data)
+    if isinstance(data, Units):
+        return UnitBlocks(data)
+    if isinstance(data, list | tuple):
+        for item in data:
+            if not isinstance(item, tuple):
+                raise TypeError(
+                    f"expected blocks of data, got a {type(data).__name__} of "
+                    f"{type(item).__name__}. Give an array, whose rows are units; "
+                    "em_toolkit.data.Sequences([...]) for sequences; or Rows(X, weights) or "
+                    "UnitBlocks(units, weights) for units with weights."
+                )
+    return data
 
 
 class Sequences:

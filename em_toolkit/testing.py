@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp
 
-from em_toolkit.data import Block, UnitBlocks, taken
+from em_toolkit.data import Block, UnitBlocks, Units, is_array_like, taken
 from em_toolkit.engine.em import em
 from em_toolkit.engine.expectation import expect
 from em_toolkit.engine.monitor import SAFETY, ELBODecreaseError
@@ -87,7 +87,8 @@ def check_model(
     ModelCheckError
         At the first check that fails.
     """
-    X = X if _is_units(X) else np.asarray(X, dtype=np.float64)
+    if is_array_like(X) or not isinstance(X, Units):
+        X = np.asarray(X, dtype=np.float64)
     rng = np.random.default_rng(random_state)
     drawn = rng.uniform(0.5, 2.0, size=len(X))
     given = np.asarray(drawn if weights is None else weights, dtype=np.float64)
@@ -182,10 +183,6 @@ def check_family(
         log_evidence=None if log_density is None else log_evidence,
         random_state=random_state,
     )
-
-
-def _is_units(X: Any) -> bool:
-    return hasattr(X, "take") and not hasattr(X, "dtype")
 
 
 def _at(model: Model, params: Any, block: Block) -> tuple[Any, Array]:

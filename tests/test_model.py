@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import gammaln, logsumexp, xlogy
 
@@ -72,6 +73,11 @@ def test_the_gap_is_measured_and_stays_open() -> None:
     after_e = fit.trace.after_e_step
     assert fit.trace.kl[0] == pytest.approx(mean_field_gap(START, X)[0], rel=1e-10)
     assert fit.trace.kl[-1] == pytest.approx(mean_field_gap(fit.params, X)[0], abs=1e-12)
+    # KL(q ‖ N(0, I)) of this q, not of the posterior.
+    q, _ = MeanField().posterior(START, X)
+    spread = np.sum(q.factor**2) - q.log_determinant - 2.0
+    kl_to_prior = 0.5 * (spread + np.sum(q.means**2, axis=1).mean())
+    assert fit.trace.kl_to_prior[0] == pytest.approx(kl_to_prior, rel=1e-12)
     np.testing.assert_array_equal(fit.trace.bounds, fit.trace.elbo[after_e])
     assert (np.diff(fit.trace.elbo) > -1e-12).all()
     assert "KL gap after an E-step" in str(fit.trace)
@@ -225,6 +231,10 @@ class ClassesOfSequences(LatentVariableModel[ClassParameters, Responsibilities, 
         ]
         return float(stats.count @ np.log(params.weights) + sum(logs) - stats.log_factorials)
 
+    def expected_log_likelihood(self, params: ClassParameters, stats: ClassStatistics) -> float:
+        joint = self.expected_log_joint(params, stats)
+        return float(joint - stats.count @ np.log(params.weights))
+
 
 def _log_factorials(X: Sequences) -> Array:
     return np.array([gammaln(sequence + 1.0).sum() for sequence in X])
@@ -270,6 +280,26 @@ def test_sequences_in_blocks_and_threads() -> None:
     assert found.log_evidence == alone.log_evidence
     assert found.log_evidence == pytest.approx(whole.log_evidence, rel=1e-13)
     np.testing.assert_allclose(np.array(found.statistics.totals), whole.statistics.totals)
+
+
+def test_em_takes_units_without_blocks() -> None:
+    model = ClassesOfSequences()
+    fit = em(model, CLASSES, SEQUENCES, max_iter=5, tol=0.0)
+    whole = em(model, CLASSES, UnitBlocks(SEQUENCES), max_iter=5, tol=0.0)
+    np.testing.assert_array_equal(fit.trace.elbo, whole.trace.elbo)
+    assert expect(model, CLASSES, SEQUENCES).weight == 30.0
+    assert expect(ProbabilisticPCA(), START, X).weight == 200.0
+    of_frame = em(ProbabilisticPCA(), START, pd.DataFrame(X), max_iter=2)
+    of_array = em(ProbabilisticPCA(), START, X, max_iter=2)
+    np.testing.assert_array_equal(of_frame.trace.elbo, of_array.trace.elbo)
+
+
+def test_a_list_of_arrays_is_no_list_of_blocks() -> None:
+    sequences = list(SEQUENCES)
+    with pytest.raises(TypeError, match=r"got a list of ndarray.*Sequences\(\[\.\.\.\]\)"):
+        em(ClassesOfSequences(), CLASSES, sequences)
+    with pytest.raises(TypeError, match="got a list of float"):
+        expect(ProbabilisticPCA(), START, [1.0, 2.0])
 
 
 def test_tuples_of_parameters_and_statistics() -> None:

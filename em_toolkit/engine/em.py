@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from em_toolkit.data import Block, Blocks, Rows
+from em_toolkit.data import Block, Blocks, Units, blocks_of
 from em_toolkit.engine.acceleration import Accelerator, accelerator_of
 from em_toolkit.engine.executors import SERIAL, Executor
 from em_toolkit.engine.monitor import Monitor
@@ -110,7 +110,7 @@ def _by_name(params: Parameters, prefix: str = "") -> Iterator[tuple[str, str]]:
 def em(
     model: LatentVariableModel[P, Any, Any],
     start: P,
-    blocks: Blocks | Array,
+    blocks: Blocks | Units | Array,
     *,
     max_iter: int = 100,
     tol: float = 1e-3,
@@ -130,8 +130,9 @@ def em(
     ----------
     model : LatentVariableModel
     start : Parameters
-    blocks : iterable of Block, or ndarray
-        The data; iterated over once for each E-step. An array is its rows, each of weight one.
+    blocks : iterable of Block, Units, or ndarray
+        The data; iterated over once for each E-step. The rows of an array, and units such as
+        `em_toolkit.data.Sequences`, are of weight one.
     max_iter : int
         The largest number of M-steps.
     tol : float
@@ -171,8 +172,7 @@ def em(
     ELBODecreaseError
         If the bound falls by more than rounding explains and `bound_check` is ``"raise"``.
     """
-    if isinstance(blocks, np.ndarray):
-        blocks = Rows(blocks)
+    blocks = blocks_of(blocks)
     if isinstance(blocks, Iterator):
         raise TypeError(
             "em reads the blocks once for each E-step, got an iterator that can be read once. "
