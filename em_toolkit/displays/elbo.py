@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _READABLE_GAP, _READABLE_RISE = 1 / 40, 1 / 200
 # Half-steps of more iterations than this lie too close together to be marked one by one.
 _MARKED_ITERATIONS = 30
-_UNIT = "nats per unit of weight"
+_UNIT = "nats per sample"
 
 
 @dataclass(frozen=True)

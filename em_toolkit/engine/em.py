@@ -136,7 +136,7 @@ def em(
     max_iter : int
         The largest number of M-steps.
     tol : float
-        The tolerance of the stopping rule, in nats per unit of weight.
+        The tolerance of the stopping rule, in nats per sample. Samples count by their weight.
     stopping : {"step", "distance"}
         What is held against `tol` (`em_toolkit.engine.stopping`).
 

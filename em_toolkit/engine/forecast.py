@@ -29,7 +29,7 @@ _RECENT = 8
 
 
 class Gains(NamedTuple):
-    """The gains of an iteration, in nats per unit of weight.
+    """The gains of an iteration, in nats per sample.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class ConvergenceForecast:
         The rate of convergence λ of the parameters; the distance shrinks by λ² in an iteration of
         plain EM. NaN before it is known.
     distance : float
-        From the last bound to the final one, in nats per unit of weight; ``inf`` if no end is in
+        From the last bound to the final one, in nats per sample; ``inf`` if no end is in
         sight.
     """
 

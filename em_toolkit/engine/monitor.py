@@ -41,8 +41,8 @@ class ELBODecreaseError(RuntimeError):
     iteration : int
         The iteration; 0 is the start.
     drop : float
-        By how much the bound fell (or, after an E-step, missed the evidence), in nats per unit
-        of weight.
+        By how much the bound fell (or, after an E-step, missed the evidence), in nats per
+        sample.
     tolerance : float
         The rounding error that was allowed for, in the same units.
     trace : Trace
@@ -59,7 +59,7 @@ class ELBODecreaseError(RuntimeError):
         self.trace = trace
         super().__init__(
             f"after the {half_step}-step of iteration {iteration} the bound was {drop:.3g} nats "
-            f"per unit of weight too low, where rounding explains {tolerance:.1g}. Probable cause: "
+            f"per sample too low, where rounding explains {tolerance:.1g}. Probable cause: "
             f"{_CAUSES[half_step]}. em_toolkit.testing.check_model finds which; "
             "bound_check='warn' continues with a warning."
         )
@@ -132,7 +132,7 @@ class Monitor:
 
     @property
     def bound(self) -> float:
-        """The bound at the parameters of the last E-step, in nats per unit of weight.
+        """The bound at the parameters of the last E-step, in nats per sample.
 
         As in `Trace.bounds`.
         """

@@ -26,7 +26,7 @@ class Restart:
     Parameters
     ----------
     bound : float
-        The bound reached, in nats per unit of weight; NaN for a start that failed.
+        The bound reached, in nats per sample; NaN for a start that failed.
     n_iter : int
         Iterations.
     status : Status
@@ -127,7 +127,7 @@ def preliminary(
     max_iter : int
         The number of M-steps from each start, at most.
     tol : float
-        The gain of an iteration that ends a run, in nats per unit of weight.
+        The gain of an iteration that ends a run, in nats per sample.
 
     Returns
     -------

@@ -37,7 +37,7 @@ class SmallStep:
     Parameters
     ----------
     tol : float
-        In nats per unit of weight.
+        In nats per sample.
     previous_bound : float
         The bound before the start, where an earlier fit is continued.
     """
@@ -68,7 +68,7 @@ class PredictedDistance:
     Parameters
     ----------
     tol : float
-        In nats per unit of weight.
+        In nats per sample.
     previous_bound : float
         Of no use here: a prediction needs the halves of an iteration.
     """

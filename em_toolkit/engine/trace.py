@@ -17,7 +17,7 @@ from em_toolkit.statistics import EPS, Array, BoolArray, IntArray, fields_of
 if TYPE_CHECKING:
     import pandas as pd
 
-# Distances, in nats per unit of weight, to which the summary counts the iterations.
+# Distances, in nats per sample, to which the summary counts the iterations.
 _DISTANCES = (1e-3, 1e-6, 1e-9)
 
 
@@ -26,8 +26,8 @@ class Trace:
     """The ledger of a fit: the bound and its parts after each half-step of EM.
 
     Row 0 is the E-step at the start, then M- and E-steps take turns; the last row is the E-step
-    at the parameters that the fit returned. All values but `seconds` are in nats per unit of
-    weight (for unweighted data: per row), the convention of scikit-learn's ``lower_bound_``.
+    at the parameters that the fit returned. All values but `seconds` are in nats per sample,
+    the convention of scikit-learn's ``lower_bound_``; samples count by their weight.
 
     An accelerated fit extrapolates: the E-step is then taken at a point beyond the one that the
     M-step found, and only if the bound is no lower there than the `elbo` of the M-step. The rows
@@ -162,7 +162,7 @@ class Trace:
         Parameters
         ----------
         distance : float
-            In nats per unit of weight.
+            In nats per sample.
 
         Returns
         -------
@@ -183,8 +183,8 @@ class Trace:
             return "<Trace: empty>"
         first, last = self.elbo[0], self.elbo[-1]
         return (
-            f"<Trace: {self.n_iter} iterations, bound from {first:.6g} to {last:.6g} nats per unit "
-            "of weight>"
+            f"<Trace: {self.n_iter} iterations, bound from {first:.6g} to {last:.6g} nats per "
+            "sample>"
         )
 
     def _repr_html_(self) -> str | None:
@@ -199,7 +199,7 @@ class Trace:
             f"EM: {self.n_iter} iterations{extrapolated}, {self.seconds[-1]:.3g} s",
             f"bound: {bounds[0]:.6f} at the start, {bounds[-1]:.6f} at the end "
             f"(gain {bounds[-1] - bounds[0]:.3g}, last step {_last_gain(bounds):.2g}), "
-            "nats per unit of weight",
+            "nats per sample",
             f"log evidence {self.log_evidence[-1]:.6f} = energy {self.energy[-1]:.6f} "
             f"+ entropy {self.entropy[-1]:.6f}",
             f"largest measured KL after an E-step: {largest_kl:.1g}"

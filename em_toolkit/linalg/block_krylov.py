@@ -39,7 +39,7 @@ def krylov_axes(
     rng : RandomState or Generator
         Gives the first vectors.
     tol : float
-        Ends the search when an image raises the evidence by less, in nats per unit of weight.
+        Ends the search when an image raises the evidence by less, in nats per sample.
     max_iter : int
         The largest number of images.
 
@@ -119,7 +119,7 @@ def _orthonormal(block: Array, basis: Array) -> Array:
 
 
 def _evidence(variances: Array, total: float, n_features: int) -> float:
-    """The largest log evidence with these axes, less a constant, in nats per unit of weight."""
+    """The largest log evidence with these axes, less a constant, in nats per sample."""
     left = n_features - variances.shape[0]
     noise_variance = (total - float(variances.sum())) / left
     if not noise_variance > 0.0:

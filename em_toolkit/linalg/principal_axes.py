@@ -34,7 +34,7 @@ from em_toolkit.statistics import EPS, Array
 # The error of a scatter, in ε times its trace. Largest seen on hostile rows (two points a hundred
 # thousand times, heavy tails, trends, counts, offsets of 1e8; up to a million rows): 17.
 ROUNDING = 64.0
-# What that error may cost, in nats per unit of weight and relative in each variance: no more than
+# What that error may cost, in nats per sample and relative in each variance: no more than
 # EM, which stops at a gain of 1e-8 by default.
 ACCURACY = 1e-8
 # Blocks whose products are summed before they join the sum of all: long sums round more.
@@ -99,7 +99,7 @@ class PrincipalAxes:
 
         Its evidence and its variances hold λ_1 .. λ_q and the trace of the covariance over σ²,
         its smallest variance. Where the trace is wrong by δ, and the leading eigenvalues together
-        by √q δ (Hoffman & Wielandt 1953), that is (1 + √q) δ / σ², in nats per unit of weight.
+        by √q δ (Hoffman & Wielandt 1953), that is (1 + √q) δ / σ², in nats per sample.
         """
         error = (1.0 + np.sqrt(n_components)) * self.error
         return bool(error <= ACCURACY * self.noise_variance(n_components))

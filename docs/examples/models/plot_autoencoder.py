@@ -120,11 +120,11 @@ for check, outcome in check_model(LinearAutoencoder(), start, X[:40], gap=gap).i
 
 fit = em(LinearAutoencoder(), start, X, max_iter=200, tol=0.0)
 after = fit.trace.after_e_step
-print(f"gap: {fit.trace.kl[0]:.3g} nats a row at the start, {fit.trace.kl[-1]:.3g} at the end")
+print(f"gap: {fit.trace.kl[0]:.3g} nats per sample at the start, {fit.trace.kl[-1]:.3g} at the end")
 print(f"reconstruction {fit.trace.reconstruction[-1]:.3f}, KL {fit.trace.kl_to_prior[-1]:.3f}")
 
 figure, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 ax.plot(fit.trace.log_evidence[after], label="log evidence")
 ax.plot(fit.trace.elbo[after], label="ELBO")
-ax.set(xlabel="iteration", ylabel="nats per row", xlim=(0, 60), ylim=(-6.6, -6.1))
+ax.set(xlabel="iteration", ylabel="nats per sample", xlim=(0, 60), ylim=(-6.6, -6.1))
 ax.legend(frameon=False)

@@ -50,5 +50,5 @@ print(f"online, one pass: {bounds[-1]:.4f}; EM, {batch.n_passes_} passes: {batch
 figure, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 ax.plot(np.arange(1, len(bounds) + 1) * 100, bounds, label="online EM")
 ax.axhline(batch.lower_bound_, color="0.5", linestyle="--", label="EM")
-ax.set(xlabel="rows seen", ylabel="log evidence (nats per row)", ylim=(bounds[2], None))
+ax.set(xlabel="rows seen", ylabel="log evidence (nats per sample)", ylim=(bounds[2], None))
 ax.legend(frameon=False)
