@@ -37,7 +37,7 @@ class FiniteMixture(MixtureEstimator):
     n_components : int, default=1
         The number of components K.
     tol : float, default=1e-3
-        EM stops when an iteration raises the bound by less, in nats per unit of weight.
+        EM stops when an iteration raises the bound by less, in nats per sample.
     max_iter : int, default=100
         The largest number of iterations. 0 returns the start.
     n_init : int, default=1

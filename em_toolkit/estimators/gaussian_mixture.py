@@ -70,7 +70,7 @@ class GaussianMixture(GaussianDensity):
         variances along the features, "spherical" one variance for each component. mclust's
         fourteen names, such as "VEI", say what components share (`em_toolkit.covariances`).
     tol : float, default=1e-3
-        EM stops when an iteration raises the bound by less, in nats per unit of weight (see
+        EM stops when an iteration raises the bound by less, in nats per sample (see
         `stopping`).
     reg_covar : float, default=1e-6
         The floor ε ≥ 0, in squared units of the data: no component has less variance in any

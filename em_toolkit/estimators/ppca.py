@@ -71,7 +71,7 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FittedPPCA):
         (`em_toolkit.linalg.principal_axes`, `em_toolkit.linalg.block_krylov`).
     tol : float, default=1e-8
         EM and the randomized solver stop when an iteration raises the bound by less, in nats per
-        unit of weight.
+        sample; samples count by their weight.
     max_iter : int, default=1000
         The largest number of iterations of EM or of the randomized solver.
     random_state : int, RandomState instance or None, default=None
