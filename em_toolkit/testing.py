@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import logsumexp
+from scipy.special import logsumexp, softmax
 
 from em_toolkit.data import Block, UnitBlocks, Units, is_array_like, taken
 from em_toolkit.engine.em import em
@@ -171,16 +171,24 @@ def check_family(
     weights = np.arange(1.0, n_components + 1.0)
     params = MixtureParameters(weights / weights.sum(), components)
 
+    if log_density is None:
+        return check_model(Mixture(family), params, rows, random_state=random_state)
+
     def log_evidence(params: Any, X: Array) -> Array:
-        assert log_density is not None
         joint = log_density(params.components, X) + params.log_weights
         return np.asarray(logsumexp(joint, axis=1))
+
+    def reconstruction(params: Any, X: Array) -> Array:
+        log_densities = log_density(params.components, X)
+        responsibilities = softmax(log_densities + params.log_weights, axis=1)
+        return np.asarray(np.sum(responsibilities * log_densities, axis=1))
 
     return check_model(
         Mixture(family),
         params,
         rows,
-        log_evidence=None if log_density is None else log_evidence,
+        log_evidence=log_evidence,
+        reconstruction=reconstruction,
         random_state=random_state,
     )
 

@@ -56,8 +56,7 @@ class EMEstimator(CallbackSupportMixin, DensityMixin, BaseEstimator, metaclass=A
         The ledger of the bound, a row for each half-step.
     lower_bound_ : float
         The bound at the fitted parameters (which is the log evidence, plus the log prior where
-        there is one), in nats per sample. Samples count by their weight: in a
-        weighted fit it is the mean over units of weight.
+        there is one), in nats per sample; samples count by their weight.
     lower_bounds_ : list of float
         The bound after each iteration.
     converged_ : bool
