@@ -277,6 +277,11 @@ class LatentVariableModel(ABC, Generic[P, Q, S]):
 
         The monitor takes 16 times this as its tolerance. A model whose terms cancel or whose
         matrices may be ill-conditioned overrides it with what that costs.
+
+        Parameters
+        ----------
+        params : Parameters
+        stats : Statistics
         """
         return EPS * abs(self.expected_log_joint(params, stats))
 

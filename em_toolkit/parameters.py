@@ -141,7 +141,7 @@ class Parameters:
         self.__post_init__()
 
     def to_vector(self) -> Array:
-        """The free coordinates, of shape (n_coordinates,)."""
+        """Return the free coordinates, of shape (n_coordinates,)."""
         return np.concatenate([_to_free(getattr(self, f.name), f.metadata) for f in fields(self)])
 
     def from_vector(self, vector: Array) -> Self:
@@ -158,7 +158,14 @@ class Parameters:
         """Raise `CollapseError` with the cause if these parameters define no density."""
 
     def allclose(self, other: Self, *, rtol: float = 1e-9, atol: float = 1e-12) -> bool:
-        """Whether all fields agree, ``|a - b| <= atol + rtol |b|``."""
+        """Return whether all fields agree, ``|a - b| <= atol + rtol |b|``.
+
+        Parameters
+        ----------
+        other : Parameters
+            Of the same class.
+        rtol, atol : float
+        """
 
         def close(mine: Any, theirs: Any) -> bool:
             if isinstance(mine, tuple):

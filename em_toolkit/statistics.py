@@ -118,7 +118,7 @@ def _elementwise(operation: Callable[[Any, Any], Any], mine: Any, theirs: Any) -
 
 @cache
 def _layout(kind: type[Statistics]) -> tuple[tuple[str, bool], ...]:
-    """The names of the fields, and which are origins."""
+    """Return the names of the fields, and which are origins."""
     return tuple((item.name, item.metadata.get("origin", False)) for item in fields(kind))
 
 
@@ -139,7 +139,13 @@ class PairwiseSum(Generic[S]):
         self._waiting: dict[tuple[int, int], S] = {}
 
     def add(self, index: int, part: S) -> None:
-        """Add the part with this number; they are counted from 0."""
+        """Add the part with this number; they are counted from 0.
+
+        Parameters
+        ----------
+        index : int
+        part : Statistics
+        """
         level = 0
         while True:
             with self._lock:
@@ -151,13 +157,13 @@ class PairwiseSum(Generic[S]):
             level, index = level + 1, index // 2
 
     def total(self) -> S:
-        """The sum, once all parts are there."""
+        """Return the sum, once all parts are there."""
         # Of the subtrees that found no sibling, later ones are smaller.
         return reduce(add, map(self._waiting.__getitem__, sorted(self._waiting)))
 
 
 def sum_by_pairs(parts: Iterable[S]) -> S:
-    """The sum of statistics in an order that is fixed: that of `PairwiseSum`."""
+    """Return the sum of statistics in an order that is fixed: that of `PairwiseSum`."""
     total = PairwiseSum[S]()
     for index, part in enumerate(parts):
         total.add(index, part)

@@ -194,7 +194,7 @@ def check_family(
 
 
 def _at(model: Model, params: Any, block: Block) -> tuple[Any, Array]:
-    """The posterior and the log evidence of a block."""
+    """Return the posterior and the log evidence of a block."""
     if block.known is None:
         return model.posterior(params, block.X)
     return model.posterior_given(params, block.X, block.known)
@@ -625,7 +625,7 @@ def check_terms(
 
 
 def by_enumeration(log_joint: Callable[[Any, Array, Any], Array], values: list[Any]) -> LogEvidence:
-    """An oracle for a latent variable with few values: log Σ_z p(x, z | θ).
+    """Return an oracle for a latent variable with few values: log Σ_z p(x, z | θ).
 
     Parameters
     ----------
@@ -645,7 +645,7 @@ def by_enumeration(log_joint: Callable[[Any, Array, Any], Array], values: list[A
 def by_integration(
     log_joint: Callable[[Any, Array, Array], Array], n_latent: int, *, limit: float = 9.0
 ) -> LogEvidence:
-    """An oracle for one or two real latent variables: log ∫ p(x, z | θ) dz.
+    """Return an oracle for one or two real latent variables: log ∫ p(x, z | θ) dz.
 
     The trapezoidal rule on a grid from −limit to limit, in steps of 0.02 (0.15 for two). It is
     exact to rounding for a Gaussian integrand whose standard deviation is more than 1.5 steps and
@@ -702,7 +702,7 @@ def _scales(energy: Callable[[Any], float], params: Any) -> Array:
 
 
 def _gradient(function: Callable[[Any], Any], params: Any, scales: Array) -> Array:
-    """The derivative for a step by the scale of each coordinate."""
+    """Return the derivative for a step by the scale of each coordinate."""
     vector = params.to_vector()
 
     def at(coordinate: int, steps: float) -> Any:

@@ -34,7 +34,7 @@ GAUSSIAN_MIXTURE: Mixture[GaussianComponents] = Mixture(Gaussian())
 
 
 def marginal(params: GaussianMixtureParameters, features: Any) -> GaussianMixtureParameters:
-    r"""The mixture of some of the features, the others integrated out.
+    r"""Return the mixture of some of the features, the others integrated out.
 
     .. math:: p(x_a) = \sum_k \pi_k \, \mathcal N(x_a \mid \mu_{k,a}, \Sigma_{k,aa})
 
@@ -77,7 +77,7 @@ def marginal(params: GaussianMixtureParameters, features: Any) -> GaussianMixtur
 def condition(
     params: GaussianMixtureParameters, features: Any, values: npt.ArrayLike
 ) -> GaussianMixtureParameters:
-    r"""The mixture of the remaining features, given the values of some.
+    r"""Return the mixture of the remaining features, given the values of some.
 
     With a the remaining features and b the given ones (Bishop 2006, eqs 2.81 and 2.82, for each
     component; the weights are its responsibilities, eq. 9.23, under the marginal of b),
@@ -175,7 +175,16 @@ class ConditionalMixture:
     def of(
         cls, params: GaussianMixtureParameters, given: IntArray, targets: IntArray
     ) -> ConditionalMixture:
-        """From a mixture of both, and the indices of each."""
+        """From a mixture of both, and the indices of each.
+
+        Parameters
+        ----------
+        params : MixtureParameters
+        given : ndarray of int
+            Indices of the features that are given.
+        targets : ndarray of int
+            Indices of the others.
+        """
         components = params.components
         coefficients, covariances = regression(components.covariances, given, targets)
         means = components.means[:, targets]
@@ -248,7 +257,14 @@ def dense(covariances: Covariances) -> Array:
 
 @singledispatch
 def marginal_covariances(covariances: Covariances, features: IntArray) -> Covariances:
-    """The covariances of some of the features."""
+    """Return the covariances of some of the features.
+
+    Parameters
+    ----------
+    covariances : Covariances
+    features : ndarray of int
+        Their indices, in the order of the result.
+    """
     lower = _lower_factors(square_roots(covariances)[:, features])
     return _from_lower_factors(FullCovariances, lower)
 
@@ -274,6 +290,14 @@ def regression(
     covariances: Covariances, given: IntArray, targets: IntArray
 ) -> tuple[Array, Covariances]:
     """Return the regression of the targets on the given features, within each component.
+
+    Parameters
+    ----------
+    covariances : Covariances
+    given : ndarray of int
+        Indices of features.
+    targets : ndarray of int
+        Indices of features.
 
     Returns
     -------

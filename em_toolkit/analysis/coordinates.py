@@ -96,7 +96,7 @@ class Tangent(ABC):
         """
 
     def prior_gradient(self, component: int) -> Array:
-        """The derivative of the log prior in a component's natural parameters."""
+        """Return the derivative of the log prior in a component's natural parameters."""
         return np.zeros(len(self.charts[component].jacobian))
 
     def prior_information(self, component: int) -> Array:

@@ -18,7 +18,14 @@ from em_toolkit.statistics import Array
 
 @singledispatch
 def tangent(family: Any, components: Any) -> Tangent:
-    """The coordinates of a family's components."""
+    """Return the coordinates of a family's components.
+
+    Parameters
+    ----------
+    family : Family
+    components : Parameters
+        Of the family.
+    """
     raise ValueError(
         f"Standard errors are known of Gaussian and Poisson components, not of "
         f"{type(family).__name__}. Take the bootstrap: fit again to rows drawn with replacement."

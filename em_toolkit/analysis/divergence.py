@@ -27,7 +27,7 @@ class DivergenceEstimate(NamedTuple):
 
 
 def mean_log_ratio(log_p: Array, log_q: Array) -> DivergenceEstimate:
-    r"""The Kullback-Leibler divergence from p to q, by simulation.
+    r"""Return the Kullback-Leibler divergence from p to q, by simulation.
 
     .. math:: \mathrm{KL}(p \,\|\, q) = \mathrm E_p[\log p(x) - \log q(x)]
               \approx \frac1n \sum_i \big[ \log p(x_i) - \log q(x_i) \big],

@@ -19,7 +19,7 @@ def feature_indices(
     names: npt.NDArray[Any] | None = None,
     argument: str = "features",
 ) -> IntArray:
-    """The indices of features, in the order in which they are named.
+    """Return the indices of features, in the order in which they are named.
 
     Parameters
     ----------
@@ -101,12 +101,19 @@ def _index_of_name(name: str, names: npt.NDArray[Any] | None, argument: str) -> 
 
 
 def other_features(n_features: int, *features: IntArray) -> IntArray:
-    """The indices of all features but these, ascending."""
+    """Return the indices of all features but these, ascending."""
     return np.setdiff1d(np.arange(n_features), np.concatenate(features))
 
 
 def targets_given(given: IntArray, targets: IntArray | None, n_features: int) -> IntArray:
-    """The targets, by default all features not given; none may be both."""
+    """Return the targets, by default all features not given; none may be both.
+
+    Parameters
+    ----------
+    given : ndarray of int
+    targets : ndarray of int or None
+    n_features : int
+    """
     if targets is None:
         targets = other_features(n_features, given)
     if not targets.size:

@@ -220,14 +220,20 @@ class CorrelatedFeatures(GaussianTangent):
 
 
 def gaussian_tangent(family: Gaussian, components: GaussianComponents) -> GaussianTangent:
-    """The coordinates of normal components, complete rows or not."""
+    """Return the coordinates of normal components, complete rows or not.
+
+    Parameters
+    ----------
+    family : Gaussian
+    components : GaussianComponents
+    """
     if isinstance(components.covariances, AxisAlignedCovariances):
         return IndependentFeatures(family, components)
     return CorrelatedFeatures(family, components)
 
 
 def _outer(rows: Array) -> Array:
-    """The product of each row with itself."""
+    """Return the product of each row with itself."""
     return rows[:, :, None] * rows[:, None, :]
 
 

@@ -119,7 +119,7 @@ def observed_information(
     params: MixtureParameters[Any],
     blocks: Iterable[tuple[Block, Array]],
 ) -> ObservedInformation:
-    """The observed information of a mixture at its fitted parameters.
+    """Return the observed information of a mixture at its fitted parameters.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def observed_information(
 
 
 def _of_weights(mixture: Mixture[Any], params: MixtureParameters[Any]) -> tuple[Estimand, Array]:
-    """The weights and their coordinates' scores, of shape (n_components, n_coordinates).
+    """Return the weights and their coordinates' scores, of shape (n_components, n_coordinates).
 
     The shares ρ of the free weights are those of a multinomial: with a basis Q of what is
     orthogonal to √ρ, the scores are Qᵀ (e_k/√ρ_k), and a step c moves ρ by √ρ Q c.

@@ -101,7 +101,7 @@ class ComponentMerging:
         return np.concatenate([[0.0], np.cumsum(self.n_merged)])
 
     def clusters(self, n_clusters: int | None = None) -> IntArray:
-        """The cluster of each component, of shape (n_components,).
+        """Return the cluster of each component, of shape (n_components,).
 
         Parameters
         ----------
@@ -115,7 +115,7 @@ class ComponentMerging:
         return clusters
 
     def combine(self, responsibilities: npt.ArrayLike, n_clusters: int | None = None) -> Array:
-        """The posterior of the clusters, from that of the components.
+        """Return the posterior of the clusters, from that of the components.
 
         Parameters
         ----------
@@ -152,7 +152,7 @@ class ComponentMerging:
         return self.change_point().n_clusters
 
     def change_point(self, *, by_rows: bool = False) -> TwoLines:
-        """The two lines that fit the entropies best.
+        """Return the two lines that fit the entropies best.
 
         Parameters
         ----------

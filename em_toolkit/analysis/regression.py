@@ -103,7 +103,7 @@ def predict_conditional(
 def conditional_mean(
     params: GaussianMixtureParameters, X_given: npt.ArrayLike, given: Any, targets: Any = None
 ) -> Array:
-    """The mean of the targets alone, where the covariances would take too much memory.
+    """Return the mean of the targets alone, where the covariances would take too much memory.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def conditional_log_density(
     given: Any,
     targets: Any = None,
 ) -> Array:
-    r"""The log density of the targets of each row, given the rest of it, in nats.
+    r"""Return the log density of the targets of each row, given the rest of it, in nats.
 
     .. math:: \log p(x_t \mid x_g) = \log \sum_k p(k \mid x_g) \, \mathcal N(x_t \mid m_k, C_k)
 

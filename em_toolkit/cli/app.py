@@ -118,9 +118,9 @@ def demo(
     run_demo(out, Console())
 
 
-@app.command(epilog=EXIT_CODES)
+@app.command("fit", epilog=EXIT_CODES)
 @with_reading_options
-def fit(
+def _fit(
     file: File,
     model: Annotated[
         ModelName, typer.Option(help="The model to fit.")
@@ -182,9 +182,9 @@ def fit(
     )
 
 
-@app.command(epilog=EXIT_CODES)
+@app.command("select", epilog=EXIT_CODES)
 @with_reading_options
-def select(
+def _select(
     file: File,
     most_components: Annotated[
         int | None,
@@ -237,9 +237,9 @@ def select(
     )
 
 
-@app.command()
+@app.command("predict")
 @with_reading_options
-def predict(
+def _predict(
     model: Annotated[
         Path,
         typer.Argument(
@@ -265,9 +265,9 @@ def predict(
     return predict_table(model, file, out, reading)
 
 
-@app.command()
+@app.command("compare")
 @with_reading_options
-def compare(
+def _compare(
     file: File,
     components: Components = 2,
     reading: ReadingOptions = _AS_THE_TABLE_SUGGESTS,

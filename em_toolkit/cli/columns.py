@@ -144,6 +144,12 @@ def numeric_columns(
 def complete_rows(numbers: Numbers, path: Path) -> Numbers:
     """Return numbers without the rows in which one is missing, and a note on how many these are.
 
+    Parameters
+    ----------
+    numbers : Numbers
+    path : Path
+        The file, for an error.
+
     Raises
     ------
     InputError
@@ -159,7 +165,7 @@ def complete_rows(numbers: Numbers, path: Path) -> Numbers:
 
 
 def _is_numeric(column: Column) -> bool:
-    """Whether a column was meant to hold numbers, a few slips apart."""
+    """Return whether a column was meant to hold numbers, a few slips apart."""
     is_text = column.is_text & ~column.fits["."] & ~column.fits[","]
     n_text = int(is_text.sum())
     if n_text and column.are_codes(is_text):
@@ -173,7 +179,7 @@ def _split(given: str | None) -> list[str]:
 
 
 def _named(table: Table, wanted: str) -> list[str]:
-    """The columns that a person names, or gives the positions of."""
+    """Return the columns that a person names, or gives the positions of."""
     known = [str(name) for name in table.frame.columns]
     names = []
     for given in map(str.strip, _split(wanted)):

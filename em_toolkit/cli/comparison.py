@@ -161,7 +161,12 @@ def _outcome(contestant: Contestant, fitted: Any, X: Array, seconds: list[float]
 
 
 def largest_difference(ours: Outcome, theirs: Outcome) -> float:
-    """max |a - b| / max(1, |b|) over all parameters; NaN if one of the two failed."""
+    """max |a - b| / max(1, |b|) over all parameters; NaN if one of the two failed.
+
+    Parameters
+    ----------
+    ours, theirs : Outcome
+    """
     if ours.failure or theirs.failure:
         return float("nan")
     pairs = zip(ours.parameters, theirs.parameters, strict=True)
@@ -169,7 +174,7 @@ def largest_difference(ours: Outcome, theirs: Outcome) -> float:
 
 
 def comparison_table(groups: Mapping[str, Sequence[Outcome]], what: str) -> Grid:
-    """The table for a screen of 80 columns.
+    """Return the table for a screen of 80 columns.
 
     Parameters
     ----------

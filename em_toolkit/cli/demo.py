@@ -124,7 +124,7 @@ def _faithful() -> tuple[list[Outcome], Numbers]:
 
 
 def _wine() -> tuple[list[Outcome], Numbers, int]:
-    """The fits, the data, and how many wines are with the others of their grower."""
+    """Return the fits, the data, and how many wines are with the others of their grower."""
     wine = load_wine()
     X: Array = StandardScaler().fit_transform(wine.data)
     outcomes = compete(gaussian_mixtures({"n_components": 3, "random_state": 0}), X)

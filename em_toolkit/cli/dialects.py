@@ -48,6 +48,10 @@ def first_line_separator(text: str) -> str | None:
 def rows_of(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows that are not blank, each with the line that it begins on, counted from 0.
 
+    Parameters
+    ----------
+    text, separator : str
+
     Raises
     ------
     BadRow
@@ -67,13 +71,18 @@ def rows_of(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def squeezed(line: str) -> str:
-    """A line with one blank for each run of blanks and tabs outside of quotation marks."""
+    """Return a line with one blank for each run of blanks and tabs outside of quotation marks."""
     parts = re.sub(r'"[^"]*"|[ \t]+', lambda part: part[0] if part[0][0] == '"' else " ", line)
     return parts.strip(" \t\n") + "\n"
 
 
 def sample(text: str, separator: str) -> list[list[str]]:
-    """Return the first rows of a table; an unclosed quotation mark ends them."""
+    """Return the first rows of a table; an unclosed quotation mark ends them.
+
+    Parameters
+    ----------
+    text, separator : str
+    """
     rows: list[list[str]] = []
     try:
         for _, row in islice(rows_of(text[:_SAMPLED_CHARACTERS], separator), _SAMPLED_ROWS):
@@ -133,7 +142,7 @@ def _is_typed(cell: str) -> bool:
 
 
 def _holds_numbers(cell: str) -> bool:
-    """Whether a cell is no number itself, and several stand in it."""
+    """Return whether a cell is no number itself, and several stand in it."""
     parts = [part.strip('"') for part in re.findall(r'"[^"]*"|\S+', cell)]
     return kind_of(cell) != "number" and sum(kind_of(part) == "number" for part in parts) > 1
 
@@ -203,7 +212,7 @@ def _typical_kind(cells: Sequence[Any]) -> str:
 
 
 def _counts(row: Sequence[Any]) -> bool:
-    """Whether cells count by one: years, or the numbers that pandas gives to columns."""
+    """Return whether cells count by one: years, or the numbers that pandas gives to columns."""
     texts = [str(cell).strip() for cell in row]
     numbers = [int(text) for text in texts if text.isascii() and text.isdigit()]
     if len(numbers) < 2 or len(numbers) < len(texts) - 2:

@@ -106,7 +106,15 @@ def code_of(statuses: Iterable[Status]) -> ExitCode:
 
 
 def check_number(n_components: int, numbers: Numbers, path: Path) -> None:
-    """Raise InputError if there are fewer rows than components."""
+    """Raise InputError if there are fewer rows than components.
+
+    Parameters
+    ----------
+    n_components : int
+    numbers : Numbers
+    path : Path
+        The file, for an error.
+    """
     if n_components > len(numbers.X):
         raise InputError(
             f"{n_components} components need as many rows; {path} has {len(numbers.X)}"
@@ -286,7 +294,14 @@ def _imputed(table: Table, numbers: Numbers, filled: Array) -> pd.DataFrame:
 
 
 def contents(name: str, kind: Model) -> str:
-    """Return the contents of a file, by the end of its name."""
+    """Return the contents of a file, by the end of its name.
+
+    Parameters
+    ----------
+    name : str
+        The end of the file's name.
+    kind : Model
+    """
     explanations = {
         "_labelled.csv": f"your table, with {kind.beside}",
         "_imputed.csv": "your table, with what is expected in the place of missing cells",

@@ -44,7 +44,14 @@ class Marks:
         return self.marks.get(name, self.usual)
 
     def check(self, table: Table, name: str) -> None:
-        """Raise InputError if cells of a column have decimal points, and others commas."""
+        """Raise InputError if cells of a column have decimal points, and others commas.
+
+        Parameters
+        ----------
+        table : Table
+        name : str
+            The column.
+        """
         column = self.columns.get(name)
         if column is None:
             return
@@ -132,7 +139,7 @@ class _Ambiguous:
     are_groups: bool
 
     def told(self, mark: str) -> str:
-        """A note on how they were read, and on the way to the other reading."""
+        """Return a note on how they were read, and on the way to the other reading."""
         other = "." if mark == "," else ","
         return (
             f"{quoted(self.example)} was read as {self.values[mark]:.15g}, with a {_NAMES[mark]}; "

@@ -11,12 +11,26 @@ class InputError(Exception):
 
 
 def count(how_many: int, noun: str) -> str:
-    """Return a number with its noun."""
+    """Return a number with its noun.
+
+    Parameters
+    ----------
+    how_many : int
+    noun : str
+        In the singular.
+    """
     return f"{how_many} {noun}" + ("" if how_many == 1 else "s")
 
 
 def listed(names: Sequence[Any], most: int = 12) -> str:
-    """Return names in a row as `--columns` takes them: quoted where they hold a comma."""
+    """Return names in a row as `--columns` takes them: quoted where they hold a comma.
+
+    Parameters
+    ----------
+    names : sequence
+    most : int
+        How many are named; the rest is counted.
+    """
     shown = [str(name) for name in names[:most]]
     shown = [f'"{name}"' if "," in name else name for name in shown]
     return ", ".join(shown) + (", ..." if len(names) > most else "")

@@ -37,7 +37,13 @@ class Model(ABC):
     takes_missing: ClassVar[bool] = False
 
     def check(self, table: Table, numbers: Numbers) -> list[str]:
-        """Notes on the data; raise InputError if this model is not for them."""
+        """Notes on the data; raise InputError if this model is not for them.
+
+        Parameters
+        ----------
+        table : Table
+        numbers : Numbers
+        """
         return []
 
     def defaults(self, X: Array) -> dict[str, Any]:
@@ -45,28 +51,58 @@ class Model(ABC):
         return {}
 
     def parameters(self, fitted: Any) -> dict[str, Any]:
-        """The fitted parameters by name."""
+        """Return the fitted parameters by name."""
         return {name.rstrip("_"): getattr(fitted, name) for name in self.attributes}
 
     @abstractmethod
     def criteria(self, fitted: Any, X: Array) -> dict[str, float]:
-        """Total log-likelihood in nats, and information criteria where the model has them."""
+        """Total log-likelihood in nats, and information criteria where the model has them.
+
+        Parameters
+        ----------
+        fitted : estimator
+        X : ndarray of shape (n_rows, n_features)
+        """
 
     @abstractmethod
     def columns(self, fitted: Any, X: Array) -> dict[str, Array]:
-        """Return the columns that are written beside the data, by name."""
+        """Return the columns that are written beside the data, by name.
+
+        Parameters
+        ----------
+        fitted : estimator
+        X : ndarray of shape (n_rows, n_features)
+        """
 
     @abstractmethod
     def summary(self, fitted: Any, numbers: Numbers) -> list[tuple[str, list[str]]]:
-        """Rows of the components' table: a name, and an entry for each component."""
+        """Return rows of the components' table: a name, and an entry for each component.
+
+        Parameters
+        ----------
+        fitted : estimator
+        numbers : Numbers
+        """
 
     def notes(self, fitted: Any, numbers: Numbers) -> list[str]:
-        """Return remarks for a person, besides the table of the components."""
+        """Return remarks for a person, besides the table of the components.
+
+        Parameters
+        ----------
+        fitted : estimator
+        numbers : Numbers
+        """
         return []
 
     @abstractmethod
     def draw(self, fitted: Any, numbers: Numbers) -> Figure:
-        """A picture of the data and the components."""
+        """Return a picture of the data and the components.
+
+        Parameters
+        ----------
+        fitted : estimator
+        numbers : Numbers
+        """
 
 
 class _MixtureModel(Model):
@@ -204,7 +240,7 @@ MODELS: dict[str, Model] = {
 
 
 def component_tables(rows: Sequence[tuple[str, list[str]]], width: int) -> list[Grid]:
-    """The components' table for a screen, in several parts where it is too narrow for all.
+    """Return the components' table for a screen, in several parts where it is too narrow for all.
 
     Parameters
     ----------

@@ -57,7 +57,7 @@ _MINUS_BEHIND = r"^([^-]*\d[^-]*)-$"
 
 @cache
 def _pattern(decimal: str, thousands: str | None = None) -> str:
-    """The form of a number with a decimal mark, for Python's and for Arrow's expressions."""
+    """Return the form of a number with a decimal mark, for Python's and for Arrow's expressions."""
     signs = [thousands] if thousands else [sign for sign in _GROUP_SIGNS if sign != decimal]
     groups = [rf"(?:{_GROUP_SIGNS[sign]}\d{{3}})+" for sign in signs]
     whole = rf"[1-9]\d{{0,2}}(?:{'|'.join(groups)})"
@@ -86,7 +86,7 @@ class Missing:
 
     @classmethod
     def of(cls, codes: Sequence[str]) -> Missing:
-        """The codes in a list, numbers among them."""
+        """Return the codes in a list, numbers among them."""
         texts = frozenset(code.strip().lower() for code in codes)
         numbers = [number(code.strip()) for code in codes]
         return cls(MISSING | texts, tuple(value for value in numbers if value is not None))
@@ -228,7 +228,15 @@ class Column:
         return cls(texts, fixed, is_missing, fits, sign, form, missing.values)
 
     def value(self, cell: int, mark: str) -> float:
-        """The number in a cell that is one with this decimal mark."""
+        """Return the number in a cell that is one with this decimal mark.
+
+        Parameters
+        ----------
+        cell : int
+            Its number in the column.
+        mark : str
+            The decimal mark.
+        """
         return float(_converted(self.texts.iloc[cell : cell + 1], mark)[0])
 
     @property
@@ -261,11 +269,11 @@ class Column:
         return self.texts.str.contains("[.,]", regex=True).to_numpy(dtype=bool)
 
     def decisive(self, mark: str) -> BoolArray:
-        """The cells that are numbers with this decimal mark alone."""
+        """Return the cells that are numbers with this decimal mark alone."""
         return self.fits[mark] & ~self.fits["," if mark == "." else "."]
 
     def values(self, mark: str) -> Array:
-        """The numbers with a decimal mark; NaN where a cell is missing or no number."""
+        """Return the numbers with a decimal mark; NaN where a cell is missing or no number."""
         values = self.fixed.copy()
         fits = self.fits[mark]
         if fits.any():
@@ -287,7 +295,7 @@ def _converted(texts: pd.Series[str], mark: str) -> Array:
 
 
 def _split(cells: pd.Series[Any]) -> tuple[pd.Series[str], Array, BoolArray]:
-    """The cells that are text, those that are numbers, and which are missing."""
+    """Return the cells that are text, those that are numbers, and which are missing."""
     nothing = np.full(len(cells), math.nan)
     is_missing = cells.isna().to_numpy(dtype=bool)
     if isinstance(cells.dtype, pd.StringDtype):

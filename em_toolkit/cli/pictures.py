@@ -21,17 +21,31 @@ _FEW_ITERATIONS = 15
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """A figure that belongs to no window."""
+    """Return a figure that belongs to no window.
+
+    Parameters
+    ----------
+    width : float
+        In inches.
+    height : float
+        In inches.
+    """
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG."""
+    """Write a PNG.
+
+    Parameters
+    ----------
+    figure : Figure
+    path : Path
+    """
     figure.savefig(path, dpi=150)
 
 
 def bound(fitted: Any) -> Figure:
-    """The bound by iteration; of a long fit the beginning, and the way to its end."""
+    """Return the bound by iteration; of a long fit the beginning, and the way to its end."""
     if fitted.n_iter_ <= _FEW_ITERATIONS:
         figure = new_figure(8.0, 5.0)
         draw_bound(fitted, figure.subplots())
@@ -46,20 +60,45 @@ def bound(fitted: Any) -> Figure:
 
 
 def draw_bound(fitted: Any, ax: Axes) -> None:
-    """The bound by iteration, on given axes."""
+    """Draw the bound by iteration, on given axes.
+
+    Parameters
+    ----------
+    fitted : estimator
+    ax : Axes
+    """
     ELBODisplay.from_estimator(fitted, ax=ax)
     ax.set_title(f"The bound: {count(fitted.n_iter_, 'iteration')}")
 
 
 def mixture(fitted: Any, means: Array, X: Array, names: Sequence[str]) -> Figure:
-    """The data and the components, in the one or two features that tell most."""
+    """Return the data and the components, in the one or two features that tell most.
+
+    Parameters
+    ----------
+    fitted : estimator
+    means : ndarray of shape (n_components, n_features)
+    X : ndarray of shape (n_rows, n_features)
+    names : sequence of str
+        Of the features.
+    """
     figure = new_figure(9.0, 6.0)
     draw_mixture(fitted, means, X, names, figure.subplots())
     return figure
 
 
 def draw_mixture(fitted: Any, means: Array, X: Array, names: Sequence[str], ax: Axes) -> None:
-    """The same, on given axes."""
+    """Draw the data and the components, on given axes.
+
+    Parameters
+    ----------
+    fitted : estimator
+    means : ndarray of shape (n_components, n_features)
+    X : ndarray of shape (n_rows, n_features)
+    names : sequence of str
+        Of the features.
+    ax : Axes
+    """
     features = telling_features(fitted.weights_, means, X)
     MixtureDisplay.from_estimator(fitted, X, features=features, ax=ax, legend=True)
     chosen = [names[j] for j in features]
@@ -76,7 +115,7 @@ def draw_mixture(fitted: Any, means: Array, X: Array, names: Sequence[str], ax: 
 
 
 def telling_features(weights: Array, means: Array, X: Array) -> list[int]:
-    """The one or two features whose means differ most between components, for their spread.
+    """Return the one or two features whose means differ most between components, for their spread.
 
     Parameters
     ----------
@@ -106,7 +145,15 @@ def _name_features(ax: Axes, names: Sequence[str]) -> None:
 
 
 def ppca(fitted: Any, X: Array, names: Sequence[str]) -> Figure:
-    """The rows in the first latent coordinates, and the directions of the components."""
+    """Return the rows in the first latent coordinates, and the directions of the components.
+
+    Parameters
+    ----------
+    fitted : estimator
+    X : ndarray of shape (n_rows, n_features)
+    names : sequence of str
+        Of the features.
+    """
     figure = new_figure(12.0, 5.0)
     left, right = figure.subplots(1, 2)
     latent = fitted.transform(X)

@@ -109,7 +109,7 @@ def read_model(path: Path) -> tuple[Model, Any]:
 def _columns_of(
     fitted: Any, kind: Model, model: Path, table: Table, reading: ReadingOptions
 ) -> Numbers:
-    """The columns of the model, in its order."""
+    """Return the columns of the model, in its order."""
     # scikit-learn would warn of arrays, which are in the order of the names by then.
     names = vars(fitted).pop("feature_names_in_", None)
     there = [str(name) for name in table.frame.columns]

@@ -36,7 +36,15 @@ def warnings_as_notes() -> Iterator[list[str]]:
 
 
 def say_data(table: Table, numbers: Numbers, notes: list[str], console: Console) -> None:
-    """Print what was read, and notes on it."""
+    """Print what was read, and notes on it.
+
+    Parameters
+    ----------
+    table : Table
+    numbers : Numbers
+    notes : list of str
+    console : Console
+    """
     n_rows, n_columns = numbers.X.shape
     header = f"names from {table.header}" if table.header else "no names of columns"
     line = (
@@ -48,7 +56,15 @@ def say_data(table: Table, numbers: Numbers, notes: list[str], console: Console)
 
 
 def say_notes(notes: list[str], console: Console, word: str = "note") -> None:
-    """Print notes, a line each; one note for columns of which the same is to be said."""
+    """Print notes, a line each; one note for columns of which the same is to be said.
+
+    Parameters
+    ----------
+    notes : list of str
+    console : Console
+    word : str
+        How each line begins.
+    """
     for note in together(notes):
         console.print(f"{word}: {note}", style="yellow", highlight=False, markup=False)
 
@@ -83,7 +99,16 @@ def say_warnings(warned: list[str]) -> None:
 
 
 def say_written(out: Path, files: Mapping[str, str], console: Console) -> None:
-    """Say which files were written, and what is in them."""
+    """Say which files were written, and what is in them.
+
+    Parameters
+    ----------
+    out : Path
+        The folder.
+    files : mapping of str to str
+        What each file holds.
+    console : Console
+    """
     console.print(f"Written to {out}:", highlight=False, markup=False, soft_wrap=True)
     width = max(map(len, files))
     for name, contents in files.items():
@@ -92,7 +117,13 @@ def say_written(out: Path, files: Mapping[str, str], console: Console) -> None:
 
 
 def with_names(message: str, numbers: Numbers) -> str:
-    """Return an estimator's message, which knows features by number, with the columns' names."""
+    """Return an estimator's message, which knows features by number, with the columns' names.
+
+    Parameters
+    ----------
+    message : str
+    numbers : Numbers
+    """
 
     def name_of(found: re.Match[str]) -> str:
         number = int(found[0])

@@ -82,19 +82,47 @@ class FitProgress:
         self._bounds: deque[float] = deque(maxlen=_RECENT)
 
     def setup(self, estimator: Any, context: Any) -> None:
-        """Do nothing; a part of scikit-learn's protocol."""
+        """Do nothing; a part of scikit-learn's protocol.
+
+        Parameters
+        ----------
+        estimator : estimator
+        context : object
+            scikit-learn's context of the task.
+        """
 
     def teardown(self, estimator: Any, context: Any) -> None:
-        """Do nothing; a part of scikit-learn's protocol."""
+        """Do nothing; a part of scikit-learn's protocol.
+
+        Parameters
+        ----------
+        estimator : estimator
+        context : object
+            scikit-learn's context of the task.
+        """
 
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
-        """Begin anew with each start."""
+        """Begin anew with each start.
+
+        Parameters
+        ----------
+        estimator : estimator
+        context : object
+            scikit-learn's context of the task.
+        """
         if context.task_name == "start":
             self._bounds.clear()
             self._began = perf_counter()
 
     def on_fit_task_end(self, estimator: Any, context: Any) -> bool:
-        """Tell of an iteration."""
+        """Tell of an iteration.
+
+        Parameters
+        ----------
+        estimator : estimator
+        context : object
+            scikit-learn's context of the task.
+        """
         if context.task_name == "iteration":
             self._bounds.append(context.bound)
             if self._spinner is not None and perf_counter() - self._last >= _BLINK:

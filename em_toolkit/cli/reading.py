@@ -60,7 +60,13 @@ class Table:
         return stem(self.path)
 
     def where(self, row: int, column: str) -> str:
-        """The place of a cell, for a person who looks for it in the file."""
+        """Return the place of a cell, for a person who looks for it in the file.
+
+        Parameters
+        ----------
+        row : int
+        column : str
+        """
         return f"{self.path}, {self.place(row)}, column '{column}'"
 
 

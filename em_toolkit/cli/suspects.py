@@ -53,7 +53,7 @@ def reason_to_leave_out(name: str, values: Array, names: Sequence[str]) -> str:
 
 
 def _are_dates(values: Array) -> bool:
-    """Whether all are dates written as yyyymmdd."""
+    """Return whether all are dates written as yyyymmdd."""
     if not ((values % 1 == 0) & (values >= 18000101) & (values <= 21001231)).all():
         return False
     months, days = values // 100 % 100, values % 100

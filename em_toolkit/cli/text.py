@@ -117,7 +117,7 @@ def read_text(path: Path, text: str, options: ReadingOptions) -> TextTable:
 
 
 def _without_lines_about(text: str, options: ReadingOptions) -> tuple[int, str, list[str]]:
-    """The number of lines above the table, the text without those about it, and notes."""
+    """Return the number of lines above the table, the text without those about it, and notes."""
     above = options.skip_rows
     text = _from_line(text, above)
     if options.skip_footer:
@@ -151,7 +151,7 @@ def _from_line(text: str, line: int) -> str:
 
 
 def _without_blanks_before_quotes(text: str, separator: str) -> str:
-    """The text with cells such as ` "x, y"` in the form that Arrow knows as quoted."""
+    """Return the text with cells such as ` "x, y"` in the form that Arrow knows as quoted."""
     sign = re.escape(separator)
     if separator == "\t" or not re.search(rf'{sign} +"', text):
         return text
@@ -172,7 +172,7 @@ def _names(rows: list[list[str]], header: list[str] | None) -> list[str]:
 
 
 def _cells(text: str, separator: str, width: int) -> tuple[pd.DataFrame, list[str]]:
-    """The rows of so many cells, blank ones too, and the others."""
+    """Return the rows of so many cells, blank ones too, and the others."""
     labels = [str(position) for position in range(width)]
     misfits: list[str] = []
 

@@ -100,7 +100,7 @@ def new_files(out: Path) -> Iterator[Path]:
 
 @contextmanager
 def _staging(beside: Path) -> Iterator[Path]:
-    """A temporary folder. Those that killed runs left behind are removed."""
+    """Return a temporary folder. Those that killed runs left behind are removed."""
     for left in beside.glob(f"{_STAGING}*"):
         with _lock(left) as is_free, suppress(OSError):
             if is_free and time.time() - left.stat().st_mtime > _SECONDS_TO_LOCK:
@@ -139,7 +139,7 @@ def _lock(folder: Path) -> Iterator[bool]:
 
 
 def _names_of_earlier_run(target: Path, new: list[Path]) -> set[str]:
-    """The files in `target` of an earlier run on the same table, by its account."""
+    """Return the files in `target` of an earlier run on the same table, by its account."""
     names: set[str] = set()
     for file in new:
         if not file.name.endswith(ACCOUNT):
@@ -232,7 +232,13 @@ def _existing_part(path: Path) -> Path:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write standard JSON: arrays as lists, and null for a number that is not finite."""
+    """Write standard JSON: arrays as lists, and null for a number that is not finite.
+
+    Parameters
+    ----------
+    path : Path
+    content : dict
+    """
     path.write_text(json_text(_plain(content)) + "\n", encoding="utf-8")
 
 

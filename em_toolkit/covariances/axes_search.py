@@ -84,7 +84,7 @@ class AxesSearch:
         self._previous, self._floor = previous, floor
 
     def best(self, starts: list[Array]) -> tuple[Array, Array]:
-        """The axes, in columns, and the variances along them.
+        """Return the axes, in columns, and the variances along them.
 
         Parameters
         ----------
@@ -165,7 +165,7 @@ class AxesSearch:
 def _conjugate_gradients(
     hessian: Callable[[Array], Array], gradient: Array, curvatures: Array
 ) -> Array:
-    """A descent direction: the solution of H x = −g, as far as H is positive."""
+    """Return a descent direction: the solution of H x = −g, as far as H is positive."""
     step, residual = np.zeros_like(gradient), -gradient
     preconditioned = residual / curvatures
     direction, power = preconditioned, float(np.sum(residual * preconditioned))

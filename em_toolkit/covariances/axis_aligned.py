@@ -87,7 +87,13 @@ class ByFeature(Columns):
         return kind(values)
 
     def inverse_wishart(self, dof: float, scale: Array) -> tuple[float, Array]:
-        """Of each variance an inverse-gamma density of shape ν/2 and scale Λ_jj/2."""
+        """Of each variance an inverse-gamma density of shape ν/2 and scale Λ_jj/2.
+
+        Parameters
+        ----------
+        dof : float
+        scale : ndarray of shape (n_features, n_features)
+        """
         return dof + 2.0, np.diag(np.diagonal(scale))
 
     def are_nothing(self, flat: BoolArray) -> BoolArray:
@@ -110,7 +116,13 @@ class OneForAll(Columns):
         return kind(values, n_features)
 
     def inverse_wishart(self, dof: float, scale: Array) -> tuple[float, Array]:
-        """Of the variance an inverse-gamma density of shape ν/2 and scale ς²/2, ς² = tr Λ / d."""
+        """Of the variance an inverse-gamma density of shape ν/2 and scale ς²/2, ς² = tr Λ / d.
+
+        Parameters
+        ----------
+        dof : float
+        scale : ndarray of shape (n_features, n_features)
+        """
         d = scale.shape[0]
         return (dof + 2.0) / d, np.trace(scale) / d**2 * np.eye(d)
 

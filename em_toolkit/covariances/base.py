@@ -42,26 +42,44 @@ class Covariances(Parameters, ABC):
     @classmethod
     @abstractmethod
     def outer(cls, left: Array, right: Array) -> Array:
-        """The symmetric part of left_k right_kᵀ for k = 1..K, as a scatter.
+        """Return the symmetric part of left_k right_kᵀ for k = 1..K, as a scatter.
 
         Both arguments have shape (n_components, n_features).
+
+        Parameters
+        ----------
+        left, right : ndarray of shape (n_components, n_features)
         """
 
     @classmethod
     @abstractmethod
     def second_moment(cls, X: Array, origin: Array, responsibilities: Array) -> Array:
-        """Σ_i r_ik (x_i - o_k)(x_i - o_k)ᵀ for k = 1..K, as a scatter."""
+        """Σ_i r_ik (x_i - o_k)(x_i - o_k)ᵀ for k = 1..K, as a scatter.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_rows, n_features)
+        origin : ndarray of shape (n_components, n_features)
+            o_k.
+        responsibilities : ndarray of shape (n_rows, n_components)
+        """
 
     @classmethod
     def joined(cls, scatters: list[Array]) -> Array:
-        """The scatter of K components from that of each: by component, or one for all."""
+        """Return the scatter of K components from that of each: by component, or one for all."""
         n_features = scatters[0].shape[-1]
         by_component = cls.scatter_of(np.zeros((n_features, n_features)), 2).shape[0] == 2
         return np.concatenate(scatters) if by_component else np.sum(scatters, axis=0)
 
     @classmethod
     def scatter_of(cls, matrix: Array, n_components: int) -> Array:
-        """The scatter of one such matrix, of shape (n_features, n_features), for each component."""
+        """The scatter of one such matrix, of shape (n_features, n_features), for each component.
+
+        Parameters
+        ----------
+        matrix : ndarray of shape (n_features, n_features)
+        n_components : int
+        """
         shape = (n_components, matrix.shape[0])
         columns = zip(matrix.T, np.eye(matrix.shape[0]), strict=True)
         parts = [
@@ -119,7 +137,7 @@ class Covariances(Parameters, ABC):
 
     @classmethod
     def shares_volume(cls) -> bool:
-        """Whether all components have the same determinant, whatever their scatters are."""
+        """Return whether all components have the same determinant, whatever their scatters are."""
         small, large = (cls.scatter_of(size * np.eye(2), 1) for size in (1.0, 2.0))
         covariances = cls.from_scatter(cls.joined([small, large]), np.ones(2), 2)
         return bool(np.ptp(covariances.log_determinants) < 1e-6)
@@ -202,7 +220,13 @@ class Covariances(Parameters, ABC):
     @classmethod
     @abstractmethod
     def alike(cls, matrix: Array, n_components: int) -> Self:
-        """Components that all have the matrix's likeness, of shape (n_features, n_features)."""
+        """Return components that all have the matrix's likeness, of shape (n_features, n_features).
+
+        Parameters
+        ----------
+        matrix : ndarray of shape (n_features, n_features)
+        n_components : int
+        """
 
     @classmethod
     def scatter_around_points(cls, total: Array, n_components: int) -> Array:
@@ -219,7 +243,14 @@ class Covariances(Parameters, ABC):
     @classmethod
     @abstractmethod
     def from_public(cls, values: Array, n_components: int, n_features: int) -> Self:
-        """From an array of scikit-learn's shape."""
+        """From an array of scikit-learn's shape.
+
+        Parameters
+        ----------
+        values : ndarray
+            Covariances, in scikit-learn's shape.
+        n_components, n_features : int
+        """
 
     @classmethod
     @abstractmethod
@@ -231,7 +262,14 @@ class Covariances(Parameters, ABC):
     @classmethod
     @abstractmethod
     def from_precisions(cls, precisions: Array, n_components: int, n_features: int) -> Self:
-        """From inverse covariances, in scikit-learn's shape."""
+        """From inverse covariances, in scikit-learn's shape.
+
+        Parameters
+        ----------
+        precisions : ndarray
+            In scikit-learn's shape.
+        n_components, n_features : int
+        """
 
     @classmethod
     @abstractmethod
@@ -239,6 +277,12 @@ class Covariances(Parameters, ABC):
         """From factors P with P Pᵀ = Σ⁻¹, in scikit-learn's shape.
 
         They share what they were published to share, to rounding: see `in_structure`.
+
+        Parameters
+        ----------
+        factors : ndarray
+            In scikit-learn's shape.
+        n_components, n_features : int
         """
 
     # -- K matrices ---------------------------------------------------------------------------
@@ -278,6 +322,13 @@ class Covariances(Parameters, ABC):
         """Return rows y_i with ‖y_i‖² = (x_i − μ_k)ᵀ Σ_k⁻¹ (x_i − μ_k), of rows x_i − μ_k.
 
         Consumes its argument, of shape (n_rows, n_features).
+
+        Parameters
+        ----------
+        deviations : ndarray of shape (n_rows, n_features)
+            x_i − μ_k; consumed.
+        component : int
+            k.
         """
 
     @abstractmethod
@@ -288,7 +339,15 @@ class Covariances(Parameters, ABC):
 
     @abstractmethod
     def draw(self, n_rows: int, component: int, rng: RandomSource) -> Array:
-        """Rows of mean zero and covariance Σ_k, of shape (n_rows, n_features)."""
+        """Return rows of mean zero and covariance Σ_k, of shape (n_rows, n_features).
+
+        Parameters
+        ----------
+        n_rows : int
+        component : int
+            k.
+        rng : RandomState or Generator
+        """
 
     @abstractmethod
     def inner_product(self, scatter: Array) -> float:
@@ -299,7 +358,7 @@ class Covariances(Parameters, ABC):
         """Raise `CollapseError` for a matrix that is singular to rounding."""
 
     def is_singular_where(self, flat: BoolArray) -> BoolArray:
-        """Whether variances that are next to nothing make a matrix singular.
+        """Return whether variances that are next to nothing make a matrix singular.
 
         Parameters
         ----------
@@ -375,7 +434,13 @@ class Covariances(Parameters, ABC):
     # -- what follows from the above ------------------------------------------------------------
 
     def squared_distances(self, X: Array, means: Array) -> Array:
-        """(x_i - μ_k)ᵀ Σ_k⁻¹ (x_i - μ_k), of shape (n_rows, n_components)."""
+        """(x_i - μ_k)ᵀ Σ_k⁻¹ (x_i - μ_k), of shape (n_rows, n_components).
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_rows, n_features)
+        means : ndarray of shape (n_components, n_features)
+        """
         distances = np.empty((X.shape[0], means.shape[0]))
         for k, mean in enumerate(means):
             whitened = self.whiten(X - mean, k)

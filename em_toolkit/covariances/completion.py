@@ -61,13 +61,29 @@ class Completion(ABC):
 
     @abstractmethod
     def whiten(self, deviations: Array, component: int) -> Array:
-        """y, in any order, of rows x − μ_k that are zero where an entry is missing."""
+        """y, in any order, of rows x − μ_k that are zero where an entry is missing.
+
+        Parameters
+        ----------
+        deviations : ndarray of shape (n_rows, n_features)
+        component : int
+            k.
+        """
 
     @abstractmethod
     def fill(self, deviations: Array, whitened: Array, component: int) -> Array:
-        """Rows x − μ_k with E[x_m | x_o] − μ_m in the place of what is missing.
+        """Return rows x − μ_k with E[x_m | x_o] − μ_m in the place of what is missing.
 
         Consumes its first argument; the second is what `whiten` made of it.
+
+        Parameters
+        ----------
+        deviations : ndarray of shape (n_rows, n_features)
+            Zero where an entry is missing.
+        whitened : ndarray
+            As `whiten` returns them.
+        component : int
+            k.
         """
 
     @abstractmethod
@@ -76,7 +92,14 @@ class Completion(ABC):
 
     @abstractmethod
     def draw(self, noise: Array, component: int) -> Array:
-        """Draws of x_m − E[x_m | x_o], from standard normal rows of shape (n_rows, n_features)."""
+        """Draws of x_m − E[x_m | x_o], from standard normal rows of shape (n_rows, n_features).
+
+        Parameters
+        ----------
+        noise : ndarray of shape (n_rows, n_features)
+        component : int
+            k.
+        """
 
 
 class AxisAlignedCompletion(Completion):

@@ -76,7 +76,7 @@ class Deformation:
         """
 
         def traces(left: Array, right: Array) -> Array:
-            """Tr G L_i R_j."""
+            # tr G L_i R_j.
             n = len(left)
             return (gradient @ left).reshape(n, -1) @ right.transpose(0, 2, 1).reshape(n, -1).T
 

@@ -372,7 +372,7 @@ def _have_factors(matrices: NDArray[Any]) -> bool:
 
 
 def _cholesky_until_failure(matrix: Array) -> Array:
-    """The Cholesky factor, with NaN from the pivot on that is not positive."""
+    """Return the Cholesky factor, with NaN from the pivot on that is not positive."""
     lower, failed = lapack.dpotrf(matrix, lower=1)
     if failed:
         lower[failed - 1 :] = np.nan

@@ -12,7 +12,7 @@ from em_toolkit.statistics import Array, BoolArray, IntArray
 
 
 def has_missing(X: npt.NDArray[np.generic]) -> bool:
-    """Whether an entry is NaN; in one pass that takes no memory."""
+    """Return whether an entry is NaN; in one pass that takes no memory."""
     return bool(X.size > 0 and np.isnan(X.min()))
 
 
@@ -32,7 +32,7 @@ class Patterns:
 
     @classmethod
     def of(cls, X: npt.NDArray[np.generic]) -> Patterns:
-        """Those of the rows of X, of which there are some.
+        """Return those of the rows of X, of which there are some.
 
         Their order depends on the patterns alone.
         """
@@ -55,7 +55,7 @@ class Patterns:
         return cls(missing[by_number_missing], numbers)
 
     def order(self) -> IntArray:
-        """An order of the rows by their patterns, in which those alike stay as they are."""
+        """Return an order of the rows by their patterns, in which those alike stay as they are."""
         kind = np.min_scalar_type(len(self.missing))
         return np.argsort(self.numbers.astype(kind), kind="stable")
 
@@ -76,7 +76,7 @@ class Runs:
 
     @classmethod
     def of(cls, X: Array) -> Runs:
-        """The runs of a block of rows."""
+        """Return the runs of a block of rows."""
         observed = ~np.isnan(X)
         changes = np.flatnonzero((observed[1:] != observed[:-1]).any(axis=1)) + 1
         bounds = np.concatenate([[0], changes, [X.shape[0]]]).astype(np.int64)
@@ -88,7 +88,7 @@ class Runs:
         return np.diff(self.bounds)
 
     def parts(self, n_at_once: int) -> Iterator[tuple[slice, Runs]]:
-        """A few runs after the other, and the rows that they are."""
+        """Return a few runs after the other, and the rows that they are."""
         n_runs = self.observed.shape[0]
         for first in range(0, n_runs, n_at_once):
             last = min(first + n_at_once, n_runs)
@@ -99,7 +99,7 @@ class Runs:
             )
 
     def sums(self, values: Array) -> Array:
-        """Sums of the rows of each run, of shape (n_runs, ...)."""
+        """Return sums of the rows of each run, of shape (n_runs, ...)."""
         return np.asarray(np.add.reduceat(values, self.bounds[:-1], axis=0))
 
 

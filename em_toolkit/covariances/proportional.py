@@ -96,7 +96,7 @@ class Proportional(SharingRule, MatrixRule):
 
 
 def _flat(matrices: Array, known: BoolArray) -> Array:
-    """The matrices, that of the smallest eigenvalue made singular by leaving it out."""
+    """Return the matrices, that of the smallest eigenvalue made singular by leaving it out."""
     eigenvalues, axes = np.linalg.eigh(matrices)
     largest = np.where(known, eigenvalues[:, -1], 1.0)
     smallest = np.where(known, eigenvalues[:, 0] / largest, np.inf)

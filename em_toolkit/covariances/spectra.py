@@ -42,7 +42,12 @@ class Spectra(ABC):
 
     @abstractmethod
     def n_parameters(self, n_components: int, n_features: int) -> int:
-        """The number of free parameters."""
+        """Return the number of free parameters.
+
+        Parameters
+        ----------
+        n_components, n_features : int
+        """
 
     def maximize(
         self, scatter: Array, count: Array, previous: Array | None, floor: float = 0.0
@@ -77,13 +82,31 @@ class Spectra(ABC):
 
     @abstractmethod
     def without_floor(self, scatter: Array, count: Array, previous: Array | None) -> Array:
-        """Return the variances for ε = 0."""
+        """Return the variances for ε = 0.
+
+        Parameters
+        ----------
+        scatter : ndarray of shape (n_components, n_features)
+        count : ndarray of shape (n_components,)
+            N_k, in units of weight.
+        previous : ndarray of shape (n_components, n_features) or None
+        """
 
     @abstractmethod
     def with_floor(
         self, scatter: Array, count: Array, previous: Array | None, floor: float
     ) -> Array:
-        """Return the variances for ε > 0, of which some are ε."""
+        """Return the variances for ε > 0, of which some are ε.
+
+        Parameters
+        ----------
+        scatter : ndarray of shape (n_components, n_features)
+        count : ndarray of shape (n_components,)
+            N_k, in units of weight.
+        previous : ndarray of shape (n_components, n_features) or None
+        floor : float
+            ε.
+        """
 
 
 class EqualSpectra(Spectra):
@@ -147,7 +170,16 @@ class VaryingShapes(Spectra):
 
     @abstractmethod
     def response(self, scatter: Array, count: Array, change: Array) -> Array:
-        """Return the change of log V for a change of log s, of shape (n_components, n_features)."""
+        """Return the change of log V for a change of log s, of shape (n_components, n_features).
+
+        Parameters
+        ----------
+        scatter : ndarray of shape (n_components, n_features)
+        count : ndarray of shape (n_components,)
+            N_k, in units of weight.
+        change : ndarray of shape (n_components, n_features)
+            Of log s.
+        """
 
 
 class EqualVolumes(VaryingShapes):
@@ -175,6 +207,15 @@ class EqualVolumes(VaryingShapes):
         For a given log volume c, those of a component minimize Σ_j s_kj / V_kj subject to
         Σ_j log V_kj = d c: V_kj = max(ε, s_kj / τ_k), where τ_k fills the volume. By Lagrange's
         multipliers the best c has Σ_k τ_k = Σ_k N_k, in which τ_k falls as c rises.
+
+        Parameters
+        ----------
+        scatter : ndarray of shape (n_components, n_features)
+        count : ndarray of shape (n_components,)
+            N_k, in units of weight.
+        previous : ndarray of shape (n_components, n_features) or None
+        floor : float
+            ε.
         """
         known = present(count)
         along = np.where(known[:, None], scatter, 1.0 if previous is None else previous)
@@ -241,7 +282,7 @@ def _flat(variances: Array, known: BoolArray) -> Array:
 
 
 def _volumes(variances: Array) -> Array:
-    """The geometric means of the rows."""
+    """Return the geometric means of the rows."""
     return np.asarray(np.exp(np.log(variances).mean(axis=1)))
 
 

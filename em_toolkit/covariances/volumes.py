@@ -58,7 +58,7 @@ class Pool(NamedTuple):
 
 
 def pooled_variances(scatter: Array) -> Callable[[Array], Pool]:
-    """The pool of diagonal scatters, of shape (n_components, n_features)."""
+    """Return the pool of diagonal scatters, of shape (n_components, n_features)."""
 
     def at(log_volumes: Array) -> Pool:
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -73,7 +73,7 @@ def pooled_variances(scatter: Array) -> Callable[[Array], Pool]:
 
 
 def pooled_matrices(scatter: Array) -> Callable[[Array], Pool]:
-    """The pool of scatters of shape (n_components, n_features, n_features)."""
+    """Return the pool of scatters of shape (n_components, n_features, n_features)."""
 
     def at(log_volumes: Array) -> Pool:
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):

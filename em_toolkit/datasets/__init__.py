@@ -71,7 +71,7 @@ one has 45.
 
 
 def load_faithful(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
-    """The Old Faithful geyser data: 272 eruptions, their duration and the wait after them.
+    """Return the Old Faithful geyser data: 272 eruptions, their duration and the wait after them.
 
     Parameters
     ----------

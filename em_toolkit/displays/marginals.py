@@ -48,13 +48,28 @@ class Densities(NamedTuple):
 
 @singledispatch
 def moments(components: Parameters, features: Sequence[int]) -> Moments:
-    """Return means and covariances of the chosen features in each component."""
+    """Return means and covariances of the chosen features in each component.
+
+    Parameters
+    ----------
+    components : Parameters
+        Of the family.
+    features : sequence of int
+    """
     raise TypeError(_unknown(components, "moments"))
 
 
 @singledispatch
 def densities(components: Parameters, feature: int, low: float, high: float) -> Densities:
-    """Return the density of one feature in each component, from `low` to `high`."""
+    """Return the density of one feature in each component, from `low` to `high`.
+
+    Parameters
+    ----------
+    components : Parameters
+        Of the family.
+    feature : int
+    low, high : float
+    """
     raise TypeError(_unknown(components, "densities"))
 
 

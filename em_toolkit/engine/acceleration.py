@@ -46,7 +46,7 @@ class Accelerator(Protocol):
         """
 
     def reject(self) -> None:
-        """The last proposal lowered the bound, or had none: the next E-step is at M(θ)."""
+        """Return the last proposal lowered the bound, or had none: the next E-step is at M(θ)."""
 
 
 class PlainEM:
@@ -91,7 +91,15 @@ class Extrapolation(ABC):
 
     @abstractmethod
     def observe(self, theta: Array, image: Array) -> None:
-        """See an iteration of EM: θ and M(θ), of shape (n_coordinates,)."""
+        """See an iteration of EM: θ and M(θ), of shape (n_coordinates,).
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_coordinates,)
+            θ.
+        image : ndarray of shape (n_coordinates,)
+            M(θ).
+        """
 
     @abstractmethod
     def extrapolate(self) -> Array | None:

@@ -34,10 +34,27 @@ class Listener(Protocol):
     """An observer of each iteration, which may end the fit."""
 
     def begin(self, iteration: int, bound: float) -> None:
-        """An iteration is about to begin, from parameters with this bound."""
+        """Return an iteration is about to begin, from parameters with this bound.
+
+        Parameters
+        ----------
+        iteration : int
+            Counted from 1.
+        bound : float
+            In nats per sample.
+        """
 
     def end(self, iteration: int, params: Any, bound: float) -> bool:
-        """An iteration has ended with `params`; true stops the fit here."""
+        """Return an iteration has ended with `params`; true stops the fit here.
+
+        Parameters
+        ----------
+        iteration : int
+            Counted from 1.
+        params : Parameters
+        bound : float
+            Theirs, in nats per sample.
+        """
 
 
 class Silence:
@@ -90,7 +107,7 @@ class Fit(Generic[P]):
         return f"{self.trace}\npasses over the data: {self.n_passes}\n{self.status}{cause}"
 
     def _parameters_by_name(self) -> pd.DataFrame:
-        """The parameters: numbers as they are, arrays that are large by their shape."""
+        """Return the parameters: numbers as they are, arrays that are large by their shape."""
         import pandas as pd
 
         return pd.Series(dict(_by_name(self.params))).to_frame()

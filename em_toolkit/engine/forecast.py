@@ -140,5 +140,5 @@ class ConvergenceForecast:
 
 
 def _ahead(rate: float, rise: float) -> float:
-    """The rate to which it would rise while plain EM goes most of its way."""
+    """Return the rate to which it would rise while plain EM goes most of its way."""
     return rate + rise / (1.0 - rate**2) if rate < 1.0 else math.inf

@@ -127,7 +127,7 @@ class Monitor:
         return self.trace_of(len(self))
 
     def trace_of(self, n_rows: int) -> Trace:
-        """The first rows of the ledger."""
+        """Return the first rows of the ledger."""
         return self._builder.build(n_rows)
 
     @property
@@ -186,13 +186,26 @@ class Monitor:
         return float(bound + self._model.log_prior(params)) / expectation.weight
 
     def after_m_step(self, iteration: int, params: Any, expectation: Expectation[Any]) -> None:
-        """Record an M-step to `params`, from the sums of the E-step before it."""
+        """Record an M-step to `params`, from the sums of the E-step before it.
+
+        Parameters
+        ----------
+        iteration : int
+        params : Parameters
+        expectation : Expectation
+        """
         self._record("M", iteration, params, expectation, math.nan)
 
     def accepts(self, params: Any, expectation: Expectation[Any]) -> bool:
         """Whether an E-step at `params` finds a bound as high as the M-step before it made it.
 
         If so the ledger rises by it as by a step of plain EM, though `params` are no maximizer.
+
+        Parameters
+        ----------
+        params : Parameters
+        expectation : Expectation
+            The sums of the E-step there.
         """
         return self._bound_at(params, expectation) >= max(self._elbo, self._bound)
 

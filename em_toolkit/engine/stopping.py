@@ -96,6 +96,15 @@ STOPPING_RULES: dict[Stopping, Callable[[float, float], StoppingRule]] = {
 
 
 def stopping_rule(name: Stopping, tol: float, previous_bound: float) -> StoppingRule:
-    """A new rule of this name."""
+    """Return a new rule of this name.
+
+    Parameters
+    ----------
+    name : {"step", "distance"}
+    tol : float
+        In nats per sample.
+    previous_bound : float
+        The bound before the start, or −inf.
+    """
     check_option("stopping", name, STOPPING_RULES)
     return STOPPING_RULES[name](tol, previous_bound)

@@ -173,7 +173,7 @@ class Trace:
         return None if self.extrapolated.any() else self.forecast.iterations_to(distance)
 
     def to_frame(self) -> pd.DataFrame:
-        """The ledger as a pandas DataFrame (pandas is in the extra ``cli``)."""
+        """Return the ledger as a pandas DataFrame (pandas is in the extra ``cli``)."""
         import pandas as pd
 
         return pd.DataFrame({name: getattr(self, name) for name in _COLUMNS})

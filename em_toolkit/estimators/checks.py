@@ -17,7 +17,16 @@ from em_toolkit.statistics import Array, BoolArray, IntArray
 
 
 def check_shape(array: Data, shape: tuple[int, ...], name: str) -> None:
-    """Raise scikit-learn's error for a parameter of a wrong shape."""
+    """Raise scikit-learn's error for a parameter of a wrong shape.
+
+    Parameters
+    ----------
+    array : ndarray
+    shape : tuple of int
+        The shape to expect.
+    name : str
+        The parameter.
+    """
     if array.shape != shape:
         raise ValueError(
             f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}"
@@ -80,7 +89,13 @@ def check_responsibilities(given: Any, shape: tuple[int, int]) -> Data:
 
 
 def check_concentration(concentration: Any, n_components: int) -> float | Array:
-    """Return the checked concentration of a Dirichlet prior: one number, or one by component."""
+    """Return the checked concentration of a Dirichlet prior: one number, or one by component.
+
+    Parameters
+    ----------
+    concentration : float or array-like of shape (n_components,)
+    n_components : int
+    """
     values = np.asarray(concentration, dtype=np.float64)
     if values.shape not in ((), (n_components,)) or not (np.isfinite(values) & (values >= 1)).all():
         raise ValueError(

@@ -331,7 +331,7 @@ class GaussianDensity(MixtureEstimator):
 
     @abstractmethod
     def _parameters(self) -> GaussianMixtureParameters:
-        """The parameters that the fitted attributes hold."""
+        """Return the parameters that the fitted attributes hold."""
 
     def _density(self) -> GaussianMixtureParameters:
         check_is_fitted(self)

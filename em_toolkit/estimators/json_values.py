@@ -40,7 +40,15 @@ _ENTRIES: dict[str, tuple[type, ...]] = {
 def check_names(
     given: Iterable[str], known: Sequence[str], required: Sequence[str], where: str
 ) -> None:
-    """Raise ValueError unless all required names, and none but known ones, are there."""
+    """Raise ValueError unless all required names, and none but known ones, are there.
+
+    Parameters
+    ----------
+    given : iterable of str
+    known, required : sequence of str
+    where : str
+        What holds the names, for the error.
+    """
     given = list(given)
     for name in given:
         if name not in known:

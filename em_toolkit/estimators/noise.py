@@ -32,7 +32,15 @@ CONSTRAINTS: list[Any] = [None, "boolean", Interval(Real, 0.0, None, closed="nei
 
 
 def refuse_noise(estimator: Any, what: str) -> None:
-    """Raise a `ValueError` if the mixture has noise, for what is not defined then."""
+    """Raise a `ValueError` if the mixture has noise, for what is not defined then.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted density.
+    what : str
+        What is not defined, for the error.
+    """
     if getattr(estimator, "noise_box_", None) is not None:
         raise ValueError(
             f"{what}: expected a mixture of components alone, got one with noise={estimator.noise},"

@@ -268,7 +268,7 @@ class PoissonMixture(MixtureEstimator):
 
 
 def _check_rates(rates: Any, shape: tuple[int, ...]) -> Data:
-    """The rates of a start or of a known mixture: non-negative, and of this shape."""
+    """Return the rates of a start or of a known mixture: non-negative, and of this shape."""
     rates = check_array(rates, dtype=np.float64, ensure_2d=False)
     check_shape(rates, shape, "rates")
     if (rates < 0.0).any():

@@ -88,7 +88,7 @@ def validated(estimator: Any, X: Any, how_to_fill: str, **checks: Any) -> Data:
 
 
 def _columns_without_numbers(X: Any) -> list[str]:
-    """The names of the columns of a DataFrame that are neither numbers nor truth values."""
+    """Return the names of the columns of a DataFrame that are neither numbers nor truth values."""
     if not hasattr(X, "columns") or not hasattr(X, "dtypes"):
         return []
     kinds = {name: str(kind).lower() for name, kind in zip(X.columns, X.dtypes, strict=True)}
@@ -100,7 +100,15 @@ def _columns_without_numbers(X: Any) -> list[str]:
 
 
 def callback_task(X: Data, y: Any, **metadata: Any) -> dict[str, Any]:
-    """Return the data as callbacks receive them: all rows, including those of weight zero."""
+    """Return the data as callbacks receive them: all rows, including those of weight zero.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    y : object
+    **metadata
+        Such as sample_weight; what is None is left out.
+    """
     given = {name: value for name, value in metadata.items() if value is not None}
     return {"X": X, "y": y, "metadata": given or None}
 
@@ -111,6 +119,13 @@ def rows_with_weight(
     """Return the rows whose weight is not zero, their validated weights, and what goes with them.
 
     A row of weight zero is a row left out, also of the start.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    sample_weight : array-like of shape (n_rows,) or None
+    *others : ndarray of shape (n_rows, ...) or None
+        What goes with the rows.
     """
     if sample_weight is None:
         return X, None, others
@@ -141,7 +156,15 @@ def with_nan(X: Any) -> Any:
 def rows_with_entries(
     X: Data, weights: Array | None, *others: Data | None
 ) -> tuple[Data, Array | None, tuple[Data | None, ...]]:
-    """Return the rows that have any observed entry; the others have no information."""
+    """Return the rows that have any observed entry; the others have no information.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    weights : ndarray of shape (n_rows,) or None
+    *others : ndarray of shape (n_rows, ...) or None
+        What goes with the rows.
+    """
     if not has_missing(X):
         return X, weights, others
     nothing = np.isnan(X).all(axis=1)

@@ -218,7 +218,15 @@ class FitReporter:
         self._root.call_on_fit_task_begin(**self.task)
 
     def say(self, message: str, details: str) -> None:
-        """Print what ``verbose`` asks for."""
+        """Print what ``verbose`` asks for.
+
+        Parameters
+        ----------
+        message : str
+            For ``verbose=1``.
+        details : str
+            What follows it for ``verbose=2``.
+        """
         if self._verbose == 1:
             print(message)
         elif self._verbose >= 2:

@@ -169,7 +169,7 @@ def _attributes(estimator_class: type[Any], fitted: dict[str, Any]) -> dict[str,
 
 
 def _declared(estimator_class: type[Any]) -> dict[str, Any]:
-    """The types of the fitted attributes, by name."""
+    """Return the types of the fitted attributes, by name."""
     hints = get_type_hints(estimator_class)
     return {name: hint for name, hint in hints.items() if name[-1] == "_" and name[0] != "_"}
 

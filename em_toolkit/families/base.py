@@ -173,7 +173,15 @@ class Family(ABC, Generic[C, T]):
         raise TypeError(f"{type(self).__name__} does not take rows with missing entries (NaN).")
 
     def log_prior(self, components: C, weights: Array) -> float:
-        """log p(θ) up to a constant, of the components whose weight is not 0."""
+        """log p(θ) up to a constant, of the components whose weight is not 0.
+
+        Parameters
+        ----------
+        components : Parameters
+            Of the family.
+        weights : ndarray of shape (n_components,)
+            π_k.
+        """
         return 0.0
 
     def project(self, components: C, onto: C) -> C:

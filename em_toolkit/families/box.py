@@ -52,7 +52,13 @@ class Box:
             return float(np.exp(self.log_volume))
 
     def draw(self, n_rows: int, rng: RandomSource) -> Array:
-        """Rows drawn uniformly, of shape (n_rows, n_features)."""
+        """Return rows drawn uniformly, of shape (n_rows, n_features).
+
+        Parameters
+        ----------
+        n_rows : int
+        rng : RandomState or Generator
+        """
         places = rng.uniform(-0.5, 0.5, (n_rows, self.center.shape[0]))
         return np.asarray(self.center + (places * self.lengths) @ self.axes)
 
@@ -163,11 +169,11 @@ class _Spread:
             yield (rows - self._center) / self._sides
 
     def principal_directions(self) -> Array:
-        """Those of rows in units of the sides, a row each."""
+        """Return those of rows in units of the sides, a row each."""
         return np.asarray(np.linalg.svd(self.factor)[2])
 
     def reach(self, matrix: Array) -> Array:
-        """The least and the greatest entries of (x̃ − mean) M, of shape (2, n_columns)."""
+        """Return the least and the greatest entries of (x̃ − mean) M, of shape (2, n_columns)."""
         low, high = np.full(matrix.shape[1], np.inf), np.full(matrix.shape[1], -np.inf)
         for rows in self._standardized():
             along = (rows - self._mean) @ matrix
@@ -175,7 +181,7 @@ class _Spread:
         return np.stack([low, high])
 
     def principal_box(self) -> Box | None:
-        """The box in principal directions; None where rounding hides these.
+        """Return the box in principal directions; None where rounding hides these.
 
         With the units S of the features, R S = U Σ Vᵀ and rows x = x̃ S go along V by
 

@@ -26,21 +26,37 @@ class FixedComponents:
     covariances: BoolArray | None = None
 
     def unless_fixed(self, chosen: BoolArray) -> BoolArray:
-        """Those of the chosen components whose covariances are free."""
+        """Return those of the chosen components whose covariances are free."""
         return chosen if self.covariances is None else chosen & ~self.covariances
 
     def hold_means(self, means: Array, at: Array) -> Array:
-        """The means, the fixed ones as they are in `at`."""
+        """Return the means, the fixed ones as they are in `at`.
+
+        Parameters
+        ----------
+        means, at : ndarray of shape (n_components, n_features)
+        """
         return means if self.means is None else np.where(self.means[:, None], at, means)
 
     def hold_covariances(self, covariances: Covariances, at: Covariances) -> Covariances:
-        """The covariances, the fixed ones as they are in `at`."""
+        """Return the covariances, the fixed ones as they are in `at`.
+
+        Parameters
+        ----------
+        covariances, at : Covariances
+        """
         if self.covariances is None:
             return covariances
         return covariances.or_previous(np.ones_like(self.covariances), ~self.covariances, at)
 
     def n_parameters(self, means: Array, covariances: Covariances) -> int:
-        """The number of free parameters in means and covariances."""
+        """Return the number of free parameters in means and covariances.
+
+        Parameters
+        ----------
+        means : ndarray of shape (n_components, n_features)
+        covariances : Covariances
+        """
         n_means, n_covariances = means.size, covariances.n_parameters
         if self.means is not None:
             n_means -= int(self.means.sum()) * means.shape[1]

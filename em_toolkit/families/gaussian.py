@@ -81,6 +81,12 @@ class GaussianStatistics(ComponentStatistics):
         """Σ_i r_ik (x_i − μ_k)(x_i − μ_k)ᵀ, in the shape of the structure's scatter.
 
         That of the last means is kept: an M-step asks for it, and the energy at what it found.
+
+        Parameters
+        ----------
+        means : ndarray of shape (n_components, n_features)
+            μ_k.
+        structure : type of Covariances
         """
         return self.kept("_scatter", means, lambda at, stats: stats._scatter_about(at, structure))
 
@@ -283,6 +289,11 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         j, and its log determinant by Σ_j σ_j √(Σ⁻¹)_jj, which is less. The scatter is what the
         moments hold and, after a jump of the means by δ from their origin, N δ δᵀ with both signs.
         Last, the spacing of floating-point numbers at the means, measured by Σ.
+
+        Parameters
+        ----------
+        components : GaussianComponents
+        stats : GaussianStatistics
         """
         covariances, means = components.covariances, components.means
         constants = means.shape[1] * _LOG_2_PI + np.abs(covariances.log_determinants)
@@ -301,9 +312,15 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         return 0.5 * (EPS * sizes + float(stats.count @ spacing))
 
     def first_look(self, X: Array, responsibilities: Array, origin: Array) -> GaussianStatistics:
-        """Counts and first moments of each component, and the second moment of all together.
+        """Return counts and first moments of each component, and the second moment of all together.
 
         All are about one origin; the second moment has shape (n_features, n_features).
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_rows, n_features)
+        responsibilities : ndarray of shape (n_rows, n_components)
+        origin : ndarray of shape (n_features,)
         """
         if has_missing(X):
             raise ValueError(
@@ -376,7 +393,7 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
 
 
 def _shift_and_scatter(first_look: GaussianStatistics) -> tuple[Array, Array]:
-    """The mean of all the data, from the origin; their scatter about it."""
+    """Return the mean of all the data, from the origin; their scatter about it."""
     moment = first_look.first_moment.sum(axis=0)
     shift = moment / first_look.count.sum()
     return shift, first_look.second_moment - np.outer(moment, shift)

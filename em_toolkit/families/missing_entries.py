@@ -201,7 +201,14 @@ def completions(
 
 
 def about_means(means: Array, X: Array) -> Iterator[tuple[int, Array]]:
-    """x − μ_k for each component, zero where an entry is missing."""
+    """x − μ_k for each component, zero where an entry is missing.
+
+    Parameters
+    ----------
+    means : ndarray of shape (n_components, n_features)
+    X : ndarray of shape (n_rows, n_features)
+        NaN where an entry is missing.
+    """
     observed = ~np.isnan(X)
     for k, mean in enumerate(means):
         yield k, np.where(observed, X - mean, 0.0)

@@ -61,11 +61,17 @@ class Clusters:
         return np.asarray(count * np.log((traces + self.pseudo_trace) / count))
 
     def costs(self) -> Array:
-        """The cost of each cluster."""
+        """Return the cost of each cluster."""
         return self._cost(self.count, self.traces)
 
     def costs_of_unions(self, cluster: int, others: slice) -> Array:
-        """The costs of a cluster's unions with each of others."""
+        """Return the costs of a cluster's unions with each of others.
+
+        Parameters
+        ----------
+        cluster : int
+        others : slice
+        """
         count = self.count[cluster] + self.count[others]
         shift = self.means[:, others] - self.means[:, cluster, None]
         between = self.count[cluster] * self.count[others] / count
@@ -74,7 +80,12 @@ class Clusters:
         return self._cost(count, traces)
 
     def merge(self, cluster: int, other: int) -> None:
-        """Put the union of two clusters in the place of the first; the second is left as it is."""
+        """Put the union of two clusters in the place of the first; the second is left as it is.
+
+        Parameters
+        ----------
+        cluster, other : int
+        """
         share = self.count[other] / (self.count[cluster] + self.count[other])
         shift = self.means[:, other] - self.means[:, cluster]
         self.traces[cluster] += self.traces[other]
@@ -99,7 +110,7 @@ class Tree:
     lost: IntArray
 
     def labels(self, n_clusters: int) -> IntArray:
-        """The clusters when so many are left, of shape (n_points,).
+        """Return the clusters when so many are left, of shape (n_points,).
 
         From 0 on, in the order of their first points; as many as there are points at most.
         """
@@ -208,7 +219,7 @@ _SHARE_OF_VARIANCE, _SMALLEST_FLOOR = 1e-3, 1e-290
 def hierarchical(
     X: Data, sample_weight: Array | None, n_components: int, random_state: np.random.RandomState
 ) -> Labelling:
-    r"""The clusters of model-based agglomeration.
+    r"""Return the clusters of model-based agglomeration.
 
     Clusters are merged, from single rows on, so as to lose the least of the likelihood of a
     classification into spherical normal components with variances of their own (Banfield & Raftery
@@ -226,6 +237,14 @@ def hierarchical(
 
     Of more rows, a stratified sample of 2,000 is clustered, and all rows are classified by the
     normal components that its clusters are.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    sample_weight : ndarray of shape (n_rows,) or None
+        One each if None.
+    n_components : int
+    random_state : RandomState
     """
     if X.shape[0] <= LARGEST_TREE:
         return given_labels(tree_labels(X, sample_weight, n_components))
@@ -235,7 +254,7 @@ def hierarchical(
 
 
 def tree_labels(X: Data, sample_weight: Array | None, n_components: int) -> IntArray:
-    """The clusters, of shape (n_rows,); at most `n_components`, from 0 on.
+    """Return the clusters, of shape (n_rows,); at most `n_components`, from 0 on.
 
     Parameters
     ----------
@@ -262,7 +281,14 @@ _RECENT: Recent[Tree] = Recent(16)
 
 
 def classifying(sample: Array, labels: IntArray, n_components: int) -> Labelling:
-    """Rows have the label of the most probable of the normal components that clusters are."""
+    """Return rows have the label of the most probable of the normal components that clusters are.
+
+    Parameters
+    ----------
+    sample : ndarray of shape (n_rows, n_features)
+    labels : ndarray of int of shape (n_rows,)
+    n_components : int
+    """
     scaling = singular_scaling(sample, None)
     scaled = scaling(sample)
     floor = _SHARE_OF_VARIANCE * float(np.square(scaled).mean()) if scaled.size else 0.0

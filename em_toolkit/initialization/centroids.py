@@ -25,17 +25,34 @@ SMALLEST_SAMPLE = 20_000
 def kmeans(
     X: Data, sample_weight: Array | None, n_components: int, random_state: np.random.RandomState
 ) -> Labelling:
-    """The clusters of one k-means run."""
+    """Return the clusters of one k-means run.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    sample_weight : ndarray of shape (n_rows,) or None
+        One each if None.
+    n_components : int
+    random_state : RandomState
+    """
     return given_labels(kmeans_labels(X, sample_weight, n_components, random_state))
 
 
 def kmeans_sample(
     X: Data, sample_weight: Array | None, n_components: int, random_state: np.random.RandomState
 ) -> Labelling:
-    """The clusters of one k-means run on a sample of the rows, each row in the nearest.
+    """Return the clusters of one k-means run on a sample of the rows, each row in the nearest.
 
     The sample is stratified along the rows and in proportion to their weights. Its size depends on
     the number of components alone; data of no more rows are their own sample.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    sample_weight : ndarray of shape (n_rows,) or None
+        One each if None.
+    n_components : int
+    random_state : RandomState
     """
     size = sample_size(n_components)
     if X.shape[0] <= size:
@@ -47,10 +64,18 @@ def kmeans_sample(
 def kmeans_standardized(
     X: Data, sample_weight: Array | None, n_components: int, random_state: np.random.RandomState
 ) -> Labelling:
-    """The clusters of one k-means run on the columns in their standard deviations.
+    """Return the clusters of one k-means run on the columns in their standard deviations.
 
     For features in unlike units, of which the largest would have all the say. Data of more rows
     than the sample of `kmeans_sample` are clustered by such a sample.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    sample_weight : ndarray of shape (n_rows,) or None
+        One each if None.
+    n_components : int
+    random_state : RandomState
     """
     return _kmeans_scaled(standardizing, X, sample_weight, n_components, random_state)
 
@@ -58,10 +83,18 @@ def kmeans_standardized(
 def kmeans_principal(
     X: Data, sample_weight: Array | None, n_components: int, random_state: np.random.RandomState
 ) -> Labelling:
-    """The clusters of one k-means run on principal directions, scaled as for "hierarchical".
+    """Return the clusters of one k-means run on principal directions, scaled as for "hierarchical".
 
     Halfway between standardized columns and Mahalanobis distances. Data of more rows than the
     sample of `kmeans_sample` are clustered by such a sample.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    sample_weight : ndarray of shape (n_rows,) or None
+        One each if None.
+    n_components : int
+    random_state : RandomState
     """
     return _kmeans_scaled(singular_scaling, X, sample_weight, n_components, random_state)
 
@@ -99,7 +132,7 @@ def _labels_and_state(
     n_components: int,
     random_state: np.random.RandomState,
 ) -> tuple[IntArray, Any]:
-    """The labels, and the random state after they were found."""
+    """Return the labels, and the random state after they were found."""
     labels = kmeans_labels(X, sample_weight, n_components, random_state)
     return labels, random_state.get_state(legacy=True)
 
@@ -107,13 +140,22 @@ def _labels_and_state(
 def kmeans_labels(
     X: Data, sample_weight: Array | None, n_components: int, random_state: np.random.RandomState
 ) -> IntArray:
-    """The labels of one k-means run."""
+    """Return the labels of one k-means run.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    sample_weight : ndarray of shape (n_rows,) or None
+        One each if None.
+    n_components : int
+    random_state : RandomState
+    """
     clusters = _fitted(X, sample_weight, n_components, random_state)
     return np.asarray(clusters.labels_, dtype=np.int64)
 
 
 def sample_size(n_components: int) -> int:
-    """Rows enough for the clusters of k-means."""
+    """Return rows enough for the clusters of k-means."""
     return max(SMALLEST_SAMPLE, _SAMPLE_BY_COMPONENT * n_components)
 
 
@@ -125,7 +167,7 @@ def _fitted(
 
 
 def _nearest(clusters: KMeans, scaling: Scaling | None) -> Labelling:
-    """Each row has the label of the nearest centre."""
+    """Return each row has the label of the nearest centre."""
     centers = np.asarray(clusters.cluster_centers_, dtype=np.float64)
     middle = centers.mean(axis=0)
     centers -= middle
@@ -146,7 +188,17 @@ def random(
     n_components: int,
     random_state: np.random.RandomState,
 ) -> MixtureParameters[Any]:
-    """Responsibilities drawn uniformly and normalized."""
+    """Return responsibilities drawn uniformly and normalized.
+
+    Parameters
+    ----------
+    mixture : Mixture
+    X : ndarray of shape (n_rows, n_features)
+    sample_weight : ndarray of shape (n_rows,) or None
+        One each if None.
+    n_components : int
+    random_state : RandomState
+    """
     beginning = random_state.get_state(legacy=False)
 
     def drawn(block: Block, rows: slice) -> Array:
@@ -169,7 +221,17 @@ def random_from_data(
     n_components: int,
     random_state: np.random.RandomState,
 ) -> MixtureParameters[Any]:
-    """Components on rows drawn without replacement, in proportion to their weights."""
+    """Return components on rows drawn without replacement, in proportion to their weights.
+
+    Parameters
+    ----------
+    mixture : Mixture
+    X : ndarray of shape (n_rows, n_features)
+    sample_weight : ndarray of shape (n_rows,) or None
+        One each if None.
+    n_components : int
+    random_state : RandomState
+    """
     chances = None if sample_weight is None else sample_weight / sample_weight.sum()
     points = random_state.choice(X.shape[0], size=n_components, replace=False, p=chances)
     return _from_points(mixture, X, sample_weight, points)
@@ -182,7 +244,17 @@ def k_means_plusplus(
     n_components: int,
     random_state: np.random.RandomState,
 ) -> MixtureParameters[Any]:
-    """Components on rows chosen by k-means++ (Arthur & Vassilvitskii 2007)."""
+    """Return components on rows chosen by k-means++ (Arthur & Vassilvitskii 2007).
+
+    Parameters
+    ----------
+    mixture : Mixture
+    X : ndarray of shape (n_rows, n_features)
+    sample_weight : ndarray of shape (n_rows,) or None
+        One each if None.
+    n_components : int
+    random_state : RandomState
+    """
     points = plusplus_rows(Rows(X, sample_weight), n_components, random_state)
     return _from_points(mixture, X, sample_weight, points)
 
@@ -200,6 +272,14 @@ def near_random_rows(
     """Clusters around rows drawn at random: each row is with the nearest, in standardized columns.
 
     Unlike components on single rows, such clusters have a spread.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    sample_weight : ndarray of shape (n_rows,) or None
+        One each if None.
+    n_components : int
+    random_state : RandomState
     """
     scaling = standardizing(X, sample_weight)
     chances = None if sample_weight is None else sample_weight / sample_weight.sum()

@@ -170,7 +170,7 @@ def _places(X: Data, origin: Array, units: Array, observed: BoolArray) -> Array:
 
 
 def _standardized(X: Data, means: Array, stds: Array) -> tuple[Single, Single]:
-    """Rows in standard deviations, zero where an entry is missing; and one where none is."""
+    """Return rows in standard deviations, zero where an entry is missing; and one where none is."""
     standardized = ((X - means) / stds).astype(np.float32)
     missing = np.isnan(standardized)
     standardized[missing] = 0.0

@@ -17,7 +17,13 @@ _IMPOSSIBLE = -1e100
 
 
 def in_their_components(responsibilities: Data, labels: IntArray) -> Data:
-    """Responsibilities, of which those of labelled rows are their labels."""
+    """Responsibilities, of which those of labelled rows are their labels.
+
+    Parameters
+    ----------
+    responsibilities : ndarray of shape (n_rows, n_components)
+    labels : ndarray of int of shape (n_rows,)
+    """
     known = labels != UNKNOWN
     fixed = responsibilities.copy()
     fixed[known] = np.eye(responsibilities.shape[1])[labels[known]]

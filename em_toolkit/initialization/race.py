@@ -44,6 +44,15 @@ def winners(
     nothing of its priors: of what wins, the mixture itself should choose. Of more rows than are
     enough, a sample is run on.
 
+    Parameters
+    ----------
+    mixture : Mixture
+    X : ndarray of shape (n_rows, n_features)
+    sample_weight : ndarray of shape (n_rows,) or None
+        One each if None.
+    n_components : int
+    random_state : RandomState
+
     Returns
     -------
     winners : list of ndarray
@@ -101,7 +110,7 @@ def _kind_of(structure: type[Covariances]) -> type[CovarianceKind]:
 
 
 def run_race(replicas: Replicas, labels: IntArray, n_components: int) -> Array:
-    """The natural parameters of the winners, the best first.
+    """Return the natural parameters of the winners, the best first.
 
     Parameters
     ----------
@@ -144,6 +153,13 @@ def plusplus_partitions(
     Each is drawn in proportion to the squared distance from the nearest before it, as in k-means++
     (Arthur & Vassilvitskii 2007), and to its weight. Where fewer than K rows differ, some
     components have none.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    sample_weight : ndarray of shape (n_rows,)
+    n_partitions, n_components : int
+    random_state : RandomState
 
     Returns
     -------

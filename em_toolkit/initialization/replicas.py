@@ -46,16 +46,16 @@ class CovarianceKind(ABC):
     @staticmethod
     @abstractmethod
     def n_entries(n_features: int) -> int:
-        """The number of entries."""
+        """Return the number of entries."""
 
     @staticmethod
     @abstractmethod
     def places(n_features: int) -> tuple[IntArray, IntArray]:
-        """The rows and the columns of the entries, none below the diagonal."""
+        """Return the rows and the columns of the entries, none below the diagonal."""
 
     @abstractmethod
     def inverted(self, covariances: Array) -> tuple[Array, Array]:
-        """The inverses, in the form that `applied` takes, and log-determinants.
+        """Return the inverses, in the form that `applied` takes, and log-determinants.
 
         Of covariances, or scatters, of shape (..., n_entries).
 
@@ -67,15 +67,22 @@ class CovarianceKind(ABC):
 
     @abstractmethod
     def applied(self, precisions: Array, means: Array) -> Array:
-        """Σ⁻¹ μ, of the shape of the means."""
+        """Σ⁻¹ μ, of the shape of the means.
+
+        Parameters
+        ----------
+        precisions : ndarray
+            Σ⁻¹, as the kind keeps them.
+        means : ndarray of shape (..., n_features)
+        """
 
     @abstractmethod
     def entries(self, precisions: Array) -> Array:
-        """The entries of the inverses, of shape (..., n_entries)."""
+        """Return the entries of the inverses, of shape (..., n_entries)."""
 
     @abstractmethod
     def largest_ratio(self, precisions: Array, covariance: Array) -> Array:
-        """The largest of vᵀ V v / vᵀ Σ v along any line v, of shape (...).
+        """Return the largest of vᵀ V v / vᵀ Σ v along any line v, of shape (...).
 
         Parameters
         ----------
@@ -86,11 +93,11 @@ class CovarianceKind(ABC):
         """
 
     def products(self, vectors: Array) -> Array:
-        """The entries of x xᵀ, for vectors of shape (..., n_features)."""
+        """Return the entries of x xᵀ, for vectors of shape (..., n_features)."""
         return np.asarray(vectors[..., self.rows] * vectors[..., self.columns])
 
     def from_scatter(self, scatter: Array, count: Array) -> Array:
-        """The maximizer of −½ Σ_k [N_k log |Σ_k| + tr Σ_k⁻¹ A_k] for each mixture.
+        """Return the maximizer of −½ Σ_k [N_k log |Σ_k| + tr Σ_k⁻¹ A_k] for each mixture.
 
         With one determinant it is Σ_k = λ A_k / |A_k|^(1/d), λ = Σ_k |A_k|^(1/d) / Σ_k N_k (Celeux
         & Govaert 1995, Pattern Recognition 28, model [λC_k]).
@@ -217,7 +224,7 @@ class Replicas:
         return np.ascontiguousarray(terms.T)
 
     def iterate(self, responsibilities: Array) -> tuple[Array, Array]:
-        """An iteration: the M-step on responsibilities, and the E-step after it.
+        """Return an iteration: the M-step on responsibilities, and the E-step after it.
 
         Parameters
         ----------
@@ -276,7 +283,7 @@ class Replicas:
         return np.asarray((ratios > 0.5 * (count + _PSEUDO_ROWS)).any(axis=1))
 
     def _moments(self, responsibilities: Array) -> tuple[Array, Array, Array, Array]:
-        """The M-step: counts, means, inverse covariances and log-determinants."""
+        """Return the M-step: counts, means, inverse covariances and log-determinants."""
         kind = self._covariance
         n_mixtures, n_components, n_rows = responsibilities.shape
         sums = responsibilities.reshape(-1, n_rows) @ self._weighted_terms

@@ -44,7 +44,16 @@ class Assigned:
 def from_responsibilities(
     mixture: Mixture[Any], X: Data, sample_weight: Array | None, responsibilities: Data
 ) -> MixtureParameters[Any]:
-    """The M-step on given responsibilities of shape (n_rows, n_components)."""
+    """Return the M-step on given responsibilities of shape (n_rows, n_components).
+
+    Parameters
+    ----------
+    mixture : Mixture
+    X : ndarray of shape (n_rows, n_features)
+    sample_weight : ndarray of shape (n_rows,) or None
+        One each if None.
+    responsibilities : ndarray of shape (n_rows, n_components)
+    """
 
     def given(_: Block, rows: slice) -> Array:
         return np.asarray(responsibilities[rows], dtype=np.float64)
@@ -59,7 +68,7 @@ def from_labels(
     labels: IntArray,
     n_components: int,
 ) -> MixtureParameters[Any]:
-    """The M-step on a partition.
+    """Return the M-step on a partition.
 
     Parameters
     ----------
@@ -74,12 +83,12 @@ def from_labels(
 
 
 def given_labels(labels: IntArray) -> Labelling:
-    """The labelling of rows whose labels are known."""
+    """Return the labelling of rows whose labels are known."""
     return lambda _, rows: labels[rows]
 
 
 def start_by(labeller: Labeller) -> Initializer:
-    """The M-step on a partition, of which no labels are kept."""
+    """Return the M-step on a partition, of which no labels are kept."""
 
     def initialize(
         mixture: Mixture[Any],
@@ -107,5 +116,12 @@ def _from_labelling(
 
 
 def weights_of(X: Data, sample_weight: Array | None) -> Array:
-    """The weights of the rows, one each by default."""
+    """Return the weights of the rows, one each by default.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    sample_weight : ndarray of shape (n_rows,) or None
+        One each if None.
+    """
     return np.ones(X.shape[0]) if sample_weight is None else sample_weight

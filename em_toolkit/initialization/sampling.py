@@ -16,6 +16,15 @@ def stratified_rows(
 
     Each row is drawn in proportion to its weight, as in independent draws, but the parts of data
     that are in some order have their share.
+
+    Parameters
+    ----------
+    n_rows : int
+    sample_weight : ndarray of shape (n_rows,) or None
+        One each if None.
+    size : int
+        The number of rows to draw.
+    random_state : RandomState
     """
     places = (np.arange(size) + random_state.uniform(size=size)) / size
     if sample_weight is None:
@@ -27,12 +36,18 @@ def stratified_rows(
 
 
 def plusplus_rows(data: Rows, n_components: int, random_state: np.random.RandomState) -> IntArray:
-    """Rows chosen by greedy k-means++, each the best of a few candidates.
+    """Return rows chosen by greedy k-means++, each the best of a few candidates.
 
     The algorithm and the random numbers are those of scikit-learn's ``kmeans_plusplus``, which
     keeps the distances of all rows from all candidates. Here the squared distance of each row
     from the nearest chosen one is all that is kept, and it does not cancel where the data are far
     from zero.
+
+    Parameters
+    ----------
+    data : Rows
+    n_components : int
+    random_state : RandomState
     """
     n_rows = data.X.shape[0]
     n_candidates = 2 + int(np.log(n_components))

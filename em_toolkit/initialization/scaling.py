@@ -38,7 +38,14 @@ class Scaling:
 
 
 def standardizing(X: Data, sample_weight: Array | None) -> Scaling:
-    """Each column in its standard deviations; constant columns are left out, unless all are."""
+    """Return each column in its standard deviations; constant columns are left out, unless all are.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    sample_weight : ndarray of shape (n_rows,) or None
+        One each if None.
+    """
     weights = weights_of(X, sample_weight)
     mean = np.average(X, axis=0, weights=weights).astype(np.float64)
     variances = np.average(np.square(X - mean), axis=0, weights=weights)
@@ -50,7 +57,14 @@ def standardizing(X: Data, sample_weight: Array | None) -> Scaling:
 
 
 def in_one_unit(X: Data, sample_weight: Array | None) -> Scaling:
-    """All columns in the root of their mean variance, unless none varies."""
+    """Return all columns in the root of their mean variance, unless none varies.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    sample_weight : ndarray of shape (n_rows,) or None
+        One each if None.
+    """
     weights = weights_of(X, sample_weight)
     mean = np.average(X, axis=0, weights=weights).astype(np.float64)
     std = np.sqrt(np.average(np.square(X - mean), axis=0, weights=weights).mean())
@@ -64,6 +78,12 @@ def singular_scaling(X: Data, sample_weight: Array | None) -> Scaling:
     Halfway between standardizing and the Mahalanobis distance: the transformation "SVD" of
     Scrucca & Raftery (2015, Adv. Data Anal. Classif. 9), which they find the best for model-based
     hierarchical clustering.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    sample_weight : ndarray of shape (n_rows,) or None
+        One each if None.
     """
     scaling = standardizing(X, sample_weight)
     roots = np.sqrt(weights_of(X, sample_weight))

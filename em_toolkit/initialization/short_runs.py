@@ -29,7 +29,7 @@ Beginnings = Callable[
 
 
 def by_short_runs(beginnings: Beginnings, n_iter: int, doc: str) -> Initializer:
-    """A start by short runs of EM.
+    """Return a start by short runs of EM.
 
     Of more rows than suffice to compare starts, a sample is used, stratified along the rows and
     in proportion to their weights; its rows share the weight of all, so that a prior weighs as

@@ -214,12 +214,12 @@ def _work_of_runs(
 
 
 def numba_is_disabled() -> bool:
-    """Whether loops would be interpreted, as debuggers and measures of coverage ask for."""
+    """Return whether loops would be interpreted, as debuggers and measures of coverage ask for."""
     import numba
 
     return bool(numba.config.DISABLE_JIT)
 
 
 def _power_of_two(number: int) -> int:
-    """The largest power of two that is no larger, or 1."""
+    """Return the largest power of two that is no larger, or 1."""
     return 1 << max(0, number.bit_length() - 1)

@@ -72,7 +72,18 @@ class Space(NamedTuple):
 
 @allocating
 def space_for(X: Array, means: Array, precisions: Array, log_sides: Array, widest: int) -> Space:
-    """For panels of as many rows as the caches hold, at most `widest`."""
+    """For panels of as many rows as the caches hold, at most `widest`.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    means : ndarray of shape (n_components, n_features)
+    precisions : ndarray of shape (n_matrices, n_features, n_features)
+    log_sides : ndarray of shape (n_features,)
+        Of the box of the noise, in logarithms.
+    widest : int
+        The most rows of a panel.
+    """
     n_components, n_padded = means.shape
     n_matrices, changes = precisions.shape[0], np.empty(X.shape[0], np.bool_)
     most = survey(X, changes)
@@ -196,7 +207,16 @@ def set_patterns(
 
 @summing
 def set_deviations(panel: Array, mean: Array, out: Array) -> None:
-    """x − μ, zero where x is NaN."""
+    """x − μ, zero where x is NaN.
+
+    Parameters
+    ----------
+    panel : ndarray of shape (n_features, width)
+        Rows of the data, a column each.
+    mean : ndarray of shape (n_features,)
+    out : ndarray
+        The result.
+    """
     for j in range(panel.shape[0]):
         feature, deviations, center = panel[j], out[j], mean[j]
         for i in range(panel.shape[1]):
@@ -208,7 +228,23 @@ def set_deviations(panel: Array, mean: Array, out: Array) -> None:
 def complete_run(
     space: Space, lane: int, factor: Array, precision: Array, matrix: int, expected: Array
 ) -> None:
-    """x̂ − μ of the rows of one lane, by coefficients B = −C P_mo that are found once for all."""
+    """x̂ − μ of the rows of one lane, by coefficients B = −C P_mo that are found once for all.
+
+    Parameters
+    ----------
+    space : Space
+        What a panel works in.
+    lane : int
+        The lane, which holds a run of rows.
+    factor : ndarray of shape (n_features, n_features)
+        L⁻¹, lower triangular.
+    precision : ndarray of shape (n_features, n_features)
+        P = Σ_k⁻¹.
+    matrix : int
+        Which of the matrices it is.
+    expected : ndarray of shape (n_features, width)
+        The result.
+    """
     covariances, count = space.covariances[matrix], space.n_missing[lane]
     sources, targets, coefficients = space.sources, space.targets, space.columns
     group, place, n_sources = lane // LANES, lane % LANES, 0
@@ -249,7 +285,21 @@ def complete_run(
 def refine_coefficients(
     space: Space, lane: int, n_sources: int, factor: Array, covariances: Array
 ) -> None:
-    """`refine`, for what each observed feature adds to the expectations of a lane."""
+    """`refine`, for what each observed feature adds to the expectations of a lane.
+
+    Parameters
+    ----------
+    space : Space
+        What a panel works in.
+    lane : int
+        The lane, which holds a run of rows.
+    n_sources : int
+        The number of features that are observed.
+    factor : ndarray of shape (n_features, n_features)
+        L⁻¹, lower triangular.
+    covariances : ndarray
+        C, of the patterns.
+    """
     whitened, gradient, coefficients = space.entries[0], space.triangle[0], space.columns
     count, n_features = space.n_missing[lane], factor.shape[0]
     group, place = lane // LANES, lane % LANES
@@ -275,6 +325,19 @@ def refine(space: Space, lane: int, factor: Array, covariances: Array, expected:
 
     Where the columns L⁻¹_m are ill-conditioned that brings back the digits that their product lost
     (corrected seminormal equations: Björck 1987, Linear Algebra Appl. 88).
+
+    Parameters
+    ----------
+    space : Space
+        What a panel works in.
+    lane : int
+        The lane, which holds a run of rows.
+    factor : ndarray of shape (n_features, n_features)
+        L⁻¹, lower triangular.
+    covariances : ndarray
+        C, of the patterns.
+    expected : ndarray of shape (n_features, width)
+        Corrected in place.
     """
     whitened, gradient = space.columns[0], space.triangle[0]
     count, i = space.n_missing[lane], space.starts[lane]
@@ -372,6 +435,28 @@ def set_log_joint(
 
     Returns how many lanes it has; the completed rows x̂ − μ_k are in the space. A component without
     a mean, such as noise, has its constant and the sides that x misses.
+
+    Parameters
+    ----------
+    space : Space
+        What a panel works in.
+    start : int
+        The first row of the panel.
+    n_features : int
+        Those that exist; the rest is padding.
+    means : ndarray of shape (n_components, n_features)
+    factors : ndarray of shape (n_matrices, n_features, n_features)
+        L_k⁻¹, lower triangular.
+    precisions : ndarray of shape (n_matrices, n_features, n_features)
+        Σ_k⁻¹.
+    log_sides : ndarray of shape (n_features,)
+        Of the box of the noise, in logarithms.
+    constants : ndarray of shape (n_constants,)
+        c_k; of components without a mean, all of it.
+    largest_inflation : float
+        By how much rounding may grow before rows are orthogonalized.
+    log_joint : ndarray of shape (n_constants, width)
+        The result.
     """
     n_padded, n_matrices = means.shape[1], factors.shape[0]
     n_lanes = set_patterns(space, start, n_features, factors, precisions, largest_inflation)
@@ -397,7 +482,15 @@ def set_log_joint(
 
 @summing
 def entropy_of_missing(space: Space, shares: Array) -> float:
-    """Σ_ik r_ik ½ (|m| log 2πe + log |C_k|), and of a constant density the sides."""
+    """Σ_ik r_ik ½ (|m| log 2πe + log |C_k|), and of a constant density the sides.
+
+    Parameters
+    ----------
+    space : Space
+        What a panel works in.
+    shares : ndarray of shape (n_components, width)
+        Weighted responsibilities.
+    """
     total, n_components = 0.0, space.expected.shape[0]
     for k in range(n_components):
         share, volumes = shares[k], space.log_volumes[k % space.log_volumes.shape[0]]

@@ -53,6 +53,30 @@ def set_conditional_covariances(
     missing entry is inflated because others are missing too, and at most so many times a few
     roundings is the relative error of C. And Π_a P_aa / pivot_a and Σ_a log P_aa, whose difference
     in logarithms is log |P_mm|.
+
+    Parameters
+    ----------
+    code : Code
+        The function that is being compiled.
+    precision : Vectors
+        P = Σ⁻¹.
+    diagonal : Vectors
+        Its diagonal.
+    log_diagonal : Vectors
+        The logarithms of that.
+    missing : Vectors
+        The features that each lane misses.
+    covariances : Vectors
+        The result C.
+    inflations : Vectors
+        By how much rounding grew.
+    scratch : Vectors
+    lane : Value
+        The first lane.
+    group : Value
+        The place of the lanes among all.
+    count : Value
+        How many features are missing.
     """
     lanes = code.after(lane, LANES)
     inflation, shrinkage, log_squares = Sum(code), Sum(code), Sum(code)
@@ -112,7 +136,30 @@ def set_expectations(
     group: Value,
     count: Value,
 ) -> None:
-    """−C P_mo (x_o − μ_o) of the row of each lane, from products P (x − μ), zero where x misses."""
+    """−C P_mo (x_o − μ_o) of the row of each lane, from products P (x − μ), zero where x misses.
+
+    Parameters
+    ----------
+    code : Code
+        The function that is being compiled.
+    products : Vectors
+        P (x − μ).
+    missing : Vectors
+        The features that each lane misses.
+    rows : Vectors
+        The row of each lane.
+    covariances : Vectors
+        C.
+    expected : Vectors
+        The result.
+    scratch : Vectors
+    lane : Value
+        The first lane.
+    group : Value
+        The place of the lanes among all.
+    count : Value
+        How many features are missing.
+    """
     lanes = code.after(lane, LANES)
     columns = rows.at(lanes)
     with code.steps(count, 1) as b:
@@ -129,7 +176,7 @@ def set_expectations(
 
 def _set_regressions(depth: int) -> Any:
     @emitted
-    def emit(
+    def _emit(
         code: Code,
         coefficients: Vectors,
         sources: Vectors,
@@ -154,7 +201,7 @@ def _set_regressions(depth: int) -> Any:
             for total, row in zip(totals, rows, strict=True):
                 deviations.set_vector(total.value, feature, row)
 
-    return emit
+    return _emit
 
 
 _set_regressions_of_registers, _set_regressions_of_one = (
@@ -221,7 +268,27 @@ def add_conditional_covariances(
     group: Value,
     count: Value,
 ) -> None:
-    """S_mm += r C, the lower triangle, for each lane."""
+    """S_mm += r C, the lower triangle, for each lane.
+
+    Parameters
+    ----------
+    code : Code
+        The function that is being compiled.
+    covariances : Vectors
+        C.
+    missing : Vectors
+        The features that each lane misses.
+    shares : Vectors
+        r, of each lane.
+    second : Vectors
+        S, added to.
+    lane : Value
+        The first lane.
+    group : Value
+        The place of the lanes among all.
+    count : Value
+        How many features are missing.
+    """
     lanes = code.after(lane, LANES)
     share = shares.vector(lane)
     with code.steps(count, 1) as a:

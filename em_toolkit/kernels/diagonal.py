@@ -24,7 +24,20 @@ from em_toolkit.statistics import Array
 def set_log_joint(
     panel: Array, means: Array, precisions: Array, constants: Array, log_joint: Array
 ) -> None:
-    """log p(x_i, k) = c_k − ½ Σ_j (x_ij − μ_kj)² / σ_kj², of shape (n_constants, width)."""
+    """log p(x_i, k) = c_k − ½ Σ_j (x_ij − μ_kj)² / σ_kj², of shape (n_constants, width).
+
+    Parameters
+    ----------
+    panel : ndarray of shape (n_features, width)
+        Rows of the data, a column each.
+    means : ndarray of shape (n_components, n_features)
+    precisions : ndarray of shape (n_components, n_features)
+        1 / σ_kj².
+    constants : ndarray of shape (n_constants,)
+        c_k; of components without a mean, all of it.
+    log_joint : ndarray of shape (n_constants, width)
+        The result.
+    """
     set_weighted_log_densities(panel, means, precisions, constants, log_joint)
     set_constant(constants, means.shape[0], log_joint)
 
@@ -33,7 +46,7 @@ def set_log_joint(
 def expectation(
     X: Array, weights: Array, means: Array, precisions: Array, constants: Array, width: int
 ) -> Array:
-    """The sums of the E-step over a block of rows.
+    """Return the sums of the E-step over a block of rows.
 
     Parameters
     ----------
@@ -73,7 +86,7 @@ def expectation(
 
 @kernel(MATRIX, MATRIX, MATRIX, INTEGER)
 def moments(X: Array, responsibilities: Array, means: Array, width: int) -> Array:
-    """Moments of a block for given responsibilities.
+    """Return moments of a block for given responsibilities.
 
     Parameters
     ----------
@@ -106,7 +119,19 @@ def moments(X: Array, responsibilities: Array, means: Array, width: int) -> Arra
 
 @kernel(MATRIX, MATRIX, MATRIX, VECTOR, INTEGER)
 def log_joint(X: Array, means: Array, precisions: Array, constants: Array, width: int) -> Array:
-    """log p(x_i, k), of shape (n_rows, n_constants); arguments as in `expectation`."""
+    """log p(x_i, k), of shape (n_rows, n_constants); arguments as in `expectation`.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    means : ndarray of shape (n_components, n_features)
+    precisions : ndarray of shape (n_components, n_features)
+        1 / σ_kj².
+    constants : ndarray of shape (n_constants,)
+        c_k; of components without a mean, all of it.
+    width : int
+        Rows in a panel.
+    """
     panel, values = new_panel(means.shape[1], width), new_panel(constants.shape[0], width)
     out = np.empty((X.shape[0], constants.shape[0]))
     for start in range(0, X.shape[0], width):

@@ -67,7 +67,7 @@ def _set_log_densities_of(
 
 def _set_weighted_log_densities(tile: int) -> Any:
     @emitted
-    def emit(
+    def _emit(
         code: Code,
         panel: Vectors,
         means: Vectors,
@@ -82,12 +82,12 @@ def _set_weighted_log_densities(tile: int) -> Any:
         sums = _weighted_squared_distances(code, panel, means, precisions, components, rows)
         _set_log_densities_of(code, constants, sums, components, rows, out)
 
-    return emit
+    return _emit
 
 
 def _set_log_densities(tile: int) -> Any:
     @emitted
-    def emit(
+    def _emit(
         code: Code,
         panel: Vectors,
         means: Vectors,
@@ -101,12 +101,12 @@ def _set_log_densities(tile: int) -> Any:
         sums = _squared_distances(code, panel, means, components, rows)
         _set_log_densities_of(code, constants, sums, components, rows, out)
 
-    return emit
+    return _emit
 
 
 def _set_distances(tile: int) -> Any:
     @emitted
-    def emit(code: Code, panel: Vectors, means: Vectors, out: Vectors, k: Value, i: Value) -> None:
+    def _emit(code: Code, panel: Vectors, means: Vectors, out: Vectors, k: Value, i: Value) -> None:
         """Σ_j (x_ji − μ_(k+t)j)², t < tile, for some rows i of the data."""
         components, rows = code.after(k, tile), code.registers(i)
         sums = _squared_distances(code, panel, means, components, rows)
@@ -114,12 +114,12 @@ def _set_distances(tile: int) -> Any:
             for total, row in zip(totals, rows, strict=True):
                 out.set_vector(total.value, component, row)
 
-    return emit
+    return _emit
 
 
 def _add_moments(tile: int) -> Any:
     @emitted
-    def emit(
+    def _emit(
         code: Code,
         panel: Vectors,
         mean: Vectors,
@@ -143,12 +143,12 @@ def _add_moments(tile: int) -> Any:
             first.add_total(firsts[t].value, feature)
             second.add_total(seconds[t].value, feature)
 
-    return emit
+    return _emit
 
 
 def _add_first_moments(n_components: int, n_features: int) -> Any:
     @emitted
-    def emit(
+    def _emit(
         code: Code,
         panel: Vectors,
         means: Vectors,
@@ -171,7 +171,7 @@ def _add_first_moments(n_components: int, n_features: int) -> Any:
         for total, place in zip(sums, tile, strict=True):
             first.add_total(total.value, *place)
 
-    return emit
+    return _emit
 
 
 _set_weighted_log_densities_4 = _set_weighted_log_densities(4)
@@ -187,7 +187,20 @@ _add_first_moments_1_4, _add_first_moments_1_1 = _add_first_moments(1, 4), _add_
 def set_weighted_log_densities(
     panel: Array, means: Array, precisions: Array, constants: Array, out: Array
 ) -> None:
-    """c_k − ½ Σ_j (x_ij − μ_kj)² / σ_kj² of the components that have a mean, by row of `out`."""
+    """c_k − ½ Σ_j (x_ij − μ_kj)² / σ_kj² of the components that have a mean, by row of `out`.
+
+    Parameters
+    ----------
+    panel : ndarray of shape (n_features, width)
+        Rows of the data, a column each.
+    means : ndarray of shape (n_components, n_features)
+    precisions : ndarray of shape (n_components, n_features)
+        1 / σ_kj².
+    constants : ndarray of shape (n_constants,)
+        c_k; of components without a mean, all of it.
+    out : ndarray of shape (n_constants, width)
+        The result.
+    """
     n_components = means.shape[0]
     fours = n_components // 4 * 4
     for i in range(0, panel.shape[1], ROWS_AT_ONCE):
@@ -199,7 +212,18 @@ def set_weighted_log_densities(
 
 @summing
 def set_log_densities(panel: Array, means: Array, constants: Array, out: Array) -> None:
-    """c_k − ½ Σ_j (x_ij − μ_kj)² of the components that have a mean, by row of `out`."""
+    """c_k − ½ Σ_j (x_ij − μ_kj)² of the components that have a mean, by row of `out`.
+
+    Parameters
+    ----------
+    panel : ndarray of shape (n_features, width)
+        Rows of the data, a column each.
+    means : ndarray of shape (n_components, n_features)
+    constants : ndarray of shape (n_constants,)
+        c_k; of components without a mean, all of it.
+    out : ndarray of shape (n_constants, width)
+        The result.
+    """
     n_components = means.shape[0]
     fours = n_components // 4 * 4
     for i in range(0, panel.shape[1], ROWS_AT_ONCE):
@@ -211,7 +235,16 @@ def set_log_densities(panel: Array, means: Array, constants: Array, out: Array) 
 
 @summing
 def set_squared_distances(panel: Array, means: Array, out: Array) -> None:
-    """Σ_j (x_ij − μ_kj)², of shape (n_components, width)."""
+    """Σ_j (x_ij − μ_kj)², of shape (n_components, width).
+
+    Parameters
+    ----------
+    panel : ndarray of shape (n_features, width)
+        Rows of the data, a column each.
+    means : ndarray of shape (n_components, n_features)
+    out : ndarray of shape (n_components, width)
+        The result.
+    """
     n_components = means.shape[0]
     fours = n_components // 4 * 4
     for i in range(0, panel.shape[1], ROWS_AT_ONCE):
@@ -223,7 +256,20 @@ def set_squared_distances(panel: Array, means: Array, out: Array) -> None:
 
 @summing
 def add_moments(panel: Array, means: Array, shares: Array, first: Array, second: Array) -> None:
-    """Add Σ_i r_ik (x_ij − μ_kj) and Σ_i r_ik (x_ij − μ_kj)², of the shape of the means."""
+    """Add Σ_i r_ik (x_ij − μ_kj) and Σ_i r_ik (x_ij − μ_kj)², of the shape of the means.
+
+    Parameters
+    ----------
+    panel : ndarray of shape (n_features, width)
+        Rows of the data, a column each.
+    means : ndarray of shape (n_components, n_features)
+    shares : ndarray of shape (n_components, width)
+        Weighted responsibilities.
+    first : ndarray of the shape of the means
+        First moments, added to.
+    second : ndarray
+        Second moments, added to.
+    """
     n_components, n_features = means.shape
     fours = n_features // 4 * 4
     # A few features at a time of all components: those stay in the nearest cache.
@@ -237,7 +283,18 @@ def add_moments(panel: Array, means: Array, shares: Array, first: Array, second:
 
 @summing
 def add_first_moments(panel: Array, means: Array, shares: Array, first: Array) -> None:
-    """Add Σ_i r_ik (x_ij − μ_kj), of the shape of the means."""
+    """Add Σ_i r_ik (x_ij − μ_kj), of the shape of the means.
+
+    Parameters
+    ----------
+    panel : ndarray of shape (n_features, width)
+        Rows of the data, a column each.
+    means : ndarray of shape (n_components, n_features)
+    shares : ndarray of shape (n_components, width)
+        Weighted responsibilities.
+    first : ndarray of the shape of the means
+        First moments, added to.
+    """
     n_components, n_features = means.shape
     pairs, fours = n_components // 2 * 2, n_features // 4 * 4
     for j in range(0, fours, 4):

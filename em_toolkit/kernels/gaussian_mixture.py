@@ -299,7 +299,19 @@ _MOMENTS: dict[type[Covariances], Callable[[Array, Array, Array], GaussianStatis
 def unpacked(
     sums: Array, origin: Array, shape: tuple[int, ...], second_moment: Callable[[Array], Array]
 ) -> GaussianStatistics:
-    """Statistics from the counts, first moments and second moments of a kernel."""
+    """Return statistics from the counts, first moments and second moments of a kernel.
+
+    Parameters
+    ----------
+    sums : ndarray
+        One after the other, as a kernel returns them.
+    origin : ndarray of shape (n_components, n_features)
+        The means about which moments are taken.
+    shape : tuple of int
+        Of the means, with padding.
+    second_moment : callable
+        From the last of the sums: the scatter, as the structure has it.
+    """
     n_components, n_features = origin.shape
     end = n_components + math.prod(shape)
     first_moment = sums[n_components:end].reshape(shape)
@@ -318,7 +330,21 @@ def unpacked_beside_noise(
     shape: tuple[int, ...],
     second_moment: Callable[[Array], Array],
 ) -> Any:
-    """As `unpacked`, where counts of noise may follow those of the components."""
+    """As `unpacked`, where counts of noise may follow those of the components.
+
+    Parameters
+    ----------
+    sums : ndarray
+        One after the other, as a kernel returns them.
+    n_unlike : int
+        The number of counts of noise.
+    origin : ndarray of shape (n_components, n_features)
+        The means about which moments are taken.
+    shape : tuple of int
+        Of the means, with padding.
+    second_moment : callable
+        From the last of the sums: the scatter, as the structure has it.
+    """
     if n_unlike == 0:
         return unpacked(sums, origin, shape, second_moment)
     counts = sums[: origin.shape[0] + n_unlike]
@@ -327,7 +353,14 @@ def unpacked_beside_noise(
 
 
 def constants_of(params: Params, log_volume: float) -> Array:
-    """log π_k − ½ (d log 2π + log |Σ_k|) of each component, and of noise log π_k − log V."""
+    """log π_k − ½ (d log 2π + log |Σ_k|) of each component, and of noise log π_k − log V.
+
+    Parameters
+    ----------
+    params : MixtureParameters
+    log_volume : float
+        log V of the box of the noise; 0 without.
+    """
     n_components, n_features = params.components.means.shape
     log_determinants = params.components.covariances.log_determinants
     constants = params.log_weights - log_volume
@@ -338,7 +371,7 @@ def constants_of(params: Params, log_volume: float) -> Array:
 
 
 def padded(array: Array, *multiples: int) -> Array:
-    """The array, with zeros behind its last axes up to multiples of these lengths."""
+    """Return the array, with zeros behind its last axes up to multiples of these lengths."""
     kept = array.ndim - len(multiples)
     lengths = [n + -n % m for n, m in zip(array.shape[kept:], multiples, strict=True)]
     if tuple(lengths) == array.shape[kept:]:

@@ -96,7 +96,15 @@ def add_moments(
 
 @summing
 def add_of_missing(of_missing: Array, second: Array) -> None:
-    """To the lower triangles of `second`, without the feature that does not exist."""
+    """To the lower triangles of `second`, without the feature that does not exist.
+
+    Parameters
+    ----------
+    of_missing : ndarray of shape (n_matrices, n_features + 1, n_features + 1)
+        Sums of conditional covariances.
+    second : ndarray of shape (n_matrices, n_features, n_features)
+        Added to.
+    """
     for matrix in range(second.shape[0]):
         for j in range(second.shape[1]):
             for m in range(j + 1):
@@ -116,7 +124,7 @@ def expectation(
     largest_inflation: float,
     widest: int,
 ) -> Array:
-    """The sums of the E-step over a block of rows with NaN entries.
+    """Return the sums of the E-step over a block of rows with NaN entries.
 
     Parameters
     ----------
@@ -196,7 +204,7 @@ def moments(
     largest_inflation: float,
     widest: int,
 ) -> Array:
-    """Moments of a block for given responsibilities.
+    """Return moments of a block for given responsibilities.
 
     Parameters
     ----------
@@ -260,6 +268,21 @@ def log_joint_and_entropy(
     """log p(x_o, k) and the entropy of x_m, of shape (2, n_rows, n_components).
 
     Arguments as in `expectation`, without components of constant density.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    means : ndarray of shape (n_components, n_features)
+    factors : ndarray of shape (n_matrices, n_features, n_features)
+        L_k⁻¹, lower triangular.
+    precisions : ndarray of shape (n_matrices, n_features, n_features)
+        Σ_k⁻¹.
+    constants : ndarray of shape (n_constants,)
+        c_k; of components without a mean, all of it.
+    largest_inflation : float
+        By how much rounding may grow before rows are orthogonalized.
+    widest : int
+        The most rows of a panel.
     """
     n_components, n_features = means.shape[0], X.shape[1]
     log_sides = np.empty((0, n_features))

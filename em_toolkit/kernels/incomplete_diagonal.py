@@ -28,7 +28,7 @@ from em_toolkit.statistics import Array
 
 def _set_terms(tile: int) -> Any:
     @emitted
-    def emit(
+    def _emit(
         code: Code,
         panel: Vectors,
         means: Vectors,
@@ -57,12 +57,12 @@ def _set_terms(tile: int) -> Any:
             for total, row in zip(totals, rows, strict=True):
                 out.set_vector(total.value, component, row)
 
-    return emit
+    return _emit
 
 
 def _add_moments(tile: int) -> Any:
     @emitted
-    def emit(
+    def _emit(
         code: Code,
         panel: Vectors,
         mean: Vectors,
@@ -92,7 +92,7 @@ def _add_moments(tile: int) -> Any:
             second.add_total(two.value, feature)
             missing.add_total(none.value, feature)
 
-    return emit
+    return _emit
 
 
 _set_terms_4, _set_terms_1 = _set_terms(4), _set_terms(1)
@@ -108,7 +108,22 @@ def set_log_joint(
     log_weights: Array,
     log_joint: Array,
 ) -> None:
-    """log π_k − ½ Σ_j [(x_ij − μ_kj)² / σ_kj² + log 2πσ_kj²] over what is observed."""
+    """log π_k − ½ Σ_j [(x_ij − μ_kj)² / σ_kj² + log 2πσ_kj²] over what is observed.
+
+    Parameters
+    ----------
+    panel : ndarray of shape (n_features, width)
+        Rows of the data, a column each.
+    means : ndarray of shape (n_components, n_features)
+    precisions : ndarray of shape (n_components, n_features)
+        1 / σ_kj².
+    logs : ndarray of shape (n_components, n_features)
+        log 2πσ_kj².
+    log_weights : ndarray of shape (n_components,)
+        log π_k.
+    log_joint : ndarray of shape (n_constants, width)
+        The result.
+    """
     n_components = means.shape[0]
     fours = n_components // 4 * 4
     for i in range(0, panel.shape[1], ROWS_AT_ONCE):
@@ -126,7 +141,22 @@ def set_log_joint(
 def add_moments(
     panel: Array, means: Array, shares: Array, first: Array, second: Array, missing: Array
 ) -> None:
-    """Moments about the means of what is observed, and how much is not, of their shape."""
+    """Return moments about the means of what is observed, and how much is not, of their shape.
+
+    Parameters
+    ----------
+    panel : ndarray of shape (n_features, width)
+        Rows of the data, a column each.
+    means : ndarray of shape (n_components, n_features)
+    shares : ndarray of shape (n_components, width)
+        Weighted responsibilities.
+    first : ndarray of the shape of the means
+        First moments, added to.
+    second : ndarray
+        Second moments, added to.
+    missing : ndarray of the shape of the means
+        What is not observed, added to.
+    """
     n_components, n_features = means.shape
     twos = n_features // 2 * 2
     # A few features at a time of all components: those stay in the nearest cache.
@@ -148,7 +178,7 @@ def expectation(
     log_weights: Array,
     width: int,
 ) -> Array:
-    """The sums of the E-step over a block of rows with NaN entries.
+    """Return the sums of the E-step over a block of rows with NaN entries.
 
     Parameters
     ----------
@@ -190,7 +220,7 @@ def expectation(
 
 @kernel(MATRIX, MATRIX, MATRIX, INTEGER)
 def moments(X: Array, responsibilities: Array, means: Array, width: int) -> Array:
-    """Moments of a block for given responsibilities.
+    """Return moments of a block for given responsibilities.
 
     Parameters
     ----------
@@ -225,7 +255,21 @@ def moments(X: Array, responsibilities: Array, means: Array, width: int) -> Arra
 def log_joint(
     X: Array, means: Array, precisions: Array, logs: Array, log_weights: Array, width: int
 ) -> Array:
-    """log p(x_o, k), of shape (n_rows, n_components); arguments as in `expectation`."""
+    """log p(x_o, k), of shape (n_rows, n_components); arguments as in `expectation`.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    means : ndarray of shape (n_components, n_features)
+    precisions : ndarray of shape (n_components, n_features)
+        1 / σ_kj².
+    logs : ndarray of shape (n_components, n_features)
+        log 2πσ_kj².
+    log_weights : ndarray of shape (n_components,)
+        log π_k.
+    width : int
+        Rows in a panel.
+    """
     panel, values = new_panel(means.shape[1], width), new_panel(means.shape[0], width)
     out = np.empty((X.shape[0], means.shape[0]))
     for start in range(0, X.shape[0], width):

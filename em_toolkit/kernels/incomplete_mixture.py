@@ -62,11 +62,25 @@ class _Pass(ABC):
         """Entropy, log evidence, weight and the entropy of what is missing; counts; moments.
 
         First moments, then second ones, all in a row.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_rows, n_features)
+        weights : ndarray of shape (n_rows,)
+        params : MixtureParameters
+        box : Box or None
+            Of the noise.
         """
 
     @abstractmethod
     def moments(self, X: Array, responsibilities: Array) -> Array:
-        """The sums from the counts on, for given responsibilities."""
+        """Return the sums from the counts on, for given responsibilities.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_rows, n_features)
+        responsibilities : ndarray of shape (n_rows, n_components)
+        """
 
     @abstractmethod
     def second_moment(self, sums: Array) -> Array:

@@ -68,7 +68,17 @@ class Code:
         return self.builder.fcmp_unordered("uno", vector, vector)
 
     def select(self, condition: Value, left: Value, right: Value) -> Value:
-        """The left numbers where a condition holds, and the right ones elsewhere."""
+        """Return the left numbers where a condition holds, and the right ones elsewhere.
+
+        Parameters
+        ----------
+        condition : Value
+            A truth value for each number.
+        left : Value
+            A vector.
+        right : Value
+            A vector.
+        """
         return self.builder.select(condition, left, right)
 
     @property
@@ -80,15 +90,31 @@ class Code:
         return self.constant(1.0)
 
     def constant(self, number: float) -> Value:
-        """A vector of one number that is known beforehand."""
+        """Return a vector of one number that is known beforehand."""
         return ir.Constant(_VECTOR, [number] * LANES)
 
     def is_above(self, left: Value, right: Value) -> Value:
-        """Which numbers are above others; none that is NaN, or beside one."""
+        """Which numbers are above others; none that is NaN, or beside one.
+
+        Parameters
+        ----------
+        left : Value
+            A vector.
+        right : Value
+            A vector.
+        """
         return self.builder.fcmp_ordered(">", left, right)
 
     def polynomial(self, coefficients: Sequence[float], vector: Value) -> Value:
-        """Σ_n c_n xⁿ, by Horner's rule."""
+        """Σ_n c_n xⁿ, by Horner's rule.
+
+        Parameters
+        ----------
+        coefficients : sequence of float
+            c_0, c_1, ...
+        vector : Value
+            A vector.
+        """
         total = self.constant(coefficients[-1])
         for coefficient in reversed(coefficients[:-1]):
             total = self.add(self.multiply(total, vector), self.constant(coefficient))
@@ -102,13 +128,29 @@ class Code:
         return self.subtract(shifted, self.constant(_ROUNDER)), bits
 
     def times_power_of_two(self, vector: Value, exponent: Value) -> Value:
-        """x 2ⁿ, where that neither over- nor underflows; only the last bits of n count."""
+        """x 2ⁿ, where that neither over- nor underflows; only the last bits of n count.
+
+        Parameters
+        ----------
+        vector : Value
+            A vector.
+        exponent : Value
+            A vector of integers n.
+        """
         bits = self.builder.bitcast(vector, _INTEGERS)
         bits = self.builder.add(bits, self.builder.shl(exponent, self._integers(_MANTISSA)))
         return self.builder.bitcast(bits, _VECTOR)
 
     def split(self, vector: Value, bits_of_least: int) -> tuple[Value, Value]:
-        """m and n of positive x = m 2ⁿ, with m between a number of these bits and its double."""
+        """m and n of positive x = m 2ⁿ, with m between a number of these bits and its double.
+
+        Parameters
+        ----------
+        vector : Value
+            A vector.
+        bits_of_least : int
+            The bits of the least m, as an integer.
+        """
         builder, mantissa = self.builder, self._integers(_MANTISSA)
         bits = builder.bitcast(vector, _INTEGERS)
         exponent = builder.ashr(builder.sub(bits, self._integers(bits_of_least)), mantissa)
@@ -121,14 +163,14 @@ class Code:
         return ir.Constant(_INTEGERS, [number] * LANES)
 
     def broadcast(self, number: Value) -> Value:
-        """A vector of one number."""
+        """Return a vector of one number."""
         undefined = ir.Constant(_VECTOR, ir.Undefined)
         first = self.builder.insert_element(undefined, number, ir.Constant(_LANE, 0))
         lanes = ir.Constant(ir.VectorType(_LANE, LANES), [0] * LANES)
         return self.builder.shuffle_vector(first, undefined, lanes)
 
     def total(self, vector: Value) -> Value:
-        """The sum of the numbers in a vector."""
+        """Return the sum of the numbers in a vector."""
         kind = ir.FunctionType(_DOUBLE, [_DOUBLE, _VECTOR])
         name = f"llvm.vector.reduce.fadd.v{LANES}f64"
         function = cgutils.get_or_insert_function(self.builder.module, kind, name)
@@ -136,7 +178,7 @@ class Code:
         return self.builder.call(function, [start, vector], fastmath=("reassoc", "nsz"))
 
     def transposed(self, rows: list[Value]) -> list[Value]:
-        """The columns of `LANES` vectors, by exchanging ever smaller blocks of them."""
+        """Return the columns of `LANES` vectors, by exchanging ever smaller blocks of them."""
         size = LANES // 2
         while size:
             for r in range(LANES):
@@ -151,43 +193,83 @@ class Code:
         return rows
 
     def _shuffled(self, left: Value, right: Value, places: list[int]) -> Value:
-        """Numbers of two vectors, those of the second counted after those of the first."""
+        """Return numbers of two vectors, those of the second counted after those of the first."""
         mask = ir.Constant(ir.VectorType(_LANE, LANES), places)
         return self.builder.shuffle_vector(left, right, mask)
 
     def is_below(self, index: Value, stop: Value) -> AbstractContextManager[Any]:
-        """Do what follows if an index is below another."""
+        """Do what follows if an index is below another.
+
+        Parameters
+        ----------
+        index, stop : Value
+        """
         return self.builder.if_then(self.builder.icmp_signed("<", index, stop))
 
     def index(self, number: int) -> Value:
         return ir.Constant(_INDEX, number)
 
     def multiple_below(self, index: Value, divisor: int) -> Value:
-        """The largest multiple of a power of two that is no larger than an index."""
+        """Return the largest multiple of a power of two that is no larger than an index.
+
+        Parameters
+        ----------
+        index : Value
+        divisor : int
+            A power of two.
+        """
         return self.builder.and_(index, self.index(-divisor))
 
     def after(self, index: Value, count: int) -> list[Value]:
-        """index, index + 1, ..., so many."""
+        """index, index + 1, ..., so many.
+
+        Parameters
+        ----------
+        index : Value
+        count : int
+        """
         return [self.builder.add(index, self.index(number)) for number in range(count)]
 
     def sums(self, left: list[Value], right: list[Value]) -> list[Value]:
-        """Sums of indices."""
+        """Return sums of indices.
+
+        Parameters
+        ----------
+        left : list of Value
+            Indices.
+        right : list of Value
+            Indices, as many.
+        """
         return [self.builder.add(*pair) for pair in zip(left, right, strict=True)]
 
     def registers(self, row: Value, depth: int = DEPTH) -> list[Value]:
-        """The first rows of registers that follow each other."""
+        """Return the first rows of registers that follow each other.
+
+        Parameters
+        ----------
+        row : Value
+            The index of the first row.
+        depth : int
+            How many registers.
+        """
         return [self.builder.add(row, self.index(LANES * number)) for number in range(depth)]
 
     @contextmanager
     def steps(self, stop: Value, step: int) -> Iterator[Value]:
-        """A loop over 0, step, 2 step, ... below stop."""
+        """Return a loop over 0, step, 2 step, ... below stop.
+
+        Parameters
+        ----------
+        stop : Value
+        step : int
+        """
         zero, stride = ir.Constant(_INDEX, 0), ir.Constant(_INDEX, step)
         loop = cgutils.for_range_slice(self.builder, zero, stop, stride, intp=_INDEX)
         with loop as (index, _):
             yield index
 
     def rows(self, panel: Vectors) -> AbstractContextManager[Value]:
-        """A loop over the rows of a panel, as many as a register holds at a time."""
+        """Return a loop over the rows of a panel, as many as a register holds at a time."""
         return self.steps(panel.length(1), LANES)
 
 
@@ -248,19 +330,27 @@ class Vectors:
         self._code.builder.store(value, self._vector_place(indices), align=8)
 
     def numbers(self, row: Value, columns: list[Value]) -> list[Value]:
-        """Numbers of a row, one by one."""
+        """Return numbers of a row, one by one.
+
+        Parameters
+        ----------
+        row : Value
+            The index of the row.
+        columns : list of Value
+            Indices.
+        """
         return [self.number(row, column) for column in columns]
 
     def at(self, indices: list[Value]) -> list[Value]:
-        """Numbers of an array of one dimension, one by one."""
+        """Return numbers of an array of one dimension, one by one."""
         return [self.number(index) for index in indices]
 
     def multiples(self, rows: list[Value]) -> list[Value]:
-        """The places in memory where rows of a matrix begin."""
+        """Return the places in memory where rows of a matrix begin."""
         return [self._code.builder.mul(row, self._lengths[1]) for row in rows]
 
     def gathered(self, places: list[Value]) -> Value:
-        """A vector of the numbers at these places in memory."""
+        """Return a vector of the numbers at these places in memory."""
         builder, vector = self._code.builder, ir.Constant(_VECTOR, ir.Undefined)
         for lane, place in enumerate(places):
             number = builder.load(builder.gep(self._data, [place]))
@@ -268,14 +358,30 @@ class Vectors:
         return vector
 
     def scatter(self, vector: Value, places: list[Value]) -> None:
-        """Store the numbers of a vector at these places in memory."""
+        """Store the numbers of a vector at these places in memory.
+
+        Parameters
+        ----------
+        vector : Value
+            A vector.
+        places : list of Value
+            Places in memory.
+        """
         builder = self._code.builder
         for lane, place in enumerate(places):
             number = builder.extract_element(vector, ir.Constant(_LANE, lane))
             builder.store(number, builder.gep(self._data, [place]))
 
     def add_scattered(self, vector: Value, places: list[Value]) -> None:
-        """Add the numbers of a vector, one after the other, to those at these places in memory."""
+        """Add the numbers of a vector, one after the other, to those at these places in memory.
+
+        Parameters
+        ----------
+        vector : Value
+            A vector.
+        places : list of Value
+            Places in memory.
+        """
         builder = self._code.builder
         for lane, place in enumerate(places):
             number = builder.extract_element(vector, ir.Constant(_LANE, lane))
@@ -298,7 +404,7 @@ class Vectors:
 
 
 def emitted(emit: Callable[..., None]) -> Any:
-    """A function for compiled code, from one that writes it.
+    """Return a function for compiled code, from one that writes it.
 
     `emit` is given the code to append to, and an `Vectors` or an index for each argument.
     """

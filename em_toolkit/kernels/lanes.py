@@ -45,6 +45,17 @@ def end_of_lane(changes: BoolArray, row: int, start: int, stop: int) -> int:
     """Return the end of the run of a row, counted from the start of a panel.
 
     That is at the end of the panel at the latest, which is filled up with its last row.
+
+    Parameters
+    ----------
+    changes : ndarray of bool
+        Where a run of rows begins.
+    row : int
+        The row, counted from the start of the data.
+    start : int
+        The first row of the panel.
+    stop : int
+        The row behind its last.
     """
     n_rows = min(stop, changes.shape[0]) - start
     end = row + 1
@@ -55,7 +66,15 @@ def end_of_lane(changes: BoolArray, row: int, start: int, stop: int) -> int:
 
 @summing
 def most_lanes(changes: BoolArray, width: int) -> int:
-    """Return the largest number of lanes of a panel."""
+    """Return the largest number of lanes of a panel.
+
+    Parameters
+    ----------
+    changes : ndarray of bool
+        Where a run of rows begins.
+    width : int
+        Rows in a panel.
+    """
     most = 0
     for start in range(0, changes.shape[0], width):
         count, row = 0, 0
@@ -69,7 +88,7 @@ def most_lanes(changes: BoolArray, width: int) -> int:
 
 @summing
 def deal(changes: BoolArray, start: int, width: int, starts: IntArray, stops: IntArray) -> int:
-    """The lanes of a panel; returns how many there are.
+    """Return the lanes of a panel; returns how many there are.
 
     Parameters
     ----------

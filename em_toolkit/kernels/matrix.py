@@ -29,6 +29,18 @@ def set_log_joint(
     """log p(x_i, k) = c_k − ½ |L_k⁻¹ (x_i − μ_k)|², of shape (n_constants, width).
 
     A component without a mean, such as noise, has the constant alone.
+
+    Parameters
+    ----------
+    panel : ndarray of shape (n_features, width)
+        Rows of the data, a column each.
+    means : ndarray of shape (n_components, n_features)
+    factors : ndarray of shape (n_matrices, n_features, n_features)
+        L_k⁻¹, lower triangular.
+    constants : ndarray of shape (n_constants,)
+        c_k; of components without a mean, all of it.
+    log_joint : ndarray of shape (n_constants, width)
+        The result.
     """
     for k in range(means.shape[0]):
         factor = factors[k % factors.shape[0]]
@@ -42,6 +54,13 @@ def rows_with_share(share: Array, indices: IntArray) -> int:
 
     Where components are apart, most of a panel is no part of a component: its rows are then left
     out. Their moments are exactly zero.
+
+    Parameters
+    ----------
+    share : ndarray of shape (width,)
+        The weighted responsibilities of one component.
+    indices : ndarray of int of shape (width,)
+        Room for the rows that have a share.
     """
     width, present = share.shape[0], 0
     for i in range(width):
@@ -58,7 +77,18 @@ def rows_with_share(share: Array, indices: IntArray) -> int:
 
 @summing
 def gather(values: Array, indices: IntArray, n_rows: int, out: Array) -> None:
-    """The values of some rows, and zeros behind them."""
+    """Return the values of some rows, and zeros behind them.
+
+    Parameters
+    ----------
+    values : ndarray of shape (width,)
+    indices : ndarray of int
+        The rows.
+    n_rows : int
+        How many of them.
+    out : ndarray
+        The result.
+    """
     for position in range(n_rows):
         out[position] = values[indices[position]]
     for position in range(n_rows, out.shape[0]):
@@ -78,6 +108,22 @@ def add_moments_of_some(
     """`add_moments` of the rows that have a share.
 
     `scratch` has shape ((n_features + 5) * width,).
+
+    Parameters
+    ----------
+    panel : ndarray of shape (n_features, width)
+        Rows of the data, a column each.
+    mean : ndarray of shape (n_features,)
+    share : ndarray of shape (width,)
+        The weighted responsibilities of one component.
+    scratch : ndarray
+        Room for what is worked on.
+    indices : ndarray of int of shape (width,)
+        Room for the rows that have a share.
+    first : ndarray of the shape of the means
+        First moments, added to.
+    second : ndarray
+        Second moments, added to.
     """
     n_features, width = panel.shape
     n_rows = rows_with_share(share, indices)
@@ -110,6 +156,22 @@ def add_moments_of_each(
     """`add_moments_of_some` for each component, about its mean.
 
     `second` has a matrix for each, or one to which all are added.
+
+    Parameters
+    ----------
+    panel : ndarray of shape (n_features, width)
+        Rows of the data, a column each.
+    means : ndarray of shape (n_components, n_features)
+    shares : ndarray of shape (n_components, width)
+        Weighted responsibilities.
+    scratch : ndarray
+        Room for what is worked on.
+    indices : ndarray of int of shape (width,)
+        Room for the rows that have a share.
+    first : ndarray of the shape of the means
+        First moments, added to.
+    second : ndarray
+        Second moments, added to.
     """
     for k in range(means.shape[0]):
         matrix = second[k % second.shape[0]]
@@ -125,7 +187,7 @@ def expectation(
     constants: Array,
     width: int,
 ) -> Array:
-    """The sums of the E-step over a block of rows.
+    """Return the sums of the E-step over a block of rows.
 
     Parameters
     ----------
@@ -172,7 +234,7 @@ def expectation(
 
 @kernel(MATRIX, MATRIX, MATRIX, INTEGER, INTEGER)
 def moments(X: Array, responsibilities: Array, means: Array, n_matrices: int, width: int) -> Array:
-    """Moments of a block for given responsibilities.
+    """Return moments of a block for given responsibilities.
 
     Parameters
     ----------
@@ -211,7 +273,19 @@ def moments(X: Array, responsibilities: Array, means: Array, n_matrices: int, wi
 
 @kernel(MATRIX, MATRIX, MATRICES, VECTOR, INTEGER)
 def log_joint(X: Array, means: Array, factors: Array, constants: Array, width: int) -> Array:
-    """log p(x_i, k), of shape (n_rows, n_constants); arguments as in `expectation`."""
+    """log p(x_i, k), of shape (n_rows, n_constants); arguments as in `expectation`.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    means : ndarray of shape (n_components, n_features)
+    factors : ndarray of shape (n_matrices, n_features, n_features)
+        L_k⁻¹, lower triangular.
+    constants : ndarray of shape (n_constants,)
+        c_k; of components without a mean, all of it.
+    width : int
+        Rows in a panel.
+    """
     panel, values = new_panel(means.shape[1], width), new_panel(constants.shape[0], width)
     out = np.empty((X.shape[0], constants.shape[0]))
     for start in range(0, X.shape[0], width):

@@ -19,7 +19,15 @@ RUN = 16
 
 @allocating
 def new_panel(n_values: int, width: int) -> Array:
-    """A panel of zeros; each row begins where a register fits into one line of the cache."""
+    """Return a panel of zeros; each row begins where a register fits into one line of the cache.
+
+    Parameters
+    ----------
+    n_values : int
+        Its rows, a value of the data's rows each.
+    width : int
+        Rows in a panel.
+    """
     room = np.zeros(n_values * width + LANES)
     start = -(room.ctypes.data // room.itemsize) % LANES
     return room[start : start + n_values * width].reshape((n_values, width))
@@ -38,7 +46,7 @@ def _load_tile(
 
 @summing
 def load(X: Array, start: int, panel: Array) -> int:
-    """Rows of X from `start` on, as the columns of a panel; returns how many there were.
+    """Return rows of X from `start` on, as the columns of a panel; returns how many there were.
 
     The last panel is filled up with its last row. Features beyond those of X are padding, and are
     left alone.
@@ -69,7 +77,16 @@ def load(X: Array, start: int, panel: Array) -> int:
 
 @summing
 def load_weights(weights: Array, start: int, panel_weights: Array) -> None:
-    """The weights of the rows of a panel; zero for what only fills it up."""
+    """Return the weights of the rows of a panel; zero for what only fills it up.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_rows,)
+    start : int
+        The first row.
+    panel_weights : ndarray of shape (width,)
+        The result.
+    """
     # A sum of indices might be negative for all that the compiler knows, and count from the end.
     given = weights[start : start + panel_weights.shape[0]]
     for i in range(given.shape[0]):
@@ -80,7 +97,7 @@ def load_weights(weights: Array, start: int, panel_weights: Array) -> None:
 
 @summing
 def load_responsibilities(responsibilities: Array, start: int, shares: Array) -> None:
-    """Rows of responsibilities as columns of a panel; zero for what only fills it up.
+    """Return rows of responsibilities as columns of a panel; zero for what only fills it up.
 
     Parameters
     ----------
@@ -98,7 +115,17 @@ def load_responsibilities(responsibilities: Array, start: int, shares: Array) ->
 
 @summing
 def set_constant(constants: Array, start: int, values: Array) -> None:
-    """The constants from `start` on, for all rows of a panel, of shape (n_constants, width)."""
+    """Return the constants from `start` on, for all rows of a panel, of shape (n_constants, width).
+
+    Parameters
+    ----------
+    constants : ndarray of shape (n_constants,)
+        c_k; of components without a mean, all of it.
+    start : int
+        The first of the constants.
+    values : ndarray of shape (n_constants, width)
+        The result.
+    """
     for k in range(start, constants.shape[0]):
         for i in range(values.shape[1]):
             values[k, i] = constants[k]
@@ -106,7 +133,18 @@ def set_constant(constants: Array, start: int, values: Array) -> None:
 
 @summing
 def unload(panel_values: Array, start: int, n_rows: int, out: Array) -> None:
-    """Columns of a panel's values, of shape (n_values, width), as rows of `out`."""
+    """Return columns of a panel's values, of shape (n_values, width), as rows of `out`.
+
+    Parameters
+    ----------
+    panel_values : ndarray of shape (n_values, width)
+    start : int
+        The first row of the panel.
+    n_rows : int
+        Those of the panel that are data.
+    out : ndarray of shape (n_rows, n_values)
+        The result, from row `start` on.
+    """
     for i in range(n_rows):
         for k in range(out.shape[1]):
             out[start + i, k] = panel_values[k, i]
@@ -114,7 +152,14 @@ def unload(panel_values: Array, start: int, n_rows: int, out: Array) -> None:
 
 @summing
 def add_totals(responsibilities: Array, count: Array) -> None:
-    """Add Σ_i r_ik to `count`, of shape (n_components,)."""
+    """Add Σ_i r_ik to `count`, of shape (n_components,).
+
+    Parameters
+    ----------
+    responsibilities : ndarray of shape (n_components, width)
+    count : ndarray of shape (n_components,)
+        Added to.
+    """
     for k in range(count.shape[0]):
         total, share = 0.0, responsibilities[k]
         for i in range(share.shape[0]):

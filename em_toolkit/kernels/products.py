@@ -73,7 +73,7 @@ def _set_log_densities(
 
 def _set_lower_products(tile: int) -> Any:
     @emitted
-    def emit(
+    def _emit(
         code: Code,
         lower: Vectors,
         center: Vectors,
@@ -89,12 +89,14 @@ def _set_lower_products(tile: int) -> Any:
             for total, row in zip(sums, rows, strict=True):
                 out.set_vector(total.value, feature, row)
 
-    return emit
+    return _emit
 
 
 def _set_products(tile: int) -> Any:
     @emitted
-    def emit(code: Code, matrix: Vectors, panel: Vectors, out: Vectors, j: Value, i: Value) -> None:
+    def _emit(
+        code: Code, matrix: Vectors, panel: Vectors, out: Vectors, j: Value, i: Value
+    ) -> None:
         """y_(j+t)i = Σ_m A[j+t, m] x_mi, t < tile, for some rows i of the data."""
         features, rows = code.after(j, tile), code.registers(i)
         sums = [[Sum(code) for _ in rows] for _ in features]
@@ -108,12 +110,12 @@ def _set_products(tile: int) -> Any:
             for total, row in zip(sums[t], rows, strict=True):
                 out.set_vector(total.value, feature, row)
 
-    return emit
+    return _emit
 
 
 def _begin_moments(tile: int) -> Any:
     @emitted
-    def emit(
+    def _emit(
         code: Code,
         panel: Vectors,
         mean: Vectors,
@@ -148,12 +150,12 @@ def _begin_moments(tile: int) -> Any:
         for s, t in triangle:
             moment.add_total(seconds[s, t].value, features[s], features[t])
 
-    return emit
+    return _emit
 
 
 def _add_products(n_left: int, n_right: int) -> Any:
     @emitted
-    def emit(
+    def _emit(
         code: Code,
         strip: Vectors,
         panel: Vectors,
@@ -178,7 +180,7 @@ def _add_products(n_left: int, n_right: int) -> Any:
         for s, t in tile:
             moment.add_total(sums[s, t].value, left_features[s], right_features[t])
 
-    return emit
+    return _emit
 
 
 _set_lower_products_4, _set_lower_products_2 = _set_lower_products(4), _set_lower_products(2)
@@ -191,14 +193,40 @@ _add_products_4_4, _add_products_2_4 = _add_products(4, 4), _add_products(2, 4)
 def set_log_densities(
     lower: Array, mean: Array, panel: Array, constants: Array, k: int, out: Array
 ) -> None:
-    """c_k − ½ |L (x_i − μ)|² for lower triangular L, of shape (width,)."""
+    """c_k − ½ |L (x_i − μ)|² for lower triangular L, of shape (width,).
+
+    Parameters
+    ----------
+    lower : ndarray of shape (n_features, n_features)
+        Lower triangular.
+    mean : ndarray of shape (n_features,)
+    panel : ndarray of shape (n_features, width)
+        Rows of the data, a column each.
+    constants : ndarray of shape (n_constants,)
+        c_k; of components without a mean, all of it.
+    k : int
+        The component, whose constant is taken.
+    out : ndarray of shape (width,)
+        The result.
+    """
     for i in range(0, out.shape[0], ROWS_AT_ONCE):
         _set_log_densities(lower, mean, panel, constants, k, out, i)
 
 
 @summing
 def set_lower_products(lower: Array, center: Array, panel: Array, out: Array) -> None:
-    """L (x_i − c) for lower triangular L, as a panel; the features are even in number."""
+    """L (x_i − c) for lower triangular L, as a panel; the features are even in number.
+
+    Parameters
+    ----------
+    lower : ndarray of shape (n_features, n_features)
+        Lower triangular.
+    center : ndarray of shape (n_features,)
+    panel : ndarray of shape (n_features, width)
+        Rows of the data, a column each.
+    out : ndarray of shape (n_features, width)
+        The result.
+    """
     fours = panel.shape[0] // 4 * 4
     for i in range(0, panel.shape[1], ROWS_AT_ONCE):
         for j in range(0, fours, 4):
@@ -209,7 +237,19 @@ def set_lower_products(lower: Array, center: Array, panel: Array, out: Array) ->
 
 @summing
 def set_products(matrix: Array, panel: Array, i: int, out: Array) -> None:
-    """A x of `ROWS_AT_ONCE` rows from row i on; the features are even in number."""
+    """Return a x of `ROWS_AT_ONCE` rows from row i on; the features are even in number.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (n_features, n_features)
+        A.
+    panel : ndarray of shape (n_features, width)
+        Rows of the data, a column each.
+    i : int
+        The first row.
+    out : ndarray of shape (n_features, width)
+        The result.
+    """
     n_features = panel.shape[0]
     fours = n_features // 4 * 4
     for j in range(0, fours, 4):

@@ -15,7 +15,12 @@ from em_toolkit.covariances.matrix import MatrixCovariances
 
 
 def products_when_tied(n_features: int, n_components: int) -> int:
-    """Products for a row if it is whitened once for all components."""
+    """Products for a row if it is whitened once for all components.
+
+    Parameters
+    ----------
+    n_features, n_components : int
+    """
     return n_features**2 + 2 * n_components * n_features
 
 

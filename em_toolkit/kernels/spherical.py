@@ -28,7 +28,22 @@ def set_log_joint(
     distances: Array,
     log_joint: Array,
 ) -> None:
-    """log p(x_i, k) = c_k − |x_i − μ_k|² / 2σ_k², (n_constants, width), and |x_i − μ_k|²."""
+    """log p(x_i, k) = c_k − |x_i − μ_k|² / 2σ_k², (n_constants, width), and |x_i − μ_k|².
+
+    Parameters
+    ----------
+    panel : ndarray of shape (n_features, width)
+        Rows of the data, a column each.
+    means : ndarray of shape (n_components, n_features)
+    precisions : ndarray of shape (n_components,)
+        1 / σ_k².
+    constants : ndarray of shape (n_constants,)
+        c_k; of components without a mean, all of it.
+    distances : ndarray of shape (n_components, width)
+        The squared distances, a result too.
+    log_joint : ndarray of shape (n_constants, width)
+        The result.
+    """
     set_squared_distances(panel, means, distances)
     for k in range(means.shape[0]):
         row, distance = log_joint[k], distances[k]
@@ -42,7 +57,7 @@ def set_log_joint(
 def expectation(
     X: Array, weights: Array, means: Array, precisions: Array, constants: Array, width: int
 ) -> Array:
-    """The sums of the E-step over a block of rows.
+    """Return the sums of the E-step over a block of rows.
 
     Parameters
     ----------
@@ -90,7 +105,19 @@ def expectation(
 
 @kernel(MATRIX, MATRIX, VECTOR, VECTOR, INTEGER)
 def log_joint(X: Array, means: Array, precisions: Array, constants: Array, width: int) -> Array:
-    """log p(x_i, k), of shape (n_rows, n_constants); arguments as in `expectation`."""
+    """log p(x_i, k), of shape (n_rows, n_constants); arguments as in `expectation`.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    means : ndarray of shape (n_components, n_features)
+    precisions : ndarray of shape (n_components,)
+        1 / σ_k².
+    constants : ndarray of shape (n_constants,)
+        c_k; of components without a mean, all of it.
+    width : int
+        Rows in a panel.
+    """
     n_components = constants.shape[0]
     panel, distances = new_panel(means.shape[1], width), new_panel(means.shape[0], width)
     values, out = new_panel(n_components, width), np.empty((X.shape[0], n_components))

@@ -45,7 +45,24 @@ def set_log_joint(
     whitened: Array,
     log_joint: Array,
 ) -> None:
-    """log p(x_i, k) = c_k − ½ |L⁻¹ (x_i − c) − L⁻¹ (μ_k − c)|², of shape (n_constants, width)."""
+    """log p(x_i, k) = c_k − ½ |L⁻¹ (x_i − c) − L⁻¹ (μ_k − c)|², of shape (n_constants, width).
+
+    Parameters
+    ----------
+    panel : ndarray of shape (n_features, width)
+        Rows of the data, a column each.
+    center : ndarray of shape (n_features,)
+    whitened_means : ndarray of shape (n_components, n_features)
+        L⁻¹ (μ_k − c).
+    factor : ndarray of shape (n_features, n_features)
+        L⁻¹, lower triangular.
+    constants : ndarray of shape (n_constants,)
+        c_k; of components without a mean, all of it.
+    whitened : ndarray of shape (n_features, width)
+        L⁻¹ (x_i − c), a result too.
+    log_joint : ndarray of shape (n_constants, width)
+        The result.
+    """
     set_lower_products(factor, center, panel, whitened)
     set_log_densities(whitened, whitened_means, constants, log_joint)
     set_constant(constants, whitened_means.shape[0], log_joint)
@@ -53,7 +70,16 @@ def set_log_joint(
 
 @summing
 def set_sums_of_shares(shares: Array, n_components: int, out: Array) -> None:
-    """Σ_k r_ik over the first components, of shape (width,)."""
+    """Σ_k r_ik over the first components, of shape (width,).
+
+    Parameters
+    ----------
+    shares : ndarray of shape (n_components, width)
+        Weighted responsibilities.
+    n_components : int
+    out : ndarray of shape (width,)
+        The result.
+    """
     for i in range(out.shape[0]):
         out[i] = 0.0
     for k in range(n_components):
@@ -99,7 +125,7 @@ def expectation(
     constants: Array,
     width: int,
 ) -> Array:
-    """The sums of the E-step over a block of rows.
+    """Return the sums of the E-step over a block of rows.
 
     Parameters
     ----------
@@ -165,7 +191,21 @@ def log_joint(
     constants: Array,
     width: int,
 ) -> Array:
-    """log p(x_i, k), of shape (n_rows, n_constants); arguments as in `expectation`."""
+    """log p(x_i, k), of shape (n_rows, n_constants); arguments as in `expectation`.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    center : ndarray of shape (n_features,)
+    whitened_means : ndarray of shape (n_components, n_features)
+        L⁻¹ (μ_k − c).
+    factor : ndarray of shape (n_features, n_features)
+        L⁻¹, lower triangular.
+    constants : ndarray of shape (n_constants,)
+        c_k; of components without a mean, all of it.
+    width : int
+        Rows in a panel.
+    """
     n_components, n_features = constants.shape[0], whitened_means.shape[1]
     panel, whitened = new_panel(n_features, width), new_panel(n_features, width)
     values, out = new_panel(n_components, width), np.empty((X.shape[0], n_components))

@@ -41,7 +41,15 @@ _ARTANH = _economized([1.0 / (2 * n + 3) for n in range(25)], 0.0, 0.02945, 6)
 
 
 def exponential(code: Code, vector: Value) -> Value:
-    """exp of values in [−700, 0]; relative error below 4e-16."""
+    """exp of values in [−700, 0]; relative error below 4e-16.
+
+    Parameters
+    ----------
+    code : Code
+        The function that is being compiled.
+    vector : Value
+        A vector.
+    """
     exponent, integer = code.nearest_integer(code.multiply(vector, code.constant(_LOG2_E)))
     r = code.subtract(vector, code.multiply(exponent, code.constant(_LOG_2_HIGH)))
     r = code.subtract(r, code.multiply(exponent, code.constant(_LOG_2_LOW)))
@@ -49,7 +57,15 @@ def exponential(code: Code, vector: Value) -> Value:
 
 
 def logarithm(code: Code, vector: Value) -> Value:
-    """log of values ≥ 1; error below 2e-16 + 4e-16 log."""
+    """log of values ≥ 1; error below 2e-16 + 4e-16 log.
+
+    Parameters
+    ----------
+    code : Code
+        The function that is being compiled.
+    vector : Value
+        A vector.
+    """
     m, exponent = code.split(vector, _BITS_OF_SQRT_HALF)
     # log m = 2 artanh f; f² < 0.03.
     f = code.divide(code.subtract(m, code.one), code.add(m, code.one))
@@ -62,7 +78,18 @@ def logarithm(code: Code, vector: Value) -> Value:
 
 @emitted
 def subtract_logarithms(code: Code, values: Vectors, out: Vectors, i: Value) -> None:
-    """out_i −= log v_i of as many values ≥ 1, from i on, as a register holds."""
+    """out_i −= log v_i of as many values ≥ 1, from i on, as a register holds.
+
+    Parameters
+    ----------
+    code : Code
+        The function that is being compiled.
+    values : Vectors
+    out : Vectors
+        Subtracted from.
+    i : Value
+        The first index.
+    """
     left = code.subtract(out.vector(i), logarithm(code, values.vector(i)))
     out.set_vector(left, i)
 

@@ -29,7 +29,7 @@ _MOST_BLOCKS = 10
 def krylov_axes(
     rows: WeightedRows, n_axes: int, rng: RandomSource, *, tol: float, max_iter: int
 ) -> tuple[PrincipalAxes, int, bool]:
-    """The leading principal axes, as near as the likelihood of probabilistic PCA can tell.
+    """Return the leading principal axes, as near as the likelihood of probabilistic PCA can tell.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def krylov_axes(
 
 
 def _image(rows: WeightedRows, mean: Array, block: Array) -> Array:
-    """The covariance times each vector of a block."""
+    """Return the covariance times each vector of a block."""
     image = np.zeros(block.shape)
     for deviations, _ in rows.about(mean, rows.block_size):
         image += (deviations @ block.T).T @ deviations
@@ -104,7 +104,7 @@ def _image(rows: WeightedRows, mean: Array, block: Array) -> Array:
 
 
 def _bordered(quotient: Array, columns: Array) -> Array:
-    """A symmetric matrix with further columns, and the same rows."""
+    """Return a symmetric matrix with further columns, and the same rows."""
     old = quotient.shape[0]
     return np.block([[quotient, columns[:old]], [columns[:old].T, columns[old:]]])
 
@@ -119,7 +119,7 @@ def _orthonormal(block: Array, basis: Array) -> Array:
 
 
 def _evidence(variances: Array, total: float, n_features: int) -> float:
-    """The largest log evidence with these axes, less a constant, in nats per sample."""
+    """Return the largest log evidence with these axes, less a constant, in nats per sample."""
     left = n_features - variances.shape[0]
     noise_variance = (total - float(variances.sum())) / left
     if not noise_variance > 0.0:

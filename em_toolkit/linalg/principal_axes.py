@@ -90,12 +90,12 @@ class PrincipalAxes:
         return int(np.count_nonzero(lengths > 2 * self.n_features * EPS * lengths[0]))
 
     def noise_variance(self, n_components: int) -> float:
-        """The mean of the eigenvalues that the first `n_components` leave over."""
+        """Return the mean of the eigenvalues that the first `n_components` leave over."""
         left = float(self.variances[n_components:].sum()) + self.rest
         return left / (self.n_features - n_components)
 
     def resolves(self, n_components: int) -> bool:
-        """Whether rounding changes a model of so many components by less than `ACCURACY`.
+        """Return whether rounding changes a model of so many components by less than `ACCURACY`.
 
         Its evidence and its variances hold λ_1 .. λ_q and the trace of the covariance over σ²,
         its smallest variance. Where the trace is wrong by δ, and the leading eigenvalues together
@@ -105,7 +105,7 @@ class PrincipalAxes:
         return bool(error <= ACCURACY * self.noise_variance(n_components))
 
     def leading(self, n_axes: int) -> PrincipalAxes:
-        """The first axes; the variance along the others joins the rest."""
+        """Return the first axes; the variance along the others joins the rest."""
         rest = float(self.variances[n_axes:].sum()) + self.rest
         variances, axes = self.variances[:n_axes], self.axes[:n_axes]
         return PrincipalAxes(
@@ -129,7 +129,7 @@ class PrincipalAxes:
 
 
 def _across(axes: Array) -> Array:
-    """A direction at right angles to all axes."""
+    """Return a direction at right angles to all axes."""
     direction = np.zeros(axes.shape[1])
     direction[np.square(axes).sum(axis=0).argmin()] = 1.0
     for _ in range(2):  # once is not enough (Golub & Van Loan 2013, § 5.2.9)
@@ -144,7 +144,7 @@ OVERFLOW = "the squares of the data exceed the largest number. Scale the data."
 def principal_axes(
     rows: WeightedRows, n_components: int | None = None, *, complete: bool = False
 ) -> PrincipalAxes:
-    """The principal axes, exact to rounding, by the fastest way that is good enough.
+    """Return the principal axes, exact to rounding, by the fastest way that is good enough.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ def from_scatter(rows: WeightedRows, n_axes: int) -> PrincipalAxes:
 
 
 def _moments(rows: WeightedRows, origin: Array) -> tuple[Array, Array]:
-    """The mean and (above its diagonal) the mean square of the rows about an origin."""
+    """Return the mean and (above its diagonal) the mean square of the rows about an origin."""
     n_features = rows.n_features
     first = np.zeros(n_features)
     second = np.zeros((n_features, n_features), order="F")
@@ -235,7 +235,7 @@ def _add_products(total: Array, block: Array) -> Array:
 
 
 def _largest(upper: Array, n_axes: int) -> tuple[Array, Array]:
-    """The largest eigenvalues of a matrix of which the upper triangle is given; falling."""
+    """Return the largest eigenvalues of a matrix of which the upper triangle is given; falling."""
     size = upper.shape[0]
     if not np.isfinite(np.trace(upper)):
         return np.full(n_axes, np.nan), np.zeros((n_axes, size))

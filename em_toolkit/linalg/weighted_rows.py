@@ -48,7 +48,7 @@ class WeightedRows:
         return max(_SMALLEST_BLOCK, _BLOCK_BYTES // (8 * self.n_features * arrays))
 
     def near(self) -> Array:
-        """A point near the rows: the mean of some that are spread over all, or zero.
+        """Return a point near the rows: the mean of some that are spread over all, or zero.
 
         Zero is near enough when it is no farther from their mean than they are; and about it the
         rows need not be copied.
@@ -92,7 +92,7 @@ class WeightedRows:
             yield deviations, roots
 
     def moments(self) -> tuple[Array, float, float]:
-        """The mean and the trace of the covariance (divided by the weight), in one pass.
+        """Return the mean and the trace of the covariance (divided by the weight), in one pass.
 
         Returns
         -------

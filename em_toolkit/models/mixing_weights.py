@@ -35,7 +35,14 @@ class MixingWeights:
     fixed: BoolArray | None = None
 
     def maximize(self, weights: Array, count: Array) -> Array:
-        """The weights, from the old ones and the counts, of shape (n_components,)."""
+        """Return the weights, from the old ones and the counts, of shape (n_components,).
+
+        Parameters
+        ----------
+        weights : ndarray of shape (n_components,)
+        count : ndarray of shape (n_components,)
+            N_k, in units of weight.
+        """
         pseudo_count = count + (np.asarray(self.concentration) - 1.0)
         if self.fixed is None:
             return np.asarray(pseudo_count / pseudo_count.sum())
@@ -47,7 +54,12 @@ class MixingWeights:
         return self._with_free(pseudo_count / total, weights)
 
     def project(self, weights: Array, onto: Array) -> Array:
-        """Return the weights with the fixed ones of `onto`, and the others in proportion."""
+        """Return the weights with the fixed ones of `onto`, and the others in proportion.
+
+        Parameters
+        ----------
+        weights, onto : ndarray of shape (n_components,)
+        """
         if self.fixed is None:
             return weights
         total = weights[~self.fixed].sum()
@@ -86,6 +98,6 @@ class MixingWeights:
         return MixingWeights(concentration, None if fixed is None else np.append(fixed, False))
 
     def n_parameters(self, n_components: int) -> int:
-        """The number of free weights, less one for their sum."""
+        """Return the number of free weights, less one for their sum."""
         n_free = n_components if self.fixed is None else int((~self.fixed).sum())
         return max(n_free - 1, 0)

@@ -237,7 +237,7 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
         return EPS * float(sizes) + self.family.rounding_error(params.components, stats)
 
     def from_responsibilities(self, blocks: Iterable[tuple[Block, Array]]) -> MixtureParameters[C]:
-        """The first M-step: parameters from responsibilities that no parameters gave.
+        """Return the first M-step: parameters from responsibilities that no parameters gave.
 
         Nothing is held fixed in it: what the fit holds is what is found here. It reads the data
         twice: the means of the components first, for they are the origin about which the moments
@@ -259,7 +259,7 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
         return MixtureParameters(weights, family.maximize(components, stats))
 
     def from_points(self, points: Array, blocks: Iterable[Block]) -> MixtureParameters[C]:
-        """A component on each point, of equal weights.
+        """Return a component on each point, of equal weights.
 
         Parameters
         ----------
@@ -286,7 +286,7 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
         return sum_by_pairs(parts())
 
     def n_parameters(self, params: MixtureParameters[C]) -> int:
-        """The number of free parameters."""
+        """Return the number of free parameters."""
         n_weights = self.mixing.n_parameters(params.weights.shape[0])
         return n_weights + self.family.n_parameters(params.components)
 
@@ -294,6 +294,12 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
         self, params: MixtureParameters[C], n_rows: int, rng: RandomSource
     ) -> tuple[Array, IntArray]:
         """Draw rows, grouped by component.
+
+        Parameters
+        ----------
+        params : MixtureParameters
+        n_rows : int
+        rng : RandomState or Generator
 
         Returns
         -------

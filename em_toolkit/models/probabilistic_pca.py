@@ -274,10 +274,15 @@ class ProbabilisticPCA(LatentVariableModel[PPCAParameters, GaussianPosterior, PP
         return -0.5 * float(noise + squared_error / params.noise_variance)
 
     def rounding_error(self, params: PPCAParameters, stats: PPCAStatistics) -> float:
-        """The sizes of the terms, and what the loadings and the mean cost beside the noise.
+        """Return the sizes of the terms, and what the loadings and the mean cost beside the noise.
 
         A residual is computed from terms of the size of W z and μ; the jump of the loadings from
         those of the E-step enters the squared error with both signs.
+
+        Parameters
+        ----------
+        params : PPCAParameters
+        stats : PPCAStatistics
         """
         n_features, n_components = params.loadings.shape
         response, design = stats.regression
@@ -302,6 +307,12 @@ class ProbabilisticPCA(LatentVariableModel[PPCAParameters, GaussianPosterior, PP
     def sample(self, params: PPCAParameters, n_rows: int, rng: RandomSource) -> tuple[Array, Array]:
         """Draw rows, and the latent variables that they came from.
 
+        Parameters
+        ----------
+        params : PPCAParameters
+        n_rows : int
+        rng : RandomState or Generator
+
         Returns
         -------
         X : ndarray of shape (n_rows, n_features)
@@ -315,10 +326,15 @@ class ProbabilisticPCA(LatentVariableModel[PPCAParameters, GaussianPosterior, PP
 
 
 def closed_form(axes: PrincipalAxes, n_components: int) -> PPCAParameters:
-    """The maximum of the likelihood (Tipping & Bishop 1999, eqs 7 and 8), for centred data.
+    """Return the maximum of the likelihood (Tipping & Bishop 1999, eqs 7 and 8), for centred data.
 
     The loadings are the leading principal axes times (λ_j − σ²)^½, where σ² is the mean of the
     other eigenvalues λ of the covariance.
+
+    Parameters
+    ----------
+    axes : PrincipalAxes
+    n_components : int
     """
     noise_variance = axes.noise_variance(n_components)
     strengths = np.sqrt(np.maximum(axes.variances[:n_components] - noise_variance, 0.0))
@@ -328,6 +344,12 @@ def closed_form(axes: PrincipalAxes, n_components: int) -> PPCAParameters:
 
 def random_start(axes: PrincipalAxes, n_components: int, rng: RandomSource) -> PPCAParameters:
     """Random loadings and noise, each with half of the variance of the (centred) data.
+
+    Parameters
+    ----------
+    axes : PrincipalAxes
+    n_components : int
+    rng : RandomState or Generator
 
     Raises
     ------

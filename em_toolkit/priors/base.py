@@ -77,7 +77,13 @@ class ComponentPrior(ABC):
 
     @abstractmethod
     def scatter(self, structure: type[Covariances], n_components: int, n_features: int) -> Array:
-        """Ψ for each component, in the shape of the structure's scatter."""
+        """Ψ for each component, in the shape of the structure's scatter.
+
+        Parameters
+        ----------
+        structure : type of Covariances
+        n_components, n_features : int
+        """
 
     @abstractmethod
     def log_density(self, means: Array, covariances: Covariances, weights: Array) -> float:
@@ -92,7 +98,13 @@ class ComponentPrior(ABC):
         """
 
     def mean_shifts(self, stats: FirstMoments, covariances: Covariances) -> Array:
-        """Return the best means, less the origin of the statistics, for these covariances."""
+        """Return the best means, less the origin of the statistics, for these covariances.
+
+        Parameters
+        ----------
+        stats : FirstMoments
+        covariances : Covariances
+        """
         count, moment = stats.count[:, None], stats.first_moment
         if self.shrinkage > 0.0:
             count = count + self.shrinkage
@@ -112,11 +124,24 @@ class ComponentPrior(ABC):
         return np.zeros(means.shape), np.zeros((means.shape[1], means.shape[1]))
 
     def add_scatter(self, scatter: Array, means: Array, structure: type[Covariances]) -> Array:
-        """A scatter about these means, of the structure's shape, and what the prior adds to it."""
+        """A scatter about these means, of the structure's shape, and what the prior adds to it.
+
+        Parameters
+        ----------
+        scatter : ndarray, of the structure's shape
+        means : ndarray of shape (n_components, n_features)
+        structure : type of Covariances
+        """
         return scatter + self.scatter_at(means, structure)
 
     def scatter_at(self, means: Array, structure: type[Covariances]) -> Array:
-        """Ψ + κ (μ_k − m)(μ_k − m)ᵀ, in the shape of the structure's scatter."""
+        """Ψ + κ (μ_k − m)(μ_k − m)ᵀ, in the shape of the structure's scatter.
+
+        Parameters
+        ----------
+        means : ndarray of shape (n_components, n_features)
+        structure : type of Covariances
+        """
         scatter = self.scatter(structure, *means.shape)
         if self.shrinkage == 0.0:
             return scatter

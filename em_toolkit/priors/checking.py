@@ -10,7 +10,13 @@ from em_toolkit.statistics import Array
 
 
 def center_of(mean: Any, n_features: int) -> Array:
-    """The mean of a prior, of shape (n_features,)."""
+    """Return the mean of a prior, of shape (n_features,).
+
+    Parameters
+    ----------
+    mean : float or array-like of shape (n_features,)
+    n_features : int
+    """
     center = np.asarray(mean, dtype=np.float64)
     if center.shape != (n_features,) or not np.isfinite(center).all():
         raise ValueError(
@@ -21,7 +27,16 @@ def center_of(mean: Any, n_features: int) -> Array:
 
 
 def matrix_of(given: Any, name: str, n_features: int) -> Array:
-    """A positive-definite matrix of shape (n_features, n_features), from itself or a number."""
+    """Return a positive-definite matrix of shape (n_features, n_features), from itself or a number.
+
+    Parameters
+    ----------
+    given : float or array-like of shape (n_features, n_features)
+        A number is that multiple of the identity.
+    name : str
+        The parameter, for the error.
+    n_features : int
+    """
     matrix = np.asarray(given, dtype=np.float64)
     if matrix.ndim == 0:
         matrix = matrix * np.eye(n_features)
@@ -34,7 +49,7 @@ def matrix_of(given: Any, name: str, n_features: int) -> Array:
 
 
 def is_positive_definite(matrix: Array) -> bool:
-    """Whether a matrix is finite, symmetric and positive definite."""
+    """Return whether a matrix is finite, symmetric and positive definite."""
     if not np.isfinite(matrix).all() or not np.allclose(matrix, matrix.T):
         return False
     return bool((np.linalg.eigvalsh(matrix) > 0.0).all())

@@ -121,7 +121,7 @@ class NormalInverseWishart:
         structure: type[Covariances],
         n_components: int,
     ) -> ConjugatePrior:
-        """The prior with what the data say where nothing was given.
+        """Return the prior with what the data say where nothing was given.
 
         Parameters
         ----------

@@ -97,9 +97,15 @@ class NormalMeans:
         structure: type[Covariances],
         n_components: int,
     ) -> MeansPrior:
-        """The prior with what the data say where nothing was given.
+        """Return the prior with what the data say where nothing was given.
 
         As `NormalInverseWishart.for_data`.
+
+        Parameters
+        ----------
+        data : Moments
+        structure : type of Covariances
+        n_components : int
         """
         covariance = data.covariance
         if self.covariance is not None:

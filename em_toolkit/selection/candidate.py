@@ -73,12 +73,24 @@ class Candidate:
 
 
 def scores_of(candidates: Sequence[Candidate], criterion: str) -> Array:
-    """The criterion of each candidate, of shape (n_candidates,); NaN where it failed."""
+    """Return the criterion of each candidate, of shape (n_candidates,); NaN where it failed.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+    criterion : str
+    """
     return np.array([candidate.score(criterion) for candidate in candidates])
 
 
 def place_of_best(candidates: Sequence[Candidate], criterion: str) -> int:
-    """The place of the best; of equals, the one with fewer parameters, and then the first."""
+    """Return the place of the best; of equals, the one with fewer parameters, and then the first.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+    criterion : str
+    """
     losses = CRITERIA[criterion].losses(scores_of(candidates, criterion))
     if np.isnan(losses).all():
         raise ValueError(

@@ -14,7 +14,7 @@ from em_toolkit.options import did_you_mean
 
 
 def default_covariance_types(n_features: int) -> tuple[str, ...]:
-    """The structures that `select_mixture` compares: mclust's fourteen, in mclust's order.
+    """Return the structures that `select_mixture` compares: mclust's fourteen, in mclust's order.
 
     With one feature only two differ: one variance for all components, or one for each.
     """
@@ -27,7 +27,7 @@ def combinations(
     covariance_types: Iterable[str] | str | None,
     n_features: int,
 ) -> list[MixtureEstimator]:
-    """An estimator for each combination, whose parameters have been checked.
+    """Return an estimator for each combination, whose parameters have been checked.
 
     Parameters
     ----------

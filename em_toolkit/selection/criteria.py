@@ -33,7 +33,7 @@ class Criterion:
         return "higher is better" if self.greater_is_better else "lower is better"
 
     def losses(self, scores: npt.ArrayLike) -> Array:
-        """The scores, of which the lowest is now the best."""
+        """Return the scores, of which the lowest is now the best."""
         losses = np.asarray(scores, dtype=np.float64)
         return -losses if self.greater_is_better else losses
 

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress(n_fits: int, criterion: str, verbose: int) -> Iterator[Callable[[Candidate], None]]:
-    """Someone to tell of each candidate: a bar of rich where it can be drawn, else lines."""
+    """Someone to tell of each candidate: a bar of rich where it can be drawn, else lines.
+
+    Parameters
+    ----------
+    n_fits : int
+    criterion : str
+    verbose : int
+    """
     console = _rich_console() if verbose > 0 else None
     if console is not None:
         from rich.progress import Progress

@@ -34,7 +34,7 @@ class Comparison(Protocol):
 
 
 def summary(selection: Comparison) -> str:
-    """The five best, a line each, and remarks."""
+    """Return the five best, a line each, and remarks."""
     criterion, scores = CRITERIA[selection.criterion], selection.scores
     losses, best = criterion.losses(scores), selection.best_index_
     # The best first, which among equals need not be the first of them.
@@ -55,7 +55,7 @@ def summary(selection: Comparison) -> str:
 
 
 def as_html(selection: Comparison) -> str:
-    """The score of each covariance type and number of components, the best in bold."""
+    """Return the score of each covariance type and number of components, the best in bold."""
     criterion = CRITERIA[selection.criterion]
     scores = score_table(selection.candidates, selection.criterion)
     best = selection.candidates[selection.best_index_]
@@ -82,7 +82,13 @@ def as_html(selection: Comparison) -> str:
 def score_table(
     candidates: Sequence[Candidate], criterion: str
 ) -> dict[str | None, dict[int, float]]:
-    """The criterion by covariance type and, within it, by number of components."""
+    """Return the criterion by covariance type and, within it, by number of components.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+    criterion : str
+    """
     scores: dict[str | None, dict[int, float]] = {}
     for candidate in candidates:
         of_type = scores.setdefault(candidate.covariance_type, {})
@@ -117,7 +123,13 @@ def note_on_constants(left_out: Mapping[Any, float]) -> str:
 
 
 def complaint_about(candidates: Sequence[Candidate], criterion: str) -> str:
-    """Return a sentence on fits that failed or have not converged, "" if there are none."""
+    """Return a sentence on fits that failed or have not converged, "" if there are none.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+    criterion : str
+    """
     n, unfinished, failed = len(candidates), Counter[str](), []
     for candidate in candidates:
         if candidate.status == _INTERRUPTED:

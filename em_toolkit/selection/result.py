@@ -73,7 +73,7 @@ class MixtureSelection(Generic[M]):
         return params
 
     def to_frame(self) -> pd.DataFrame:
-        """A row for each candidate, as a pandas DataFrame (pandas is in the extra ``cli``).
+        """Return a row for each candidate, as a pandas DataFrame (pandas is in the extra ``cli``).
 
         ``score`` is the criterion by which they were compared.
         """
@@ -85,7 +85,7 @@ class MixtureSelection(Generic[M]):
         return frame if self.criterion == "cv" else frame.drop(columns="cv")
 
     def score_table(self) -> pd.DataFrame:
-        """The criterion by covariance type (rows) and number of components (columns).
+        """Return the criterion by covariance type (rows) and number of components (columns).
 
         A pandas DataFrame (pandas is in the extra ``cli``); NaN where a fit failed.
         """

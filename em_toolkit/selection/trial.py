@@ -71,7 +71,7 @@ class Trials:
         return place, replace(candidate, **criteria, cv=held_out, error=failure), estimator
 
     def _fitted(self, estimator: MixtureEstimator) -> MixtureEstimator:
-        """The best fit to all rows, of those from each start that lead somewhere."""
+        """Return the best fit to all rows, of those from each start that lead somewhere."""
         # One component holds all rows, wherever it starts.
         starts = self.starts if estimator.n_components > 1 else self.starts[:1]
         fits: list[MixtureEstimator] = []
@@ -89,7 +89,7 @@ class Trials:
         return max(fits, key=_rank)
 
     def _cross_validated(self, estimator: MixtureEstimator) -> tuple[float, str]:
-        """The mean log density of the rows held out, or NaN and what failed."""
+        """Return the mean log density of the rows held out, or NaN and what failed."""
         total = weight = 0.0
         for number, (train, test) in enumerate(self.folds):
             other = clone(estimator)
