@@ -103,6 +103,7 @@ class EMEstimator(CallbackSupportMixin, DensityMixin, BaseEstimator, metaclass=A
         "stopping": [StrOptions(set(STOPPING_RULES))],
     }
 
+    _not_converged: ClassVar[str] = _NOT_CONVERGED
     _collapse_message: ClassVar[str]
     # What to do about a collapse.
     _remedy: ClassVar[str] = ""
@@ -206,9 +207,9 @@ class EMEstimator(CallbackSupportMixin, DensityMixin, BaseEstimator, metaclass=A
 
     def _warn_unless_converged(self, fit: Fit[Any]) -> None:
         messages = {
-            Status.MAX_ITER: _NOT_CONVERGED + _prediction(fit),
+            Status.MAX_ITER: self._not_converged + _prediction(fit),
             Status.COLLAPSED: (
-                f"{_NOT_CONVERGED} Status: {fit.status} ({fit.cause}). {self._remedy}"
+                f"{self._not_converged} Status: {fit.status} ({fit.cause}). {self._remedy}"
             ),
             Status.INTERRUPTED: f"The fit was {Status.INTERRUPTED}.",
         }

@@ -184,9 +184,9 @@ class GaussianMixture(GaussianDensity):
     --------
     >>> import numpy as np
     >>> from em_toolkit import GaussianMixture
-    >>> X = np.array([[1, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]])
-    >>> gm = GaussianMixture(n_components=2, random_state=0).fit(X)
-    >>> gm.means_
+    >>> X = np.array([[1, 2], [2, 4], [0, 0], [10, 2], [9, 4], [11, 0]])
+    >>> gm = GaussianMixture(n_components=2, covariance_type="diag", random_state=0).fit(X)
+    >>> gm.means_.round(2)
     array([[10.,  2.],
            [ 1.,  2.]])
     >>> gm.predict([[0, 0], [12, 3]])

@@ -136,6 +136,7 @@ def test_a_prior_of_the_means_alone_counts(structure: str) -> None:
     assert fit.inference(FAITHFUL).distance < 1e-3
 
 
+@pytest.mark.filterwarnings("ignore:noise=:UserWarning")
 def test_beside_noise() -> None:
     """Of which the weight is estimated; it is the last one."""
     rng = np.random.default_rng(8)

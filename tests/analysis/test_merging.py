@@ -292,6 +292,7 @@ def test_sample_weight_and_other_families():
         mixture.merge(X, np.ones(3))
 
 
+@pytest.mark.filterwarnings("ignore::em_toolkit.VarianceFloorWarning")
 def test_rows_without_entries_say_nothing_of_clusters() -> None:
     rng = np.random.default_rng(4)
     noise = rng.normal(size=(300, 2))

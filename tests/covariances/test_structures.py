@@ -478,6 +478,7 @@ def test_missing_entries(name: str) -> None:
     assert_shared(name, matrices_of(name, fit.covariances_, 2, 3))
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("name", NEW)
 def test_conjugate_prior(name: str) -> None:
     X = clusters(np.random.default_rng(14), 60, 3, 2)
@@ -544,6 +545,7 @@ def test_an_overflow_is_named(name: str) -> None:
 # -- monotone, whatever the data ------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::em_toolkit.VarianceFloorWarning")
 @settings(max_examples=60, deadline=None)
 @given(
     name=st.sampled_from(NEW),

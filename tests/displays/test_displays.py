@@ -479,6 +479,7 @@ def test_bars_mix_the_colors_of_their_rows() -> None:
         np.testing.assert_allclose(bar.get_facecolor()[:3], color, atol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore::em_toolkit.VarianceFloorWarning")
 def test_spike_leaves_the_rest_to_be_seen() -> None:
     rng = np.random.default_rng(0)
     rows = np.concatenate([rng.normal(0.0, 1.0, 300), np.full(40, 1.5)])[:, None]
@@ -492,6 +493,7 @@ def test_spike_leaves_the_rest_to_be_seen() -> None:
     assert display.mixture_line_.get_ydata().max() > 10.0
 
 
+@pytest.mark.filterwarnings("ignore::em_toolkit.VarianceFloorWarning")
 @pytest.mark.parametrize(
     "rows",
     [

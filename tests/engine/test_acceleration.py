@@ -728,6 +728,7 @@ def test_the_display_shows_the_way_that_was_taken(accelerated: GaussianMixture, 
 # -- the estimators -------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::em_toolkit.VarianceFloorWarning")
 @by_name
 @pytest.mark.parametrize(
     "estimator",

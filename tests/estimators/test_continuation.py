@@ -55,6 +55,7 @@ def test_other_data_whose_first_bound_is_the_last_of_the_old(which: int) -> None
     assert abs(fit.trace_.bounds[-2] - fit.trace_.bounds[-3]) < fit.tol
 
 
+@pytest.mark.filterwarnings("ignore::em_toolkit.VarianceFloorWarning")
 @pytest.mark.parametrize(
     "change",
     [

@@ -121,6 +121,7 @@ def test_without_regularization_the_fit_is_theirs(
 TOLERANCES = {"full": 3e-4, "tied": 1e-5, "diag": 1e-5, "spherical": 1e-5}
 
 
+@pytest.mark.filterwarnings("ignore::em_toolkit.VarianceFloorWarning")
 @pytest.mark.parametrize("name", DATA)
 @pytest.mark.parametrize(
     ("covariance_type", "init_params"),
@@ -265,6 +266,7 @@ def test_a_start_given_in_full_draws_no_random_number(iris: Data) -> None:
     assert random_state.get_state()[2] == before
 
 
+@pytest.mark.filterwarnings("ignore::em_toolkit.VarianceFloorWarning")
 @pytest.mark.parametrize("covariance_type", STRUCTURES)
 @pytest.mark.parametrize("init_params", STARTS)
 def test_without_iterations_the_result_is_the_start(
@@ -373,6 +375,7 @@ def test_warm_start_continues_as_theirs(iris: Data, covariance_type: str) -> Non
 # -- the bound ------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::em_toolkit.VarianceFloorWarning")
 @pytest.mark.parametrize("covariance_type", STRUCTURES)
 @pytest.mark.parametrize("reg_covar", [0.0, 1e-6, 1e-2, 1.0])
 def test_the_lower_bound_belongs_to_the_parameters_returned(

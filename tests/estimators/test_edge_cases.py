@@ -59,6 +59,7 @@ def test_a_start_far_away_comes_home(structure: str, distance: float) -> None:
     assert ours.score(X) > theirs.score(X) - 1e-6
 
 
+@pytest.mark.filterwarnings("ignore::em_toolkit.VarianceFloorWarning")
 @pytest.mark.parametrize("scale", [1e-3, 1e-2, 1.0])
 @pytest.mark.parametrize("init_params", ["kmeans", "random"])
 def test_single_precision_stays_finite(scale: float, init_params: str) -> None:
@@ -181,6 +182,7 @@ def test_a_bound_that_is_no_number_is_a_fall() -> None:
         em(NoEnergy(Gaussian()), params, rows)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("solver", ["closed_form", "em"])
 def test_ppca_does_not_take_the_rounding_of_far_data_for_noise(solver: str) -> None:
     rng = np.random.default_rng(0)

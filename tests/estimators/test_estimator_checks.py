@@ -52,11 +52,13 @@ def _expected_to_fail(estimator: Any) -> dict[str, str]:
     return {LEFT_OUT: "its rows are no counts"} if isinstance(estimator, PoissonMixture) else {}
 
 
+@pytest.mark.filterwarnings("ignore::em_toolkit.VarianceFloorWarning")
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=_expected_to_fail)
 def test_scikit_learn_checks(estimator: Any, check: Callable[[Any], None]) -> None:
     check(estimator)
 
 
+@pytest.mark.filterwarnings("ignore::em_toolkit.VarianceFloorWarning")
 @pytest.mark.parametrize(
     ("estimator", "check"),
     [

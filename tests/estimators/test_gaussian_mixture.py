@@ -48,6 +48,7 @@ def covariance_type(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.mark.filterwarnings("ignore::em_toolkit.VarianceFloorWarning")
 @pytest.mark.parametrize("reg_covar", [0.0, 1e-6, 0.1])
 def test_whole_weights_are_repeated_rows(
     iris: Data, covariance_type: str, reg_covar: float
@@ -281,6 +282,7 @@ def test_clone_and_parameters(iris: Data) -> None:
     repr(mixture)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_failed_fit_leaves_no_trace_of_success(iris: Data) -> None:
     mixture = GaussianMixture(3, reg_covar=0.0)
     with pytest.raises(ValueError, match="ill-defined"):

@@ -123,6 +123,7 @@ def all_models() -> Iterator[Any]:
         yield PoissonMixture(2, init_params=start, **settings)
 
 
+@pytest.mark.filterwarnings("ignore::em_toolkit.VarianceFloorWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("name", ALIKE)
 def test_roundings_of_many_equal_rows_do_not_add_up(name: str, monkeypatch: Any) -> None:

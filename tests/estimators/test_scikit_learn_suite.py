@@ -67,6 +67,7 @@ globals().update(
 )
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("name", sorted(_tests_of(_base)))
 def test_of_all_mixtures(name: str) -> None:
     """Of PoissonMixture tests/test_poisson.py has the same on counts: these rows are none."""

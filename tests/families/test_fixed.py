@@ -27,6 +27,7 @@ def start_of(**parameters: Any) -> GaussianMixture:
     return GaussianMixture(**parameters).set_params(max_iter=0).fit(FAITHFUL)
 
 
+@pytest.mark.filterwarnings("ignore::em_toolkit.VarianceFloorWarning")
 @pytest.mark.parametrize("acceleration", [None, "squarem", "quasi_newton"])
 @pytest.mark.parametrize("init_params", ["kmeans", "k-means++", "random"])
 def test_what_is_fixed_stays_to_the_bit(
@@ -55,6 +56,7 @@ def test_what_is_fixed_stays_to_the_bit(
         assert (fit.covariances_[:2] != start.covariances_[:2]).any()
 
 
+@pytest.mark.filterwarnings("ignore::em_toolkit.VarianceFloorWarning")
 @pytest.mark.parametrize(
     "init_params", ["kmeans", "random", "k-means++", "hierarchical", "responsibilities"]
 )

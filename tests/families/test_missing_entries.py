@@ -379,6 +379,7 @@ def test_a_wrong_entropy_is_caught() -> None:
 # -- invariances ------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::em_toolkit.VarianceFloorWarning")
 @settings(max_examples=100, deadline=None)
 @given(
     share=st.floats(0.0, 0.6),
@@ -570,6 +571,7 @@ def test_infinities_remain_errors(value: float) -> None:
 # -- what holds missing values ------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::em_toolkit.VarianceFloorWarning")
 def test_tables_of_pandas() -> None:
     X = np.round(with_holes(FAITHFUL, 0.2))
     plain = GaussianMixture(2, random_state=0).fit(X)
@@ -651,6 +653,7 @@ def test_a_warm_start_from_complete_rows_to_others() -> None:
     assert bound == pytest.approx(fresh.lower_bound_, abs=1e-2)
 
 
+@pytest.mark.filterwarnings("ignore::em_toolkit.VarianceFloorWarning")
 def test_acceleration_reaches_the_same_bound() -> None:
     X = with_holes(FAITHFUL, 0.4)
     settings: dict[str, Any] = {"random_state": 0, "tol": 1e-10, "max_iter": 5000}

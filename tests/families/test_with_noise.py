@@ -168,6 +168,7 @@ def test_the_box_holds_the_rows_and_touches_them() -> None:
     assert box.volume < 0.5 * np.ptp(X, axis=0).prod()
 
 
+@pytest.mark.filterwarnings("ignore:noise=:UserWarning")
 def test_a_given_volume() -> None:
     mixture = GaussianMixture(2, noise=1000.0, random_state=0).fit(X_FAITHFUL)
     assert mixture.noise_volume_ == pytest.approx(1000.0, rel=1e-12)
@@ -391,6 +392,7 @@ def test_scale_and_origin(structure: str, seed: int, exponent: float) -> None:
     assert moved.lower_bound_ == pytest.approx(bound, abs=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore::em_toolkit.VarianceFloorWarning")
 @pytest.mark.filterwarnings("ignore:noise=0.01", "ignore::sklearn.exceptions.ConvergenceWarning")
 @settings(max_examples=20, deadline=None)
 @given(st.sampled_from(STRUCTURES), st.integers(0, 2**31), st.sampled_from([True, 0.01, 1e4]))
@@ -601,6 +603,7 @@ def test_a_volume_less_than_that_of_the_rows_is_warned_of() -> None:
         GaussianMixture(2, noise=True, random_state=0).fit(FAITHFUL)
 
 
+@pytest.mark.filterwarnings("ignore::em_toolkit.VarianceFloorWarning")
 @pytest.mark.filterwarnings("ignore:noise=1.0", "ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("acceleration", [None, "squarem", "quasi_newton"])
 def test_a_bound_that_vanishes_has_not_fallen(acceleration: str | None) -> None:

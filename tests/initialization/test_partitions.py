@@ -380,6 +380,7 @@ def test_other_families(init_params: str) -> None:
     assert np.isfinite(fit.rates_).all()
 
 
+@pytest.mark.filterwarnings("ignore::em_toolkit.VarianceFloorWarning")
 @pytest.mark.parametrize("init_params", OURS)
 @pytest.mark.parametrize("kind", ["constant", "one constant column", "few different rows"])
 def test_degenerate_data_give_finite_parameters(init_params: str, kind: str) -> None:
@@ -396,6 +397,7 @@ def test_degenerate_data_give_finite_parameters(init_params: str, kind: str) -> 
         assert np.isfinite(values).all()
 
 
+@pytest.mark.filterwarnings("ignore::em_toolkit.VarianceFloorWarning")
 def test_a_sample_shares_the_weight_of_all() -> None:
     """A prior weighs as much beside the sample as beside the data: here it is all that counts."""
     X = clusters(np.random.default_rng(0), 20 * SMALLEST_SAMPLE, 2, 3)
