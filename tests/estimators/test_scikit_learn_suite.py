@@ -18,6 +18,10 @@ import sklearn.mixture
 
 from em_toolkit import GaussianMixture
 
+# Warnings that scikit-learn's tests do not know, or do not look at.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::em_toolkit.VarianceFloorWarning", "ignore::sklearn.exceptions.ConvergenceWarning"
+)
 # What is left out, and why. Everything else must pass.
 _FREE_FUNCTION = "tests a private function of scikit-learn's module; the class does not occur in it"
 _ARRAY_API = "array-API input, which em_toolkit does not take"
