@@ -44,20 +44,22 @@ class NoMonitor(Monitor):
         expectation: Expectation[Any],
         extrapolated: bool = False,
     ) -> None:
-        self._bound = expectation.log_evidence / expectation.weight
-        self._builder.append(
-            iteration=iteration,
-            half_step="E",
-            elbo=self._bound,
-            log_evidence=self._bound,
-            kl=0.0,
-            energy=np.nan,
-            entropy=np.nan,
-            reconstruction=np.nan,
-            kl_to_prior=np.nan,
-            log_prior=0.0,
-            extrapolated=extrapolated,
-            seconds=np.nan,
+        self.bound = expectation.log_evidence / expectation.weight
+        self._builder.rows.append(
+            {
+                "iteration": iteration,
+                "half_step": "E",
+                "elbo": self.bound,
+                "log_evidence": self.bound,
+                "kl": 0.0,
+                "energy": np.nan,
+                "entropy": np.nan,
+                "reconstruction": np.nan,
+                "kl_to_prior": np.nan,
+                "log_prior": 0.0,
+                "extrapolated": extrapolated,
+                "seconds": np.nan,
+            }
         )
 
     def after_m_step(self, iteration: int, params: Any, expectation: Expectation[Any]) -> None:

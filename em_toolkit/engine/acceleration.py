@@ -46,17 +46,7 @@ class Accelerator(Protocol):
         """
 
     def reject(self) -> None:
-        """Return the last proposal lowered the bound, or had none: the next E-step is at M(θ)."""
-
-
-class PlainEM:
-    """EM as it is: the accelerator that proposes nothing."""
-
-    def propose(self, params: Any, maximizer: Any) -> None:
-        return None
-
-    def reject(self) -> None:
-        pass
+        """Learn that the last proposal lowered the bound; the next E-step is at M(θ)."""
 
 
 # A rejected proposal costs a pass over the data. There may be one after four iterations, another
@@ -274,10 +264,8 @@ ACCELERATIONS: dict[Acceleration, Callable[[], Accelerator]] = {
 }
 
 
-def accelerator_of(name: Acceleration | Accelerator | None) -> Accelerator:
-    """Return a new accelerator of this name, or the accelerator given; None is plain EM."""
-    if name is None:
-        return PlainEM()
+def accelerator_of(name: Acceleration | Accelerator) -> Accelerator:
+    """Return a new accelerator of this name, or the accelerator given."""
     if not isinstance(name, str):
         return name
     check_option("acceleration", name, [None, *ACCELERATIONS])

@@ -34,7 +34,7 @@ class Listener(Protocol):
     """An observer of each iteration, which may end the fit."""
 
     def begin(self, iteration: int, bound: float) -> None:
-        """Return an iteration is about to begin, from parameters with this bound.
+        """Begin an iteration, from parameters with this bound.
 
         Parameters
         ----------
@@ -45,7 +45,7 @@ class Listener(Protocol):
         """
 
     def end(self, iteration: int, params: Any, bound: float) -> bool:
-        """Return an iteration has ended with `params`; true stops the fit here.
+        """End an iteration, which found `params`; true stops the fit here.
 
         Parameters
         ----------
@@ -197,7 +197,7 @@ def em(
         )
     listener = Silence() if listener is None else listener
     monitor, e_step = Monitor(model, bound_check), _EStep(model, blocks, executor)
-    accelerator = accelerator_of(acceleration)
+    accelerator = None if acceleration is None else accelerator_of(acceleration)
     rule = stopping_rule(stopping, tol, previous_bound)
     start = model.project(start, start)
     start.check()
@@ -239,12 +239,13 @@ def em(
         status = Status.INTERRUPTED
     # An iteration that was cut off leaves rows in the ledger that belong to no result.
     trace = monitor.trace_of(recorded)
-    to_go = None if trace.extrapolated.any() else rule.iterations_to_go(trace.forecast)
+    is_cut = status is Status.MAX_ITER and not trace.extrapolated.any()
+    to_go = rule.iterations_to_go(trace.forecast) if is_cut else None
     return Fit(params, trace, status, cause, e_step.n_passes, to_go)
 
 
 def _extrapolate_or_step(
-    accelerator: Accelerator,
+    accelerator: Accelerator | None,
     model: LatentVariableModel[P, Any, Any],
     params: P,
     maximizer: P,
@@ -255,6 +256,8 @@ def _extrapolate_or_step(
 
     The last of what is returned says whether it was taken at the proposal.
     """
+    if accelerator is None:
+        return *e_step(maximizer), False
     proposal = None
     # A proposal may go too far for the floating-point numbers: it is then no proposal.
     with suppress(ArithmeticError, ValueError), np.errstate(all="ignore"):

@@ -103,6 +103,11 @@ class Monitor:
     model : LatentVariableModel
     bound_check : {"raise", "warn", "off"}
         What to do when the bound falls.
+
+    Attributes
+    ----------
+    bound : float
+        The bound at the parameters of the last E-step, in nats per sample; as in `Trace.bounds`.
     """
 
     def __init__(
@@ -115,7 +120,8 @@ class Monitor:
         self._may_fall = model.guarantee is Guarantee.STOCHASTIC
         self._builder = TraceBuilder(self._is_exact)
         self._began = perf_counter()
-        self._elbo = self._bound = -math.inf
+        self._elbo = self.bound = -math.inf
+        self._prior: tuple[Any, float] = None, 0.0
         self._tolerance: Callable[[], float] = lambda: 0.0
 
     def __len__(self) -> int:
@@ -129,14 +135,6 @@ class Monitor:
     def trace_of(self, n_rows: int) -> Trace:
         """Return the first rows of the ledger."""
         return self._builder.build(n_rows)
-
-    @property
-    def bound(self) -> float:
-        """The bound at the parameters of the last E-step, in nats per sample.
-
-        As in `Trace.bounds`.
-        """
-        return self._bound
 
     @property
     def gains(self) -> Gains | None:
@@ -169,7 +167,7 @@ class Monitor:
             self._close_row(math.nan if extrapolated else log_evidence, extrapolated)
         kl = self._record("E", iteration, params, expectation, log_evidence)
         row = self._builder.rows[-1]
-        self._bound = log_evidence + row["log_prior"] if self._is_exact else row["elbo"]
+        self.bound = log_evidence + row["log_prior"] if self._is_exact else row["elbo"]
         missed = abs(kl) if self._is_exact else -kl
         # Mostly within a rounding of the energy: then the errors need not be summed up.
         if missed <= SAFETY * EPS * abs(row["energy"]) or (math.isnan(kl) and not self._is_exact):
@@ -183,7 +181,13 @@ class Monitor:
         if not self._is_exact:
             bound = self._model.expected_log_joint(params, expectation.statistics)
             bound += expectation.entropy
-        return float(bound + self._model.log_prior(params)) / expectation.weight
+        return float(bound + self._log_prior(params)) / expectation.weight
+
+    def _log_prior(self, params: Any) -> float:
+        """Return log p(θ), computed once for the M-step that finds θ and the E-step at it."""
+        if self._prior[0] is not params:
+            self._prior = params, self._model.log_prior(params)
+        return self._prior[1]
 
     def after_m_step(self, iteration: int, params: Any, expectation: Expectation[Any]) -> None:
         """Record an M-step to `params`, from the sums of the E-step before it.
@@ -207,7 +211,7 @@ class Monitor:
         expectation : Expectation
             The sums of the E-step there.
         """
-        return self._bound_at(params, expectation) >= max(self._elbo, self._bound)
+        return self._bound_at(params, expectation) >= max(self._elbo, self.bound)
 
     def _record(
         self,
@@ -222,23 +226,25 @@ class Monitor:
         entropy = expectation.entropy / weight
         reconstruction = model.expected_log_likelihood(params, expectation.statistics)
         reconstruction = (reconstruction + expectation.entropy_within) / weight
-        log_prior = model.log_prior(params) / weight
+        log_prior = self._log_prior(params) / weight
         elbo = energy + entropy + log_prior
         # Independently of the sum above, so that rounding is measured and not cancelled.
         kl = (log_evidence - energy) - entropy
-        self._builder.append(
-            iteration=iteration,
-            half_step=half_step,
-            elbo=elbo,
-            log_evidence=log_evidence,
-            kl=kl,
-            energy=energy,
-            entropy=entropy,
-            reconstruction=reconstruction,
-            kl_to_prior=(reconstruction - energy) - entropy,
-            log_prior=log_prior,
-            extrapolated=False,
-            seconds=perf_counter() - self._began,
+        self._builder.rows.append(
+            {
+                "iteration": iteration,
+                "half_step": half_step,
+                "elbo": elbo,
+                "log_evidence": log_evidence,
+                "kl": kl,
+                "energy": energy,
+                "entropy": entropy,
+                "reconstruction": reconstruction,
+                "kl_to_prior": (reconstruction - energy) - entropy,
+                "log_prior": log_prior,
+                "extrapolated": False,
+                "seconds": perf_counter() - self._began,
+            }
         )
 
         def tolerance() -> float:

@@ -268,9 +268,6 @@ class TraceBuilder:
             max(noise),
         )
 
-    def append(self, **row: Any) -> None:
-        self.rows.append(row)
-
     def build(self, n_rows: int) -> Trace:
         rows = self.rows[:n_rows]
         columns: dict[str, Any] = {name: np.array([row[name] for row in rows]) for name in _COLUMNS}

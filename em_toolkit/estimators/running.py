@@ -92,8 +92,11 @@ def run_starts(
     """
     reporter = FitReporter(estimator, task, len(starts), max_iter, attributes)
 
+    # Nobody may be listening, and there may be no other start to end after an error.
+    is_heard = estimator._is_watched or len(starts) > 1
+
     def run(start: Any) -> Fit[Any]:
-        listener = reporter.start(previous_bound)
+        listener = reporter.start(previous_bound) if is_heard else None
         try:
             fit = em(
                 model,
@@ -114,6 +117,8 @@ def run_starts(
             # Starts in other threads need not be finished for the error to be raised.
             reporter.is_over = True
             raise
+        if listener is None:
+            return fit
         try:
             listener.finish(fit)
         except KeyboardInterrupt:

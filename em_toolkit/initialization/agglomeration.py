@@ -281,7 +281,7 @@ _RECENT: Recent[Tree] = Recent(16)
 
 
 def classifying(sample: Array, labels: IntArray, n_components: int) -> Labelling:
-    """Return rows have the label of the most probable of the normal components that clusters are.
+    """Return the labelling of rows by the most probable of normal components, the clusters.
 
     Parameters
     ----------

@@ -167,7 +167,7 @@ def _fitted(
 
 
 def _nearest(clusters: KMeans, scaling: Scaling | None) -> Labelling:
-    """Return each row has the label of the nearest centre."""
+    """Return the labelling of rows by the nearest centre."""
     centers = np.asarray(clusters.cluster_centers_, dtype=np.float64)
     middle = centers.mean(axis=0)
     centers -= middle

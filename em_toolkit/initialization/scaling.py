@@ -38,7 +38,7 @@ class Scaling:
 
 
 def standardizing(X: Data, sample_weight: Array | None) -> Scaling:
-    """Return each column in its standard deviations; constant columns are left out, unless all are.
+    """Return a scaling of each column to its standard deviation, without constant columns.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def standardizing(X: Data, sample_weight: Array | None) -> Scaling:
 
 
 def in_one_unit(X: Data, sample_weight: Array | None) -> Scaling:
-    """Return all columns in the root of their mean variance, unless none varies.
+    """Return a scaling of all columns to the root of their mean variance, unless none varies.
 
     Parameters
     ----------

@@ -146,7 +146,7 @@ class CompiledGaussianMixture(Mixture[GaussianComponents]):
         self, params: Params, X: Array, weights: Array, known: Any = None
     ) -> Expectation[Any]:
         if known is not None:
-            return super().expectation(params, X, weights, known)
+            return self.expectation_by_parts(params, X, weights, known)
         prepared = self._pass_at(params)
         sums = prepared.sums(X, weights)
         entropy, log_evidence, weight = sums[:3].tolist()

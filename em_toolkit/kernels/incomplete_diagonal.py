@@ -141,7 +141,7 @@ def set_log_joint(
 def add_moments(
     panel: Array, means: Array, shares: Array, first: Array, second: Array, missing: Array
 ) -> None:
-    """Return moments about the means of what is observed, and how much is not, of their shape.
+    """Add moments about the means of what is observed, and how much is not, of their shape.
 
     Parameters
     ----------

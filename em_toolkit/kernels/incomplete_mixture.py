@@ -246,7 +246,7 @@ class CompiledIncompleteMixture(Mixture[GaussianComponents]):
         self, params: Params, X: Array, weights: Array, known: Any = None
     ) -> Expectation[Any]:
         if known is not None:
-            return super().expectation(params, X, weights, known)
+            return self.expectation_by_parts(params, X, weights, known)
         prepared = self._compiled.pass_at(params.components)
         sums = prepared.sums(X, weights, params, self._box)
         entropy, log_evidence, weight, entropy_within = sums[:4].tolist()

@@ -88,7 +88,7 @@ def most_lanes(changes: BoolArray, width: int) -> int:
 
 @summing
 def deal(changes: BoolArray, start: int, width: int, starts: IntArray, stops: IntArray) -> int:
-    """Return the lanes of a panel; returns how many there are.
+    """List the lanes of a panel, and return how many there are.
 
     Parameters
     ----------

@@ -77,7 +77,7 @@ def rows_with_share(share: Array, indices: IntArray) -> int:
 
 @summing
 def gather(values: Array, indices: IntArray, n_rows: int, out: Array) -> None:
-    """Return the values of some rows, and zeros behind them.
+    """Gather the values of some rows, and zeros behind them.
 
     Parameters
     ----------

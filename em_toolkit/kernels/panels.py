@@ -46,7 +46,7 @@ def _load_tile(
 
 @summing
 def load(X: Array, start: int, panel: Array) -> int:
-    """Return rows of X from `start` on, as the columns of a panel; returns how many there were.
+    """Load rows of X from `start` on as the columns of a panel, and return how many there were.
 
     The last panel is filled up with its last row. Features beyond those of X are padding, and are
     left alone.
@@ -77,7 +77,7 @@ def load(X: Array, start: int, panel: Array) -> int:
 
 @summing
 def load_weights(weights: Array, start: int, panel_weights: Array) -> None:
-    """Return the weights of the rows of a panel; zero for what only fills it up.
+    """Load the weights of the rows of a panel; zero for what only fills it up.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def load_weights(weights: Array, start: int, panel_weights: Array) -> None:
 
 @summing
 def load_responsibilities(responsibilities: Array, start: int, shares: Array) -> None:
-    """Return rows of responsibilities as columns of a panel; zero for what only fills it up.
+    """Load rows of responsibilities as columns of a panel; zero for what only fills it up.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def load_responsibilities(responsibilities: Array, start: int, shares: Array) ->
 
 @summing
 def set_constant(constants: Array, start: int, values: Array) -> None:
-    """Return the constants from `start` on, for all rows of a panel, of shape (n_constants, width).
+    """Set the constants from `start` on, for all rows of a panel, of shape (n_constants, width).
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def set_constant(constants: Array, start: int, values: Array) -> None:
 
 @summing
 def unload(panel_values: Array, start: int, n_rows: int, out: Array) -> None:
-    """Return columns of a panel's values, of shape (n_values, width), as rows of `out`.
+    """Unload columns of a panel's values, of shape (n_values, width), as rows of `out`.
 
     Parameters
     ----------

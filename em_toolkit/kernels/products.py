@@ -237,7 +237,7 @@ def set_lower_products(lower: Array, center: Array, panel: Array, out: Array) ->
 
 @summing
 def set_products(matrix: Array, panel: Array, i: int, out: Array) -> None:
-    """Return a x of `ROWS_AT_ONCE` rows from row i on; the features are even in number.
+    """Set A x of `ROWS_AT_ONCE` rows from row i on; the features are even in number.
 
     Parameters
     ----------

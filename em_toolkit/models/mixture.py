@@ -173,12 +173,21 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
         log_joint[(known[:, None] != UNKNOWN) & (known[:, None] != components)] = -np.inf
         return _posterior(params, within, log_joint)
 
-    def expectation(
-        self, params: MixtureParameters[C], X: Array, weights: Array, known: Any = None
+    def expectation_by_parts(
+        self, params: MixtureParameters[C], X: Array, weights: Array, known: IntArray
     ) -> Expectation[Any]:
-        if known is None:
-            return super().expectation(params, X, weights)
-        # A subclass may have a faster E-step for the rows of which nothing is known.
+        """Return the expectation of rows of which the components of some are known.
+
+        For a subclass that has a faster E-step for the rows of which nothing is known.
+
+        Parameters
+        ----------
+        params : MixtureParameters
+        X : ndarray of shape (n_rows, n_features)
+        weights : ndarray of shape (n_rows,)
+        known : ndarray of int of shape (n_rows,)
+            Components, and −1 where they are unknown.
+        """
         rest = known == UNKNOWN
         if not rest.any():
             return super().expectation(params, X, weights, known)
