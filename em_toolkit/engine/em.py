@@ -209,6 +209,12 @@ def em(
         )
     with executor.blas():
         params, expectation = e_step(start)
+    if not np.isfinite(log_prior / expectation.weight):
+        raise ValueError(
+            f"the start has the log prior {log_prior:.3g}, and the data have the weight "
+            f"{expectation.weight:.3g}: the bound per sample exceeds the largest number. Divide "
+            "the weights by their mean."
+        )
     monitor.after_e_step(0, params, expectation)
     status = Status.MAX_ITER if max_iter > 0 else Status.START
     cause, recorded = "", len(monitor)

@@ -97,7 +97,7 @@ def interrupt_on_call(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, nu
         (Mixture, "maximize", 4),
         (Monitor, "after_m_step", 4),
         (Monitor, "after_e_step", 5),
-        (TraceBuilder, "append", 8),
+        (Monitor, "_record", 8),
     ],
 )
 def test_interruption_within_a_step(

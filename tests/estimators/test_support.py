@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from starts import FAITHFUL, gaussian_mixture
 
-from em_toolkit import GaussianMixture, PoissonMixture, em
+from em_toolkit import GaussianMixture, NormalInverseWishart, PoissonMixture, em
 from em_toolkit.families import FullCovariances, GaussianComponents
 from em_toolkit.models import Mixture, MixtureParameters
 from em_toolkit.models.mixing_weights import MixingWeights
@@ -75,3 +75,14 @@ def test_start_of_any_model_must_have_a_prior_density() -> None:
     components = GaussianComponents(FAITHFUL[:2], FullCovariances(np.stack([np.eye(2)] * 2)))
     with pytest.raises(ValueError, match="log prior -inf"):
         em(model, MixtureParameters(np.array([1.0, 0.0]), components), FAITHFUL)
+
+
+def test_a_prior_beside_data_of_next_to_no_weight() -> None:
+    """Its logarithm, divided by the weight of the data, is no number."""
+    prior = NormalInverseWishart(shrinkage=1.0, mean=[0.0, 0.0], dof=5.0, scale=1e-3)
+    start = {"means_init": [[1e50, 1e50], [0.0, 0.0]], "precisions_init": [np.eye(2)] * 2}
+    mixture = GaussianMixture(2, prior=prior, weights_init=[0.5, 0.5], **start)
+    with pytest.raises(ValueError, match="Divide the weights by their mean"):
+        mixture.fit(FAITHFUL, sample_weight=np.full(len(FAITHFUL), 1e-240))
+    # The control.
+    assert np.isfinite(mixture.fit(FAITHFUL).lower_bound_)
