@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from em_toolkit.covariances.rules import RESOLUTION
 from em_toolkit.families import GaussianComponents
 from em_toolkit.priors import Moments
-from em_toolkit.statistics import EPS, Array, BoolArray
+from em_toolkit.statistics import Array, BoolArray
 
 # A variance this near to the floor belongs to a feature without spread of its own; and the share
 # of the largest loading from which a feature is named in a combination.
@@ -47,7 +46,7 @@ def floor_remarks(
         return []
     flat = covariances.variances <= floor * (1.0 + _NEAR)
     variances = np.diagonal(data.covariance)
-    constant = variances <= np.square(RESOLUTION * EPS * data.mean)
+    constant = data.constant_features
     small = ~constant & (variances < floor)
     held = f"held at reg_covar={floor:g}"
     remarks = []

@@ -221,12 +221,12 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         self, components: GaussianComponents, stats: GaussianStatistics
     ) -> GaussianComponents:
         means = self._means_given(components.covariances, components, stats)
-        covariances = self._covariances_about(means, components, stats)
+        covariances = self._covariances_about(means, components.covariances, stats)
         for _ in range(self.prior.alternations):
             moved = self._means_given(covariances, components, stats)
             if not (np.abs(moved - means) > _SETTLED * np.sqrt(covariances.variances)).any():
                 break
-            means, covariances = moved, self._covariances_about(moved, components, stats)
+            means, covariances = moved, self._covariances_about(moved, covariances, stats)
         return GaussianComponents(means, covariances)
 
     def _means_given(
@@ -238,7 +238,7 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         return self.fixed.hold_means(means, components.means)
 
     def _covariances_about(
-        self, means: Array, components: GaussianComponents, stats: GaussianStatistics
+        self, means: Array, previous: Covariances, stats: GaussianStatistics
     ) -> Covariances:
         prior = self.prior
         scatter = prior.add_scatter(
@@ -246,7 +246,7 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         )
         count = stats.count + prior.pseudo_count
         covariances = self.structure.from_scatter(
-            scatter, count, means.shape[1], components.covariances, self.floor
+            scatter, count, means.shape[1], previous, self.floor
         )
         # After a jump so far that N δ δᵀ takes half of the digits of the scatter with it, the mean
         # alone moves: the bound rises, and the next moments are taken about the new mean.
@@ -254,7 +254,7 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         self._check_resolved(means, covariances, known, lost)
         kept_digits = lost <= _LOST_DIGITS * covariances.variances
         settled = self.fixed.unless_fixed(kept_digits.all(axis=1) | ~known)
-        return covariances.or_previous(known, settled, components.covariances)
+        return covariances.or_previous(known, settled, previous)
 
     def _check_resolved(
         self,
@@ -309,7 +309,8 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         products = means.shape[1] * (covariances.diagonal_product(scatter) + jump)
         spacing = np.sum(np.square(EPS * means) * inverse_diagonals, axis=1)
         sizes = float((stats.count + self.prior.pseudo_count) @ constants) + products
-        return 0.5 * (EPS * sizes + float(stats.count @ spacing))
+        of_data = 0.5 * (EPS * sizes + float(stats.count @ spacing))
+        return of_data + self.prior.rounding_error(means)
 
     def first_look(self, X: Array, responsibilities: Array, origin: Array) -> GaussianStatistics:
         """Return counts and first moments of each component, and the second moment of all together.

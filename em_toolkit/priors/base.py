@@ -11,7 +11,7 @@ from em_toolkit.covariances.base import Covariances
 from em_toolkit.statistics import Array
 
 # A component without data has no moment either: anything that divides it will do.
-_SMALLEST_COUNT = float(np.finfo(np.float64).tiny)
+SMALLEST_COUNT = float(np.finfo(np.float64).tiny)
 
 
 class FirstMoments(Protocol):
@@ -109,7 +109,7 @@ class ComponentPrior(ABC):
         if self.shrinkage > 0.0:
             count = count + self.shrinkage
             moment = moment + self.shrinkage * (self.center - stats.origin)
-        return np.asarray(moment / np.maximum(count, _SMALLEST_COUNT))
+        return np.asarray(moment / np.maximum(count, SMALLEST_COUNT))
 
     def pull_on_means(self, means: Array) -> tuple[Array, Array]:
         """Return the derivatives of a normal density of the means that does not depend on
@@ -122,6 +122,13 @@ class ComponentPrior(ABC):
             Minus the second derivative, the same for all components.
         """
         return np.zeros(means.shape), np.zeros((means.shape[1], means.shape[1]))
+
+    def rounding_error(self, means: Array) -> float:
+        """Return what rounding may cost the density of the means, in nats.
+
+        What is added to scatters is not part of it: it is rounded as they are.
+        """
+        return 0.0
 
     def add_scatter(self, scatter: Array, means: Array, structure: type[Covariances]) -> Array:
         """A scatter about these means, of the structure's shape, and what the prior adds to it.

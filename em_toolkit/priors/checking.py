@@ -6,7 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from em_toolkit.statistics import Array
+from em_toolkit.covariances.rules import RESOLUTION
+from em_toolkit.statistics import EPS, Array, IntArray
+
+# The share of the largest loading from which a feature is part of a linear combination.
+_PART = 0.1
 
 
 def center_of(mean: Any, n_features: int) -> Array:
@@ -49,7 +53,32 @@ def matrix_of(given: Any, name: str, n_features: int) -> Array:
 
 
 def is_positive_definite(matrix: Array) -> bool:
-    """Return whether a matrix is finite, symmetric and positive definite."""
-    if not np.isfinite(matrix).all() or not np.allclose(matrix, matrix.T):
+    """Return whether a matrix is finite, symmetric and, beyond rounding, positive definite."""
+    diagonal = np.diagonal(matrix)
+    if not np.isfinite(matrix).all() or not (diagonal > 0.0).all():
         return False
-    return bool((np.linalg.eigvalsh(matrix) > 0.0).all())
+    correlations = _correlations(matrix)
+    return np.allclose(correlations, correlations.T) and not dependent_features(matrix).size
+
+
+def dependent_features(covariance: Array) -> IntArray:
+    """Return the features that have a part in linear combinations without variance.
+
+    There are none if the covariance has full rank. An eigenvalue of the correlation matrix is
+    zero if it is no more than the roundings of that matrix, so that neither the order nor the units
+    of the features have a say in it.
+
+    Parameters
+    ----------
+    covariance : ndarray of shape (n_features, n_features)
+        Of positive variances.
+    """
+    eigenvalues, vectors = np.linalg.eigh(_correlations(covariance))
+    least = RESOLUTION * len(eigenvalues) * EPS * eigenvalues[-1]
+    loadings = np.linalg.norm(vectors[:, ~(eigenvalues > least)], axis=1)
+    return np.flatnonzero(loadings > _PART * loadings.max())
+
+
+def _correlations(covariance: Array) -> Array:
+    scale = np.sqrt(np.diagonal(covariance))
+    return np.asarray(covariance / scale[:, None] / scale)

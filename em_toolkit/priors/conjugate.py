@@ -169,11 +169,6 @@ class NormalInverseWishart:
     def _scale(self, data: Moments, structure: type[Covariances], n_components: int) -> Array:
         n_features = data.mean.shape[0]
         if self.scale is None:
-            if not data.weight > 1.0:
-                raise ValueError(
-                    "prior: expected weights that count rows, got a sum of weights of "
-                    f"{data.weight:.6g}, of which no variance can be taken (n - 1 is not "
-                    "positive). Scale sample_weight to sum to the number of rows, or give a scale."
-                )
+            data.check_weight("scale")
             return structure.default_scale(data.covariance) / n_components ** (2.0 / n_features)
         return matrix_of(self.scale, "scale", n_features)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from em_toolkit.covariances.rules import RESOLUTION
 from em_toolkit.data import Block
-from em_toolkit.statistics import Array, Statistics, sum_by_pairs
+from em_toolkit.statistics import EPS, Array, BoolArray, Statistics, sum_by_pairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,26 @@ class Moments:
         known = sums.pairs > 1.0
         covariance = np.where(known, sums.products, 0.0) / np.where(known, sums.pairs - 1.0, 1.0)
         return cls(mean, covariance, sums.weight)
+
+    def check_weight(self, otherwise: str) -> None:
+        """Raise a `ValueError` if weights do not count rows, so that they say no variance.
+
+        Parameters
+        ----------
+        otherwise : str
+            What a user can give in place of the variance.
+        """
+        if not self.weight > 1.0:
+            raise ValueError(
+                "prior: expected weights that count rows, got a sum of weights of "
+                f"{self.weight:.6g}, of which no variance can be taken (n - 1 is not positive). "
+                f"Scale sample_weight to sum to the number of rows, or give a {otherwise}."
+            )
+
+    @property
+    def constant_features(self) -> BoolArray:
+        """Whether a feature has no variance beyond the rounding of its mean."""
+        return np.diagonal(self.covariance) <= np.square(RESOLUTION * EPS * self.mean)
 
 
 @dataclass(frozen=True, eq=False)
