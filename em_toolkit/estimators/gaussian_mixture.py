@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from numbers import Real
 from typing import Any, ClassVar, Literal, Self, cast
 
@@ -145,6 +146,8 @@ class GaussianMixture(GaussianDensity):
         Their inverses, in the same shape.
     precisions_cholesky_ : ndarray
         Upper triangular factors P with P Pᵀ = Σ⁻¹, in the same shape.
+    covariance_type_ : str
+        The `covariance_type` of the fit, of which the arrays above are.
     noise_weight_ : float
         The weight of the noise; 0 without.
     noise_volume_ : float or None
@@ -196,6 +199,7 @@ class GaussianMixture(GaussianDensity):
     """
 
     covariance_type: CovarianceType
+    covariance_type_: str
     covariances_: Data
     precisions_: Data
     precisions_cholesky_: Data
@@ -428,6 +432,27 @@ class GaussianMixture(GaussianDensity):
                 "warm_start=False."
             )
         super()._check_continues(n_features)
+        if self._has_another_form():
+            raise ValueError(
+                "A warm start continues from the last fit, which was of "
+                f"covariance_type={self.covariance_type_!r}: its covariances cannot be read as "
+                f"those of {self.covariance_type!r}. To start anew, set warm_start=False."
+            )
+
+    def _has_another_form(self) -> bool:
+        """Whether the fitted covariances have another form than `covariance_type` asks for."""
+        # Attributes that were set by hand, as in scikit-learn, are of the type that is set.
+        fitted = STRUCTURES.get(getattr(self, "covariance_type_", self.covariance_type))
+        return fitted is None or _form(fitted) != _form(self._structure)
+
+    def _check_form(self) -> None:
+        """Raise a ValueError if `covariance_type` was changed to one of another form."""
+        if self._has_another_form():
+            raise ValueError(
+                f"covariance_type={self.covariance_type!r}: expected {self.covariance_type_!r}, of "
+                "which the fitted parameters are. Parameters that were changed after a fit ask for "
+                "another one: call fit."
+            )
 
     def _check_fitted(self) -> None:
         super()._check_fitted()
@@ -516,6 +541,7 @@ class GaussianMixture(GaussianDensity):
         return MixtureParameters(parts["weights"], components)
 
     def _parameters(self) -> MixtureParameters[GaussianComponents]:
+        self._check_form()
         means = np.asarray(self.means_, dtype=np.float64)
         factors = np.asarray(self.precisions_cholesky_, dtype=np.float64)
         expected = self._structure.alike(np.eye(means.shape[1]), means.shape[0]).public.shape
@@ -535,6 +561,7 @@ class GaussianMixture(GaussianDensity):
         return replace(params, components=replace(components, covariances=covariances))
 
     def _parameters_to_sample(self) -> MixtureParameters[GaussianComponents]:
+        self._check_form()
         # From covariances_, as scikit-learn: the eigenvectors that a draw needs are not unique
         # where eigenvalues are equal, and a rounding of the matrix would turn them.
         means = np.asarray(self.means_, dtype=np.float64)
@@ -558,6 +585,7 @@ class GaussianMixture(GaussianDensity):
             "precisions_cholesky_": covariances.precisions_cholesky,
         }
         attributes: dict[str, Any] = in_precision(arrays, dtype)
+        attributes["covariance_type_"] = self.covariance_type
         for name in ("covariances_", "precisions_"):
             attributes[name] = covariances.with_factors(attributes[name])
         # Without noise too, so that nothing is left of an earlier fit.
@@ -571,3 +599,13 @@ class GaussianMixture(GaussianDensity):
                 "noise_box_": box,
             }
         return attributes | noise
+
+
+@cache
+def _form(structure: type[Covariances]) -> tuple[int, ...]:
+    """Return the shape of the covariances of one component with two features.
+
+    These numbers tell the forms apart; others may not, such as two of both.
+    """
+    shape: tuple[int, ...] = structure.alike(np.eye(2), 1).public.shape
+    return shape

@@ -117,3 +117,50 @@ def test_a_longer_run_continues_the_same_problem() -> None:
     again = clone(poisson).fit(COUNTS)
     again.set_params(max_iter=7, n_jobs=1, verbose=0, bound_check="warn").fit(COUNTS)
     assert again.n_iter_ == 1
+
+
+FORMS = {"full": "VVE", "tied": "EEE", "diag": "VEI", "spherical": "EII"}
+
+
+@pytest.mark.parametrize("features", [2, 3], ids=["as many features as components", "more"])
+@pytest.mark.parametrize("fitted", FORMS)
+@pytest.mark.parametrize("changed", FORMS)
+def test_covariances_of_another_form_are_not_misread(
+    fitted: str, changed: str, features: int
+) -> None:
+    """Two diagonals have the shape of one matrix of two features."""
+    rng = np.random.default_rng(1)
+    X = np.vstack([rng.normal(size=(40, features)), rng.normal(size=(40, features)) + 2])
+    fit = converged(X, covariance_type=fitted)
+    loaded = GaussianMixture.from_json(fit.to_json())
+    for mixture in (fit, loaded):
+        assert mixture.covariance_type_ == fitted
+        for name in (changed, FORMS[changed]):
+            mixture.set_params(covariance_type=name)
+            if changed == fitted:
+                before = mixture.lower_bound_
+                assert np.isfinite(mixture.score(X))
+                again = GaussianMixture.from_json(mixture.to_json()).fit(X)
+                assert again.lower_bounds_[0] > before - 0.5
+                assert again.covariance_type_ == name
+                continue
+            with pytest.raises(ValueError, match=r"A warm start continues .* warm_start=False"):
+                mixture.fit(X)
+            refused = f"'{name}': expected '{fitted}'.* call fit"
+            for ask in (mixture.score, mixture.bic):
+                with pytest.raises(ValueError, match=refused):
+                    ask(X)
+            with pytest.raises(ValueError, match=refused):
+                mixture.sample()
+            with pytest.raises(ValueError, match="do not define a model"):
+                GaussianMixture.from_json(mixture.to_json())
+        anew = mixture.set_params(covariance_type=changed, warm_start=False).fit(X)
+        assert anew.covariance_type_ == changed
+
+
+def test_attributes_set_by_hand_are_of_the_type_that_is_set() -> None:
+    fit = converged(FAITHFUL, covariance_type="diag")
+    by_hand = GaussianMixture(2, covariance_type="diag")
+    for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):
+        setattr(by_hand, name, getattr(fit, name))
+    assert np.array_equal(by_hand.predict(FAITHFUL), fit.predict(FAITHFUL))
