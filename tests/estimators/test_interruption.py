@@ -29,7 +29,6 @@ from sklearn.preprocessing import StandardScaler
 import em_toolkit.estimators.mixture as mixture_module
 from em_toolkit import GaussianMixture, Status
 from em_toolkit.engine.monitor import Monitor
-from em_toolkit.engine.trace import TraceBuilder
 from em_toolkit.families import Gaussian
 from em_toolkit.models import Mixture
 

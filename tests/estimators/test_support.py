@@ -79,9 +79,9 @@ def test_start_of_any_model_must_have_a_prior_density() -> None:
 
 def test_a_prior_beside_data_of_next_to_no_weight() -> None:
     """Its logarithm, divided by the weight of the data, is no number."""
-    prior = NormalInverseWishart(shrinkage=1.0, mean=[0.0, 0.0], dof=5.0, scale=1e-3)
-    start = {"means_init": [[1e50, 1e50], [0.0, 0.0]], "precisions_init": [np.eye(2)] * 2}
-    mixture = GaussianMixture(2, prior=prior, weights_init=[0.5, 0.5], **start)
+    prior = NormalInverseWishart(shrinkage=1.0, mean=[1e50, 1e50], dof=5.0, scale=1.0)
+    start = {"means_init": [[2.0, 50.0], [4.0, 80.0]], "precisions_init": [np.eye(2)] * 2}
+    mixture = GaussianMixture(2, prior=prior, weights_init=[0.5, 0.5], max_iter=0, **start)
     with pytest.raises(ValueError, match="Divide the weights by their mean"):
         mixture.fit(FAITHFUL, sample_weight=np.full(len(FAITHFUL), 1e-240))
     # The control.
