@@ -15,8 +15,9 @@ from em_toolkit.statistics import EPS, Array, BoolArray
 # rounding, not spread; a pivot smaller than this many roundings of its variance is no pivot.
 RESOLUTION = 8.0
 SMALLEST_VARIANCE = float(np.finfo(np.float64).tiny) / EPS
-# Of the largest scatter: of less, a floor is nothing beside the roundings of the data.
-_LEAST_FLOOR = 1e-300
+# Of the largest variance: of less, a floor is nothing beside the roundings of the data.
+_LEAST_FLOOR = 1e-250
+_LARGE_WEIGHT = 1e50
 # Beyond the roundings of a user's single precision.
 _ALIKE = 1e-5
 
@@ -139,9 +140,14 @@ class SharingRule(Rule):
         if not np.isfinite(scatter).all():
             # The squares of the data overflowed: `check_about` says so.
             return kind.alike(np.full((n_features, n_features), np.nan), count.shape[0])
-        if floor > 0.0:
-            # Scatters are divided by the floor, and the quotients must be numbers.
-            floor = max(floor, _LEAST_FLOOR * float(scatter.max()))
+        weight = float(count.sum())
+        if floor > 0.0 and weight > 0.0:
+            # Scatters are divided by the floor, and the quotients must be numbers: in a unit of
+            # weight that is a power of two, which changes no digit.
+            floor = max(floor, _LEAST_FLOOR * (float(scatter.max()) / weight))
+            if not 1.0 / _LARGE_WEIGHT < weight < _LARGE_WEIGHT:
+                unit = 2.0 ** float(np.round(np.log2(weight)))
+                scatter, count = scatter / unit, count / unit
         finite = _without_rounding(scatter)
         # Squares of huge numbers may be no number beside another component's volume. What then
         # comes out is none, and `check_about` says so.

@@ -12,6 +12,7 @@ from em_toolkit.engine.forecast import Gains
 from em_toolkit.engine.trace import Trace, TraceBuilder
 from em_toolkit.model import Expectation, Guarantee, LatentVariableModel
 from em_toolkit.options import BoundCheck, check_option
+from em_toolkit.parameters import CollapseError
 from em_toolkit.statistics import EPS
 
 # Rounding errors as the models state them, times this. On a thousand hostile fits the largest
@@ -256,6 +257,15 @@ class Monitor:
         # A bound that is not lower, as most are, asks for no tolerance.
         if not self._may_fall and not (math.isfinite(elbo) and elbo >= self._elbo):
             allowed = max(tolerance(), self._tolerance())
+            if math.isinf(elbo) and math.isinf(
+                model.rounding_error(params, expectation.statistics)
+            ):
+                # The model says itself that its terms overflow.
+                raise CollapseError(
+                    f"the bound after the {half_step}-step of iteration {iteration} is {elbo}: its "
+                    "terms exceed the largest number. Scale the data, or divide the weights by "
+                    "their mean."
+                )
             if not (math.isfinite(elbo) and elbo >= self._elbo - allowed):
                 self._report(
                     ELBODecreaseError(half_step, iteration, self._elbo - elbo, allowed, self.trace)
