@@ -188,7 +188,7 @@ class SharingRule(Rule):
             np.abs(values).reshape(n_components, -1).max(axis=1)
             for values in (nearest - given, given)
         )
-        tolerance = np.maximum(_ALIKE, _rounding_of_what_is_shared(precisions))
+        tolerance = max(_ALIKE, _rounding_of_what_is_shared(precisions))
         if (error <= tolerance * size).all():
             return ""
         return f"of one {self.sharing} in all components"
@@ -215,20 +215,26 @@ def _without_rounding(scatter: Array) -> Array:
     return np.where(none[:, :, None] | none[:, None, :], 0.0, scatter)
 
 
-def _rounding_of_what_is_shared(precisions: NDArray[Any]) -> float | Array:
+def _rounding_of_what_is_shared(precisions: NDArray[Any]) -> float:
     """Return the relative error of volumes, shapes and axes because entries are rounded.
 
-    A rounding of an entry is one of the largest eigenvalue, and as many of the smallest as the
-    matrix is ill-conditioned, whatever the units of the features.
+    For correlations ρ_ij whose entries err by ε each, the smallest eigenvalue errs by d ε, and by
+    d ε / λ_min of itself, whatever the units of the features; a determinant by as much. What is
+    shared has the error of the component that knows it worst. Half of ε, the spacing of numbers in
+    the precision of the entries, is their rounding; the other half is left to `with_factors`,
+    which adds to the diagonal of what is published. Eigenvalues lose some spacings of double
+    precision more.
     """
-    rounding = RESOLUTION * float(np.finfo(precisions.dtype).eps)
+    spacing = float(np.finfo(precisions.dtype).eps)
     if precisions.ndim < 3:
-        return rounding
+        return spacing
     matrices = precisions.astype(np.float64)
     scale = np.sqrt(np.diagonal(matrices, axis1=1, axis2=2))
     eigenvalues = np.linalg.eigvalsh(matrices / (scale[:, :, None] * scale[:, None, :]))
-    smallest = np.maximum(eigenvalues[:, 0], EPS * eigenvalues[:, -1])
-    return np.asarray(rounding * precisions.shape[-1] * eigenvalues[:, -1] / smallest)
+    largest = eigenvalues[:, -1]
+    smallest = np.maximum(eigenvalues[:, 0], EPS * largest)
+    errors = (spacing + RESOLUTION * EPS * largest) / smallest
+    return precisions.shape[-1] * float(errors.max())
 
 
 def divisor(count: Array) -> Array:

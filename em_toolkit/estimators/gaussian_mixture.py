@@ -319,14 +319,17 @@ class GaussianMixture(GaussianDensity):
         n_components, n_features = means.shape
         estimator = cls(n_components, covariance_type=covariance_type)
         estimator._validate_params()
-        values = check_array(covariances, dtype=np.float64, ensure_2d=False, allow_nd=True)
+        values = check_array(
+            covariances, dtype=[np.float64, np.float32], ensure_2d=False, allow_nd=True
+        )
         check_shape(values, estimator._shapes(n_features)["covariances_"], "covariances")
         structure = estimator._structure
         # A covariance and its inverse are symmetric, positive and alike for the same reasons.
         complaint = structure.complaint_about_precisions(values)
         if complaint:
             raise ValueError(f"'{covariance_type} covariance' should be {complaint}")
-        components = GaussianComponents(means, structure.from_public(values, *means.shape))
+        known = structure.from_public(np.asarray(values, dtype=np.float64), *means.shape)
+        components = GaussianComponents(means, known)
         params = MixtureParameters(check_weights(weights, n_components), components)
         settings = settings | {"covariance_type": covariance_type}
         if settings.get("noise") not in (None, False):

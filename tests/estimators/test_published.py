@@ -137,3 +137,56 @@ def test_matrices_that_have_factors_are_published_to_the_bit() -> None:
     grown = FullCovariances.with_factors(singular)
     np.testing.assert_allclose(grown, singular, rtol=1e-14)
     assert np.isfinite(scipy.linalg.cholesky(grown[0])).all()
+
+
+def stretched(matrix: Data) -> Data:
+    """The matrix with twice its largest eigenvalue: another volume and another shape."""
+    eigenvalues, axes = np.linalg.eigh(matrix)
+    return np.asarray(matrix + eigenvalues[-1] * np.outer(axes[:, -1], axes[:, -1]))
+
+
+def turned(matrix: Data) -> Data:
+    """The matrix with its largest and its smallest axes turned by a sixteenth of a circle."""
+    eigenvalues, axes = np.linalg.eigh(matrix)
+    cosine, sine = np.cos(np.pi / 8), np.sin(np.pi / 8)
+    first, last = axes[:, 0].copy(), axes[:, -1].copy()
+    axes[:, 0], axes[:, -1] = cosine * first + sine * last, cosine * last - sine * first
+    return np.asarray(axes * eigenvalues @ axes.T)
+
+
+BROKEN = {"EVE": stretched, "EVV": stretched, "EEV": stretched, "VEV": stretched,
+          "VVE": turned, "VEE": turned}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("covariance_type", BROKEN)
+@pytest.mark.parametrize("condition", [1e2, 1e4, 1e5, 1e6, 5e6])
+def test_single_precision_accepts_its_own_and_refuses_what_does_not_share(
+    covariance_type: str, condition: float
+) -> None:
+    n_tried = 0
+    for seed in range(4):
+        X = rows_of(condition, seed, np.float32)
+        fit = fit_to(X, covariance_type)
+        if fit is None:
+            continue
+        n_tried += 1
+        known = GaussianMixture.from_parameters(
+            fit.weights_, fit.means_, fit.covariances_, covariance_type=covariance_type
+        )
+        np.testing.assert_array_equal(known.predict(X), known.predict(X.astype(np.float64)))
+        fit.set_params(precisions_init=fit.precisions_)._given(4)
+        # Of volumes, single precision keeps no digit at the larger conditions.
+        if condition > 1e5:
+            continue
+        for values in (fit.covariances_, fit.precisions_):
+            broken = values.copy()
+            broken[1] = BROKEN[covariance_type](values[1].astype(np.float64))
+            broken = FullCovariances.with_factors(broken)
+            with pytest.raises(ValueError, match="covariance' should be of one"):
+                GaussianMixture.from_parameters(
+                    fit.weights_, fit.means_, broken, covariance_type=covariance_type
+                )
+            with pytest.raises(ValueError, match="precision' should be of one"):
+                fit.set_params(precisions_init=broken)._given(4)
+    assert n_tried > 0
