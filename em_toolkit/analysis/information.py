@@ -100,8 +100,12 @@ class ObservedInformation:
     def _moved_by(self, direction: Array) -> str:
         """The parameter that a direction moves most, for what complete data would know of it."""
         scale, sizes = np.sqrt(np.abs(np.diagonal(self.complete))), []
+        # Even complete data know nothing of a component that is empty.
+        scale = np.maximum(scale, max(EPS * scale.max(initial=0.0), _TINY))
         for estimand in self.estimands:
-            slopes = estimand.jacobian / np.maximum(scale, _TINY)
+            slopes = estimand.jacobian * (scale.min(initial=np.inf) / scale)
+            steepest = np.abs(slopes).max(axis=1, keepdims=True, initial=0.0)
+            slopes /= np.maximum(steepest, _TINY)
             slopes /= np.maximum(np.linalg.norm(slopes, axis=1, keepdims=True), _TINY)
             moved = np.abs(slopes @ (scale * direction)).reshape(estimand.values.shape)
             where = np.unravel_index(int(moved.argmax()), moved.shape)

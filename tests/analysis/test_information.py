@@ -329,6 +329,20 @@ def test_components_that_coincide_are_not_determined() -> None:
         fit.inference(FAITHFUL)
 
 
+def test_a_component_without_data_is_named() -> None:
+    """A prior of the weights keeps it alive where even complete data would know nothing of it."""
+    counts = np.random.default_rng(0).poisson([[2e6, 5.0]] * 40)
+    rates = PoissonMixture(2, random_state=0, weight_concentration=2.0).fit(counts)
+    rates.rates_ = np.array([[2e6, 5.0], [7e6, 5.0]])
+    rates.weights_ = np.array([0.98, 0.02])
+    with pytest.raises(ValueError, match=r"direction of rates\[1, \d\]"):
+        rates.inference(counts)
+    normal = GaussianMixture(2, random_state=0, weight_concentration=2.0).fit(FAITHFUL)
+    normal.means_ = np.array([[3.5, 70.0], [1e6, 1e3]])
+    with pytest.raises(ValueError, match=r"direction of \w+\[1, "):
+        normal.inference(FAITHFUL)
+
+
 def test_a_component_of_weight_zero_is_named() -> None:
     fit = GaussianMixture(2, random_state=0).fit(FAITHFUL)
     fit.weights_ = np.array([1.0, 0.0])
