@@ -20,6 +20,9 @@ from em_toolkit.linalg.spectral import axes_of_factors, composed, principal_axes
 from em_toolkit.parameters import CollapseError, size
 from em_toolkit.statistics import EPS, Array, BoolArray, RandomSource, sum_of_products
 
+# The share of the largest variance by which NumPy lets a covariance be indefinite.
+_INDEFINITE = 1e-8
+
 
 class MatrixRule(Rule):
     """A rule for matrices."""
@@ -273,7 +276,16 @@ class MatrixCovariances(Covariances):
 
     def draw(self, n_rows: int, component: int, rng: RandomSource) -> Array:
         matrix = self.values[component % self.values.shape[0]]
-        return np.asarray(rng.multivariate_normal(np.zeros(self.n_features), matrix, n_rows))
+        variances = np.diagonal(matrix)
+        scale = np.ones(self.n_features)
+        # As scikit-learn in the units of the data, unless the least variance is lost in these.
+        if not variances.min() > RESOLUTION * self.n_features * EPS * variances.max():
+            scale = np.sqrt(np.where(variances > 0.0, variances, 1.0))
+        scaled = matrix / scale[:, None] / scale
+        # NumPy holds absolute errors of the matrix against this, whatever its units.
+        tolerance = _INDEFINITE * max(1.0, float(np.diagonal(scaled).max()))
+        rows = rng.multivariate_normal(np.zeros(self.n_features), scaled, n_rows, tol=tolerance)
+        return np.asarray(scale * rows)
 
     def inner_product(self, scatter: Array) -> float:
         # Its roundings, like those of tr L⁻¹ A L⁻ᵀ, are within d Σ_j A_jj (Σ⁻¹)_jj times EPS (by

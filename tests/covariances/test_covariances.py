@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from fractions import Fraction
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -557,3 +558,24 @@ def test_covariances_from_factors_are_those_of_their_values() -> None:
         assert not one.values.flags.writeable
     with pytest.raises(np.linalg.LinAlgError, match="singular"):
         FullCovariances.from_factors(np.diag([1.0, 0.0])[None])
+
+
+@pytest.mark.parametrize("kind", [FullCovariances, TiedCovariances])
+@pytest.mark.parametrize("exponent", [1.0, 5.0, 7.0, 30.0])
+def test_draws_of_features_in_unlike_units(kind: Any, exponent: float) -> None:
+    """In any order of the columns, and without NumPy's word that the matrix is indefinite."""
+    correlations = np.array([[1.0, 0.5, 0.3], [0.5, 1.0, 0.4], [0.3, 0.4, 1.0]])
+    n_rows = 40_000
+    for units in permutations([1.0, 10.0**-exponent, 10.0**exponent]):
+        covariances = kind.alike(correlations * np.outer(units, units), 2)
+        for rng in (np.random.RandomState(0), np.random.default_rng(0)):
+            rows = covariances.draw(n_rows, 1, rng) / units
+            found = np.cov(rows.T)
+            np.testing.assert_allclose(found, correlations, atol=6.0 / np.sqrt(n_rows))
+
+
+def test_draws_of_features_in_large_units_are_numpys_to_the_bit() -> None:
+    matrix = np.array([[1e12, 2e9], [2e9, 9e7]])
+    rows = FullCovariances.alike(matrix, 1).draw(5, 0, np.random.RandomState(0))
+    expected = np.random.RandomState(0).multivariate_normal([0, 0], matrix, 5, check_valid="ignore")
+    np.testing.assert_array_equal(rows, expected)
