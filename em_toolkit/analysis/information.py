@@ -36,6 +36,7 @@ from em_toolkit.statistics import EPS, Array
 # Of the information of complete data: what is less is rounding.
 _SINGULAR = 1e-9
 _TINY = float(np.finfo(np.float64).tiny)
+_ALIKE = 1e-10
 _REMEDY = (
     "fit on with a smaller tol (and stopping='distance'), or use fewer components or a "
     "covariance type of fewer parameters."
@@ -108,7 +109,9 @@ class ObservedInformation:
             slopes /= np.maximum(steepest, _TINY)
             slopes /= np.maximum(np.linalg.norm(slopes, axis=1, keepdims=True), _TINY)
             moved = np.abs(slopes @ (scale * direction)).reshape(estimand.values.shape)
-            where = np.unravel_index(int(moved.argmax()), moved.shape)
+            # The first of those that are equal to rounding, as (i, j) and (j, i) of a matrix.
+            first = int(np.argmax(moved >= (1.0 - _ALIKE) * moved.max()))
+            where = np.unravel_index(first, moved.shape)
             sizes.append((moved[where], f"{estimand.name}[{', '.join(map(str, where))}]"))
         return max(sizes)[1]
 
