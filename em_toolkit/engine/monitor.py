@@ -257,7 +257,7 @@ class Monitor:
         # A bound that is not lower, as most are, asks for no tolerance.
         if not self._may_fall and not (math.isfinite(elbo) and elbo >= self._elbo):
             allowed = max(tolerance(), self._tolerance())
-            if math.isinf(elbo) and math.isinf(
+            if math.isfinite(log_evidence) and math.isinf(
                 model.rounding_error(params, expectation.statistics)
             ):
                 # The model says itself that its terms overflow.
