@@ -72,17 +72,18 @@ class Space(NamedTuple):
 
 @allocating
 def space_for(X: Array, means: Array, precisions: Array, log_sides: Array, widest: int) -> Space:
-    """For panels of as many rows as the caches hold, at most `widest`.
+    """Return the space for panels of as many rows as the caches hold.
 
     Parameters
     ----------
     X : ndarray of shape (n_rows, n_features)
-    means : ndarray of shape (n_components, n_features)
-    precisions : ndarray of shape (n_matrices, n_features, n_features)
-    log_sides : ndarray of shape (n_features,)
-        Of the box of the noise, in logarithms.
+        The block, NaN where an entry is missing.
+    means : ndarray of shape (n_components, n_padded)
+    precisions : ndarray of shape (n_matrices, n_padded + 1, n_padded + 1)
+    log_sides : ndarray of shape (n_unlike, n_features)
+        The last two as in `incomplete.expectation`.
     widest : int
-        The most rows of a panel.
+        Rows in a panel at most, a multiple of `ROWS_AT_ONCE`.
     """
     n_components, n_padded = means.shape
     n_matrices, changes = precisions.shape[0], np.empty(X.shape[0], np.bool_)
@@ -206,17 +207,8 @@ def set_patterns(
 
 
 @summing
-def set_deviations(panel: Array, mean: Array, out: Array) -> None:
-    """x − μ, zero where x is NaN.
-
-    Parameters
-    ----------
-    panel : ndarray of shape (n_features, width)
-        Rows of the data, a column each.
-    mean : ndarray of shape (n_features,)
-    out : ndarray
-        The result.
-    """
+def _set_deviations(panel: Array, mean: Array, out: Array) -> None:
+    """Set `out` to x − μ, zero where x is NaN."""
     for j in range(panel.shape[0]):
         feature, deviations, center = panel[j], out[j], mean[j]
         for i in range(panel.shape[1]):
@@ -225,26 +217,10 @@ def set_deviations(panel: Array, mean: Array, out: Array) -> None:
 
 
 @summing
-def complete_run(
+def _complete_run(
     space: Space, lane: int, factor: Array, precision: Array, matrix: int, expected: Array
 ) -> None:
-    """x̂ − μ of the rows of one lane, by coefficients B = −C P_mo that are found once for all.
-
-    Parameters
-    ----------
-    space : Space
-        What a panel works in.
-    lane : int
-        The lane, which holds a run of rows.
-    factor : ndarray of shape (n_features, n_features)
-        L⁻¹, lower triangular.
-    precision : ndarray of shape (n_features, n_features)
-        P = Σ_k⁻¹.
-    matrix : int
-        Which of the matrices it is.
-    expected : ndarray of shape (n_features, width)
-        The result.
-    """
+    """Set the rows of one lane to x̂ − μ, by coefficients B = −C P_mo found once for all."""
     covariances, count = space.covariances[matrix], space.n_missing[lane]
     sources, targets, coefficients = space.sources, space.targets, space.columns
     group, place, n_sources = lane // LANES, lane % LANES, 0
@@ -268,7 +244,7 @@ def complete_run(
             for j in range(n_sources):
                 of_a[j] -= covariance * entries[j]
     if space.is_orthogonalized[matrix, lane]:
-        refine_coefficients(space, lane, n_sources, factor, covariances)
+        _refine_coefficients(space, lane, n_sources, factor, covariances)
     set_regressions(
         coefficients,
         sources,
@@ -282,24 +258,10 @@ def complete_run(
 
 
 @summing
-def refine_coefficients(
+def _refine_coefficients(
     space: Space, lane: int, n_sources: int, factor: Array, covariances: Array
 ) -> None:
-    """`refine`, for what each observed feature adds to the expectations of a lane.
-
-    Parameters
-    ----------
-    space : Space
-        What a panel works in.
-    lane : int
-        The lane, which holds a run of rows.
-    n_sources : int
-        The number of features that are observed.
-    factor : ndarray of shape (n_features, n_features)
-        L⁻¹, lower triangular.
-    covariances : ndarray
-        C, of the patterns.
-    """
+    """Refine what each observed feature adds to the expectations of a lane, as `_refine` does."""
     whitened, gradient, coefficients = space.entries[0], space.triangle[0], space.columns
     count, n_features = space.n_missing[lane], factor.shape[0]
     group, place = lane // LANES, lane % LANES
@@ -320,24 +282,11 @@ def refine_coefficients(
 
 
 @summing
-def refine(space: Space, lane: int, factor: Array, covariances: Array, expected: Array) -> None:
-    """Expectations corrected by what L⁻¹ says of them, δ_m − C (L⁻¹_m)ᵀ L⁻¹ δ, of one row.
+def _refine(space: Space, lane: int, factor: Array, covariances: Array, expected: Array) -> None:
+    """Correct the expectations of one row by L⁻¹: δ_m − C (L⁻¹_m)ᵀ L⁻¹ δ.
 
     Where the columns L⁻¹_m are ill-conditioned that brings back the digits that their product lost
     (corrected seminormal equations: Björck 1987, Linear Algebra Appl. 88).
-
-    Parameters
-    ----------
-    space : Space
-        What a panel works in.
-    lane : int
-        The lane, which holds a run of rows.
-    factor : ndarray of shape (n_features, n_features)
-        L⁻¹, lower triangular.
-    covariances : ndarray
-        C, of the patterns.
-    expected : ndarray of shape (n_features, width)
-        Corrected in place.
     """
     whitened, gradient = space.columns[0], space.triangle[0]
     count, i = space.n_missing[lane], space.starts[lane]
@@ -369,7 +318,7 @@ def complete(
     matrix: int,
     expected: Array,
 ) -> None:
-    """x − μ with the expectation of what is missing, for one component.
+    """Set `expected` to x − μ with the expectation of what is missing, for one component.
 
     Parameters
     ----------
@@ -385,7 +334,7 @@ def complete(
     n_padded = mean.shape[0]
     covariances = space.covariances[matrix]
     deviations = expected[:n_padded]
-    set_deviations(space.panel, mean, deviations)
+    _set_deviations(space.panel, mean, deviations)
     done, n_groups = 0, (n_lanes + LANES - 1) // LANES
     for group in range(n_groups):
         first, last = group * LANES, min(group * LANES + LANES, n_lanes)
@@ -413,9 +362,9 @@ def complete(
             )
         for lane in range(first, last):
             if space.stops[lane] > space.starts[lane] + 1:
-                complete_run(space, lane, factor, precision, matrix, expected)
+                _complete_run(space, lane, factor, precision, matrix, expected)
             elif space.is_orthogonalized[matrix, lane]:
-                refine(space, lane, factor, covariances, expected)
+                _refine(space, lane, factor, covariances, expected)
 
 
 @summing
@@ -431,32 +380,22 @@ def set_log_joint(
     largest_inflation: float,
     log_joint: Array,
 ) -> int:
-    """log p(x_o, k) = c_k + ½ (|m| log 2π + log |C|) − ½ |L_k⁻¹ (x̂ − μ_k)|² of a loaded panel.
+    """Set the log joint density of a loaded panel; return the number of its lanes.
 
-    Returns how many lanes it has; the completed rows x̂ − μ_k are in the space. A component without
-    a mean, such as noise, has its constant and the sides that x misses.
+    log p(x_o, k) = c_k + ½ (|m| log 2π + log |C|) − ½ |L_k⁻¹ (x̂ − μ_k)|². The completed rows
+    x̂ − μ_k are left in the space. A component without a mean, such as noise, has its constant and
+    the sides that x misses.
 
     Parameters
     ----------
     space : Space
-        What a panel works in.
     start : int
         The first row of the panel.
     n_features : int
-        Those that exist; the rest is padding.
-    means : ndarray of shape (n_components, n_features)
-    factors : ndarray of shape (n_matrices, n_features, n_features)
-        L_k⁻¹, lower triangular.
-    precisions : ndarray of shape (n_matrices, n_features, n_features)
-        Σ_k⁻¹.
-    log_sides : ndarray of shape (n_features,)
-        Of the box of the noise, in logarithms.
-    constants : ndarray of shape (n_constants,)
-        c_k; of components without a mean, all of it.
-    largest_inflation : float
-        By how much rounding may grow before rows are orthogonalized.
-    log_joint : ndarray of shape (n_constants, width)
-        The result.
+    means, factors, precisions, log_sides, constants, largest_inflation
+        As in `incomplete.expectation`.
+    log_joint : ndarray of shape (n_components + n_unlike, width)
+        Set.
     """
     n_padded, n_matrices = means.shape[1], factors.shape[0]
     n_lanes = set_patterns(space, start, n_features, factors, precisions, largest_inflation)
@@ -482,14 +421,14 @@ def set_log_joint(
 
 @summing
 def entropy_of_missing(space: Space, shares: Array) -> float:
-    """Σ_ik r_ik ½ (|m| log 2πe + log |C_k|), and of a constant density the sides.
+    """Return Σ_ik r_ik ½ (|m| log 2πe + log |C_k|), and of a constant density the sides.
 
     Parameters
     ----------
     space : Space
-        What a panel works in.
-    shares : ndarray of shape (n_components, width)
-        Weighted responsibilities.
+        As `set_log_joint` leaves it.
+    shares : ndarray of shape (n_components + n_unlike, width)
+        The r_ik, times the weights of the rows.
     """
     total, n_components = 0.0, space.expected.shape[0]
     for k in range(n_components):

@@ -47,36 +47,31 @@ def set_conditional_covariances(
     group: Value,
     count: Value,
 ) -> None:
-    """C of the patterns in the lanes from `lane` on.
+    """Set C of the patterns in the lanes from `lane` on, and three numbers of each lane.
 
-    Of each lane there are, besides, Σ_a (C_aa P_aa)²: C_aa P_aa is by how much the variance of a
-    missing entry is inflated because others are missing too, and at most so many times a few
-    roundings is the relative error of C. And Π_a P_aa / pivot_a and Σ_a log P_aa, whose difference
-    in logarithms is log |P_mm|.
+    The first is Σ_a (C_aa P_aa)²: C_aa P_aa is by how much the variance of a missing entry is
+    inflated because others are missing too, and at most so many times a few roundings is the
+    relative error of C. The others are Π_a P_aa / pivot_a and Σ_a log P_aa, whose difference in
+    logarithms is log |P_mm|.
 
     Parameters
     ----------
     code : Code
-        The function that is being compiled.
-    precision : Vectors
-        P = Σ⁻¹.
-    diagonal : Vectors
-        Its diagonal.
-    log_diagonal : Vectors
-        The logarithms of that.
-    missing : Vectors
-        The features that each lane misses.
-    covariances : Vectors
-        The result C.
-    inflations : Vectors
-        By how much rounding grew.
-    scratch : Vectors
-    lane : Value
-        The first lane.
-    group : Value
-        The place of the lanes among all.
-    count : Value
-        How many features are missing.
+    precision : Vectors of shape (n_padded + 1, n_padded + 1)
+        P, and zeros behind it for the feature that does not exist.
+    diagonal, log_diagonal : Vectors of shape (n_padded + 1,)
+        The diagonal of P, one for the feature that does not exist, and its logarithms.
+    missing : Vectors of int64 of shape (> count, n_slots)
+        The features that each lane misses, as `list_missing` sets them.
+    covariances : Vectors of shape (n_slots / LANES, >= count, >= count, LANES)
+        C of each lane is set.
+    inflations : Vectors of shape (3, n_slots)
+        The three numbers of each lane are set.
+    scratch : Vectors of shape (3, >= count, LANES)
+    lane, group : int64
+        The first lane, and its number divided by `LANES`.
+    count : int64
+        How many features each of these lanes misses, with those that fill it up.
     """
     lanes = code.after(lane, LANES)
     inflation, shrinkage, log_squares = Sum(code), Sum(code), Sum(code)
@@ -136,29 +131,20 @@ def set_expectations(
     group: Value,
     count: Value,
 ) -> None:
-    """−C P_mo (x_o − μ_o) of the row of each lane, from products P (x − μ), zero where x misses.
+    """Set −C P_mo (x_o − μ_o) of the row of each lane from `lane` on.
 
     Parameters
     ----------
     code : Code
-        The function that is being compiled.
-    products : Vectors
-        P (x − μ).
-    missing : Vectors
-        The features that each lane misses.
-    rows : Vectors
-        The row of each lane.
-    covariances : Vectors
-        C.
-    expected : Vectors
-        The result.
-    scratch : Vectors
-    lane : Value
-        The first lane.
-    group : Value
-        The place of the lanes among all.
-    count : Value
-        How many features are missing.
+    products : Vectors of shape (n_padded + 1, width)
+        P (x − μ), with zero in the place of x − μ where x misses.
+    missing, covariances, lane, group, count
+        As in `set_conditional_covariances`.
+    rows : Vectors of int64 of shape (n_slots,)
+        The row of each lane, counted from the first of the panel.
+    expected : Vectors of shape (n_padded + 1, width)
+        The missing entries of these rows are set.
+    scratch : Vectors of shape (>= 1, >= count, LANES)
     """
     lanes = code.after(lane, LANES)
     columns = rows.at(lanes)
@@ -221,15 +207,16 @@ def set_regressions(
     stop: int,
     deviations: Array,
 ) -> None:
-    """Some features of rows as linear functions of others.
+    """Set some features of rows to linear functions of others.
 
     Parameters
     ----------
     coefficients : ndarray of shape (> n_targets, >= n_sources)
-    sources : ndarray of shape (>= n_sources,)
+    sources : ndarray of int of shape (>= n_sources,)
+        The features that are known.
     n_sources : int
-    targets : ndarray of shape (> n_targets,)
-        What is behind the last is overwritten.
+    targets : ndarray of int of shape (> n_targets,)
+        The features to set. What is behind the last is overwritten.
     n_targets : int
     start, stop : int
         The rows; `LANES` or more.
@@ -268,26 +255,17 @@ def add_conditional_covariances(
     group: Value,
     count: Value,
 ) -> None:
-    """S_mm += r C, the lower triangle, for each lane.
+    """Add r C of each lane from `lane` on to S_mm, in its lower triangle.
 
     Parameters
     ----------
     code : Code
-        The function that is being compiled.
-    covariances : Vectors
-        C.
-    missing : Vectors
-        The features that each lane misses.
-    shares : Vectors
-        r, of each lane.
-    second : Vectors
-        S, added to.
-    lane : Value
-        The first lane.
-    group : Value
-        The place of the lanes among all.
-    count : Value
-        How many features are missing.
+    covariances, missing, lane, group, count
+        As in `set_conditional_covariances`.
+    shares : Vectors of shape (>= n_slots,)
+        r, the sum of the shares of each lane's rows.
+    second : Vectors of shape (n_padded + 1, n_padded + 1)
+        S; added to.
     """
     lanes = code.after(lane, LANES)
     share = shares.vector(lane)

@@ -24,19 +24,15 @@ from em_toolkit.statistics import Array
 def set_log_joint(
     panel: Array, means: Array, precisions: Array, constants: Array, log_joint: Array
 ) -> None:
-    """log p(x_i, k) = c_k − ½ Σ_j (x_ij − μ_kj)² / σ_kj², of shape (n_constants, width).
+    """Set log p(x_i, k) = c_k − ½ Σ_j (x_ij − μ_kj)² / σ_kj² of the rows of a panel.
 
     Parameters
     ----------
     panel : ndarray of shape (n_features, width)
-        Rows of the data, a column each.
-    means : ndarray of shape (n_components, n_features)
-    precisions : ndarray of shape (n_components, n_features)
-        1 / σ_kj².
-    constants : ndarray of shape (n_constants,)
-        c_k; of components without a mean, all of it.
+    means, precisions, constants
+        As in `expectation`.
     log_joint : ndarray of shape (n_constants, width)
-        The result.
+        Set.
     """
     set_weighted_log_densities(panel, means, precisions, constants, log_joint)
     set_constant(constants, means.shape[0], log_joint)
@@ -119,18 +115,16 @@ def moments(X: Array, responsibilities: Array, means: Array, width: int) -> Arra
 
 @kernel(MATRIX, MATRIX, MATRIX, VECTOR, INTEGER)
 def log_joint(X: Array, means: Array, precisions: Array, constants: Array, width: int) -> Array:
-    """log p(x_i, k), of shape (n_rows, n_constants); arguments as in `expectation`.
+    """Return log p(x_i, k) of a block of rows.
 
     Parameters
     ----------
-    X : ndarray of shape (n_rows, n_features)
-    means : ndarray of shape (n_components, n_features)
-    precisions : ndarray of shape (n_components, n_features)
-        1 / σ_kj².
-    constants : ndarray of shape (n_constants,)
-        c_k; of components without a mean, all of it.
-    width : int
-        Rows in a panel.
+    X, means, precisions, constants, width
+        As in `expectation`.
+
+    Returns
+    -------
+    log_joint : ndarray of shape (n_rows, n_constants)
     """
     panel, values = new_panel(means.shape[1], width), new_panel(constants.shape[0], width)
     out = np.empty((X.shape[0], constants.shape[0]))

@@ -187,19 +187,17 @@ _add_first_moments_1_4, _add_first_moments_1_1 = _add_first_moments(1, 4), _add_
 def set_weighted_log_densities(
     panel: Array, means: Array, precisions: Array, constants: Array, out: Array
 ) -> None:
-    """c_k − ½ Σ_j (x_ij − μ_kj)² / σ_kj² of the components that have a mean, by row of `out`.
+    """Set c_k − ½ Σ_j p_kj (x_ij − μ_kj)² of the components that have a mean.
 
     Parameters
     ----------
     panel : ndarray of shape (n_features, width)
-        Rows of the data, a column each.
-    means : ndarray of shape (n_components, n_features)
-    precisions : ndarray of shape (n_components, n_features)
-        1 / σ_kj².
-    constants : ndarray of shape (n_constants,)
-        c_k; of components without a mean, all of it.
-    out : ndarray of shape (n_constants, width)
-        The result.
+    means, precisions : ndarray of shape (n_components, n_features)
+        μ_kj and p_kj = 1/σ_kj².
+    constants : ndarray of shape (>= n_components,)
+        c_k.
+    out : ndarray of shape (>= n_components, width)
+        A row for each component, set.
     """
     n_components = means.shape[0]
     fours = n_components // 4 * 4
@@ -212,17 +210,12 @@ def set_weighted_log_densities(
 
 @summing
 def set_log_densities(panel: Array, means: Array, constants: Array, out: Array) -> None:
-    """c_k − ½ Σ_j (x_ij − μ_kj)² of the components that have a mean, by row of `out`.
+    """Set c_k − ½ Σ_j (x_ij − μ_kj)² of the components that have a mean.
 
     Parameters
     ----------
-    panel : ndarray of shape (n_features, width)
-        Rows of the data, a column each.
-    means : ndarray of shape (n_components, n_features)
-    constants : ndarray of shape (n_constants,)
-        c_k; of components without a mean, all of it.
-    out : ndarray of shape (n_constants, width)
-        The result.
+    panel, means, constants, out
+        As in `set_weighted_log_densities`.
     """
     n_components = means.shape[0]
     fours = n_components // 4 * 4
@@ -235,15 +228,13 @@ def set_log_densities(panel: Array, means: Array, constants: Array, out: Array) 
 
 @summing
 def set_squared_distances(panel: Array, means: Array, out: Array) -> None:
-    """Σ_j (x_ij − μ_kj)², of shape (n_components, width).
+    """Set `out` to Σ_j (x_ij − μ_kj)².
 
     Parameters
     ----------
     panel : ndarray of shape (n_features, width)
-        Rows of the data, a column each.
     means : ndarray of shape (n_components, n_features)
     out : ndarray of shape (n_components, width)
-        The result.
     """
     n_components = means.shape[0]
     fours = n_components // 4 * 4
@@ -256,19 +247,16 @@ def set_squared_distances(panel: Array, means: Array, out: Array) -> None:
 
 @summing
 def add_moments(panel: Array, means: Array, shares: Array, first: Array, second: Array) -> None:
-    """Add Σ_i r_ik (x_ij − μ_kj) and Σ_i r_ik (x_ij − μ_kj)², of the shape of the means.
+    """Add Σ_i r_ik (x_ij − μ_kj) and Σ_i r_ik (x_ij − μ_kj)².
 
     Parameters
     ----------
     panel : ndarray of shape (n_features, width)
-        Rows of the data, a column each.
     means : ndarray of shape (n_components, n_features)
-    shares : ndarray of shape (n_components, width)
-        Weighted responsibilities.
-    first : ndarray of the shape of the means
-        First moments, added to.
-    second : ndarray
-        Second moments, added to.
+    shares : ndarray of shape (>= n_components, width)
+        The r_ik.
+    first, second : ndarray of shape (n_components, n_features)
+        The two sums, added to.
     """
     n_components, n_features = means.shape
     fours = n_features // 4 * 4
@@ -283,17 +271,14 @@ def add_moments(panel: Array, means: Array, shares: Array, first: Array, second:
 
 @summing
 def add_first_moments(panel: Array, means: Array, shares: Array, first: Array) -> None:
-    """Add Σ_i r_ik (x_ij − μ_kj), of the shape of the means.
+    """Add Σ_i r_ik (x_ij − μ_kj).
 
     Parameters
     ----------
-    panel : ndarray of shape (n_features, width)
-        Rows of the data, a column each.
-    means : ndarray of shape (n_components, n_features)
-    shares : ndarray of shape (n_components, width)
-        Weighted responsibilities.
-    first : ndarray of the shape of the means
-        First moments, added to.
+    panel, means, shares
+        As in `add_moments`.
+    first : ndarray of shape (n_components, n_features)
+        The sum, added to.
     """
     n_components, n_features = means.shape
     pairs, fours = n_components // 2 * 2, n_features // 4 * 4

@@ -303,12 +303,12 @@ def unpacked(
 
     Parameters
     ----------
-    sums : ndarray
-        One after the other, as a kernel returns them.
+    sums : ndarray of shape (n_sums,)
+        The counts, first moments and second moments, one after the other.
     origin : ndarray of shape (n_components, n_features)
-        The means about which moments are taken.
+        The means that the moments are about.
     shape : tuple of int
-        Of the means, with padding.
+        Of the first moments, with padding.
     second_moment : callable
         From the last of the sums: the scatter, as the structure has it.
     """
@@ -330,20 +330,19 @@ def unpacked_beside_noise(
     shape: tuple[int, ...],
     second_moment: Callable[[Array], Array],
 ) -> Any:
-    """As `unpacked`, where counts of noise may follow those of the components.
+    """Return statistics as `unpacked`, where counts of noise may follow those of the components.
 
     Parameters
     ----------
-    sums : ndarray
-        One after the other, as a kernel returns them.
+    sums, origin, shape, second_moment
+        As in `unpacked`; behind the counts of the components are `n_unlike` others.
     n_unlike : int
-        The number of counts of noise.
-    origin : ndarray of shape (n_components, n_features)
-        The means about which moments are taken.
-    shape : tuple of int
-        Of the means, with padding.
-    second_moment : callable
-        From the last of the sums: the scatter, as the structure has it.
+        How many components are noise.
+
+    Returns
+    -------
+    statistics : GaussianStatistics or NoisyStatistics
+        The latter if there is noise.
     """
     if n_unlike == 0:
         return unpacked(sums, origin, shape, second_moment)
@@ -353,13 +352,17 @@ def unpacked_beside_noise(
 
 
 def constants_of(params: Params, log_volume: float) -> Array:
-    """log π_k − ½ (d log 2π + log |Σ_k|) of each component, and of noise log π_k − log V.
+    """Return log π_k − ½ (d log 2π + log |Σ_k|) of each component, and of noise log π_k − log V.
 
     Parameters
     ----------
     params : MixtureParameters
     log_volume : float
-        log V of the box of the noise; 0 without.
+        log V of the box of the noise; of no consequence without noise.
+
+    Returns
+    -------
+    constants : ndarray of shape (n_components + n_unlike,)
     """
     n_components, n_features = params.components.means.shape
     log_determinants = params.components.covariances.log_determinants
@@ -371,7 +374,14 @@ def constants_of(params: Params, log_volume: float) -> Array:
 
 
 def padded(array: Array, *multiples: int) -> Array:
-    """Return the array, with zeros behind its last axes up to multiples of these lengths."""
+    """Return the array, with zeros behind its last axes up to multiples of these lengths.
+
+    Parameters
+    ----------
+    array : ndarray
+    *multiples : int
+        One for each of the last axes.
+    """
     kept = array.ndim - len(multiples)
     lengths = [n + -n % m for n, m in zip(array.shape[kept:], multiples, strict=True)]
     if tuple(lengths) == array.shape[kept:]:

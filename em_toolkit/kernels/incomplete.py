@@ -95,16 +95,8 @@ def add_moments(
 
 
 @summing
-def add_of_missing(of_missing: Array, second: Array) -> None:
-    """To the lower triangles of `second`, without the feature that does not exist.
-
-    Parameters
-    ----------
-    of_missing : ndarray of shape (n_matrices, n_features + 1, n_features + 1)
-        Sums of conditional covariances.
-    second : ndarray of shape (n_matrices, n_features, n_features)
-        Added to.
-    """
+def _add_of_missing(of_missing: Array, second: Array) -> None:
+    """Add to `second`, and mirror it; leave out the feature that does not exist."""
     for matrix in range(second.shape[0]):
         for j in range(second.shape[1]):
             for m in range(j + 1):
@@ -190,7 +182,7 @@ def expectation(
         add_totals(shares, count)
         add_moments(space, n_lanes, shares, strips, indices, totals, first, second, of_missing)
         end_of_run(number, n_panels, run, total)
-    add_of_missing(total[c:].reshape(precisions.shape), total[b:c].reshape(factors.shape))
+    _add_of_missing(total[c:].reshape(precisions.shape), total[b:c].reshape(factors.shape))
     return total[:c]
 
 
@@ -251,7 +243,7 @@ def moments(
         add_totals(shares, count)
         add_moments(space, n_lanes, shares, strips, indices, totals, first, second, of_missing)
         end_of_run(number, n_panels, run, total)
-    add_of_missing(total[b:].reshape(precisions.shape), total[a:b].reshape(factors.shape))
+    _add_of_missing(total[b:].reshape(precisions.shape), total[a:b].reshape(factors.shape))
     return total[:b]
 
 
@@ -265,24 +257,16 @@ def log_joint_and_entropy(
     largest_inflation: float,
     widest: int,
 ) -> Array:
-    """log p(x_o, k) and the entropy of x_m, of shape (2, n_rows, n_components).
-
-    Arguments as in `expectation`, without components of constant density.
+    """Return log p(x_o, k) and the entropy of x_m given x_o and k, without noise.
 
     Parameters
     ----------
-    X : ndarray of shape (n_rows, n_features)
-    means : ndarray of shape (n_components, n_features)
-    factors : ndarray of shape (n_matrices, n_features, n_features)
-        L_k⁻¹, lower triangular.
-    precisions : ndarray of shape (n_matrices, n_features, n_features)
-        Σ_k⁻¹.
-    constants : ndarray of shape (n_constants,)
-        c_k; of components without a mean, all of it.
-    largest_inflation : float
-        By how much rounding may grow before rows are orthogonalized.
-    widest : int
-        The most rows of a panel.
+    X, means, factors, precisions, constants, largest_inflation, widest
+        As in `expectation`, without components of constant density.
+
+    Returns
+    -------
+    log_joint_and_entropy : ndarray of shape (2, n_rows, n_components)
     """
     n_components, n_features = means.shape[0], X.shape[1]
     log_sides = np.empty((0, n_features))

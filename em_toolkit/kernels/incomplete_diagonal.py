@@ -108,21 +108,16 @@ def set_log_joint(
     log_weights: Array,
     log_joint: Array,
 ) -> None:
-    """log π_k − ½ Σ_j [(x_ij − μ_kj)² / σ_kj² + log 2πσ_kj²] over what is observed.
+    """Set log π_k − ½ Σ_j [(x_ij − μ_kj)² / σ_kj² + log 2πσ_kj²] over what is observed.
 
     Parameters
     ----------
     panel : ndarray of shape (n_features, width)
-        Rows of the data, a column each.
-    means : ndarray of shape (n_components, n_features)
-    precisions : ndarray of shape (n_components, n_features)
-        1 / σ_kj².
-    logs : ndarray of shape (n_components, n_features)
-        log 2πσ_kj².
-    log_weights : ndarray of shape (n_components,)
-        log π_k.
-    log_joint : ndarray of shape (n_constants, width)
-        The result.
+        NaN where an entry is missing.
+    means, precisions, logs, log_weights
+        As in `expectation`.
+    log_joint : ndarray of shape (n_components, width)
+        Set.
     """
     n_components = means.shape[0]
     fours = n_components // 4 * 4
@@ -141,21 +136,17 @@ def set_log_joint(
 def add_moments(
     panel: Array, means: Array, shares: Array, first: Array, second: Array, missing: Array
 ) -> None:
-    """Add moments about the means of what is observed, and how much is not, of their shape.
+    """Add the moments about the means of what is observed, and the weight of what is not.
 
     Parameters
     ----------
     panel : ndarray of shape (n_features, width)
-        Rows of the data, a column each.
+        NaN where an entry is missing.
     means : ndarray of shape (n_components, n_features)
     shares : ndarray of shape (n_components, width)
-        Weighted responsibilities.
-    first : ndarray of the shape of the means
-        First moments, added to.
-    second : ndarray
-        Second moments, added to.
-    missing : ndarray of the shape of the means
-        What is not observed, added to.
+        The r_ik.
+    first, second, missing : ndarray of shape (n_components, n_features)
+        Sums of r_ik δ, of r_ik δ² with δ = x_ij − μ_kj, and of r_ik; added to.
     """
     n_components, n_features = means.shape
     twos = n_features // 2 * 2
@@ -255,20 +246,16 @@ def moments(X: Array, responsibilities: Array, means: Array, width: int) -> Arra
 def log_joint(
     X: Array, means: Array, precisions: Array, logs: Array, log_weights: Array, width: int
 ) -> Array:
-    """log p(x_o, k), of shape (n_rows, n_components); arguments as in `expectation`.
+    """Return log p(x_o, k) of a block of rows with NaN entries.
 
     Parameters
     ----------
-    X : ndarray of shape (n_rows, n_features)
-    means : ndarray of shape (n_components, n_features)
-    precisions : ndarray of shape (n_components, n_features)
-        1 / σ_kj².
-    logs : ndarray of shape (n_components, n_features)
-        log 2πσ_kj².
-    log_weights : ndarray of shape (n_components,)
-        log π_k.
-    width : int
-        Rows in a panel.
+    X, means, precisions, logs, log_weights, width
+        As in `expectation`.
+
+    Returns
+    -------
+    log_joint : ndarray of shape (n_rows, n_components)
     """
     panel, values = new_panel(means.shape[1], width), new_panel(means.shape[0], width)
     out = np.empty((X.shape[0], means.shape[0]))

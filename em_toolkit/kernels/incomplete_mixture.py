@@ -59,17 +59,17 @@ class _Pass(ABC):
 
     @abstractmethod
     def sums(self, X: Array, weights: Array, params: Params, box: Box | None) -> Array:
-        """Entropy, log evidence, weight and the entropy of what is missing; counts; moments.
-
-        First moments, then second ones, all in a row.
+        """Return entropy, log evidence and weight; counts; first and second moments, in a row.
 
         Parameters
         ----------
         X : ndarray of shape (n_rows, n_features)
+            NaN where an entry is missing.
         weights : ndarray of shape (n_rows,)
         params : MixtureParameters
+            For the mixing weights; the components are those of the pass.
         box : Box or None
-            Of the noise.
+            Of noise beside the components.
         """
 
     @abstractmethod
@@ -79,20 +79,25 @@ class _Pass(ABC):
         Parameters
         ----------
         X : ndarray of shape (n_rows, n_features)
+            NaN where an entry is missing.
         responsibilities : ndarray of shape (n_rows, n_components)
+            C-contiguous, times the weights of the rows.
         """
 
     @abstractmethod
     def second_moment(self, sums: Array) -> Array:
-        """From the last of the sums: the scatter, as the structure has it."""
+        """Return the scatter, as the structure has it, from the last of the sums."""
 
     @abstractmethod
     def log_density_and_entropy(self, X: Array) -> tuple[Array, Array]:
-        """log p(x_o | k), and the entropy of x_m given x_o and k: (n_rows, n_components) each."""
+        """Return log p(x_o | k), and the entropy of x_m given x_o and k.
+
+        Both have shape (n_rows, n_components).
+        """
 
 
 class _MatrixPass(_Pass):
-    """For covariance matrices."""
+    """The pass for covariance matrices."""
 
     def __init__(self, components: GaussianComponents) -> None:
         covariances = components.covariances
@@ -135,7 +140,7 @@ class _MatrixPass(_Pass):
 
 
 class _AxesPass(_Pass):
-    """For covariances along the axes."""
+    """The pass for covariances along the axes."""
 
     def __init__(self, components: GaussianComponents) -> None:
         self._means = np.ascontiguousarray(components.means)
@@ -183,7 +188,7 @@ class _AxesPass(_Pass):
 
 
 class _SphericalPass(_AxesPass):
-    """For a variance of each component."""
+    """The pass for one variance of each component."""
 
     def second_moment(self, sums: Array) -> Array:
         return np.asarray(sums.reshape(self.shape).sum(axis=1, keepdims=True))

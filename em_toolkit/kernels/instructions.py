@@ -64,21 +64,10 @@ class Code:
         return self.builder.fsub(ir.Constant(_VECTOR, [-0.0] * LANES), vector)
 
     def is_missing(self, vector: Value) -> Value:
-        """Which numbers of a vector are NaN."""
+        """Return which numbers of a vector are NaN."""
         return self.builder.fcmp_unordered("uno", vector, vector)
 
     def select(self, condition: Value, left: Value, right: Value) -> Value:
-        """Return the left numbers where a condition holds, and the right ones elsewhere.
-
-        Parameters
-        ----------
-        condition : Value
-            A truth value for each number.
-        left : Value
-            A vector.
-        right : Value
-            A vector.
-        """
         return self.builder.select(condition, left, right)
 
     @property
@@ -94,26 +83,22 @@ class Code:
         return ir.Constant(_VECTOR, [number] * LANES)
 
     def is_above(self, left: Value, right: Value) -> Value:
-        """Which numbers are above others; none that is NaN, or beside one.
+        """Return which numbers of vectors are above others; none that is NaN, or beside one.
 
         Parameters
         ----------
-        left : Value
-            A vector.
-        right : Value
-            A vector.
+        left, right : Value
         """
         return self.builder.fcmp_ordered(">", left, right)
 
     def polynomial(self, coefficients: Sequence[float], vector: Value) -> Value:
-        """Σ_n c_n xⁿ, by Horner's rule.
+        """Return Σ_n c_n xⁿ, by Horner's rule.
 
         Parameters
         ----------
         coefficients : sequence of float
-            c_0, c_1, ...
+            c_0, c_1, ..., known beforehand.
         vector : Value
-            A vector.
         """
         total = self.constant(coefficients[-1])
         for coefficient in reversed(coefficients[:-1]):
@@ -121,35 +106,33 @@ class Code:
         return total
 
     def nearest_integer(self, vector: Value) -> tuple[Value, Value]:
-        """Of numbers of a size below 2³¹: the nearest integers, as numbers and as integers."""
+        """Return the integers nearest to numbers below 2³¹ in size, as numbers and as integers."""
         shifted = self.add(vector, self.constant(_ROUNDER))
         bits = self.builder.bitcast(shifted, _INTEGERS)
         # The bits of the integer come last; those before them are of no use to anyone.
         return self.subtract(shifted, self.constant(_ROUNDER)), bits
 
     def times_power_of_two(self, vector: Value, exponent: Value) -> Value:
-        """x 2ⁿ, where that neither over- nor underflows; only the last bits of n count.
+        """Return x 2ⁿ, where that neither over- nor underflows.
 
         Parameters
         ----------
         vector : Value
-            A vector.
         exponent : Value
-            A vector of integers n.
+            A vector of integers n, of which only the last bits count.
         """
         bits = self.builder.bitcast(vector, _INTEGERS)
         bits = self.builder.add(bits, self.builder.shl(exponent, self._integers(_MANTISSA)))
         return self.builder.bitcast(bits, _VECTOR)
 
     def split(self, vector: Value, bits_of_least: int) -> tuple[Value, Value]:
-        """m and n of positive x = m 2ⁿ, with m between a number of these bits and its double.
+        """Return m and n of positive x = m 2ⁿ, both as numbers.
 
         Parameters
         ----------
         vector : Value
-            A vector.
         bits_of_least : int
-            The bits of the least m, as an integer.
+            The bits of a number: m is between that and its double.
         """
         builder, mantissa = self.builder, self._integers(_MANTISSA)
         bits = builder.bitcast(vector, _INTEGERS)
@@ -210,7 +193,7 @@ class Code:
         return ir.Constant(_INDEX, number)
 
     def multiple_below(self, index: Value, divisor: int) -> Value:
-        """Return the largest multiple of a power of two that is no larger than an index.
+        """Return the largest multiple of a divisor that is no larger than an index.
 
         Parameters
         ----------
@@ -221,7 +204,7 @@ class Code:
         return self.builder.and_(index, self.index(-divisor))
 
     def after(self, index: Value, count: int) -> list[Value]:
-        """index, index + 1, ..., so many.
+        """Return index, index + 1, ..., so many.
 
         Parameters
         ----------
@@ -231,15 +214,6 @@ class Code:
         return [self.builder.add(index, self.index(number)) for number in range(count)]
 
     def sums(self, left: list[Value], right: list[Value]) -> list[Value]:
-        """Return sums of indices.
-
-        Parameters
-        ----------
-        left : list of Value
-            Indices.
-        right : list of Value
-            Indices, as many.
-        """
         return [self.builder.add(*pair) for pair in zip(left, right, strict=True)]
 
     def registers(self, row: Value, depth: int = DEPTH) -> list[Value]:
@@ -248,15 +222,15 @@ class Code:
         Parameters
         ----------
         row : Value
-            The index of the first row.
-        depth : int
+            The first row of the first register.
+        depth : int, optional
             How many registers.
         """
         return [self.builder.add(row, self.index(LANES * number)) for number in range(depth)]
 
     @contextmanager
     def steps(self, stop: Value, step: int) -> Iterator[Value]:
-        """Return a loop over 0, step, 2 step, ... below stop.
+        """Loop over 0, step, 2 step, ... below stop.
 
         Parameters
         ----------
@@ -269,7 +243,7 @@ class Code:
             yield index
 
     def rows(self, panel: Vectors) -> AbstractContextManager[Value]:
-        """Return a loop over the rows of a panel, as many as a register holds at a time."""
+        """Loop over the rows of a panel, as many as a register holds at a time."""
         return self.steps(panel.length(1), LANES)
 
 
@@ -306,7 +280,7 @@ class Sum(Variable):
 
 
 class Vectors:
-    """A C-contiguous array of float64, read and written a vector at a time."""
+    """A C-contiguous array of numbers; float64 is read and written a vector at a time."""
 
     def __init__(self, code: Code, kind: Any, value: Value) -> None:
         self._code = code
@@ -335,9 +309,7 @@ class Vectors:
         Parameters
         ----------
         row : Value
-            The index of the row.
         columns : list of Value
-            Indices.
         """
         return [self.number(row, column) for column in columns]
 
@@ -358,14 +330,13 @@ class Vectors:
         return vector
 
     def scatter(self, vector: Value, places: list[Value]) -> None:
-        """Store the numbers of a vector at these places in memory.
+        """Store the numbers of a vector in memory.
 
         Parameters
         ----------
         vector : Value
-            A vector.
         places : list of Value
-            Places in memory.
+            The place of each number, counted from the beginning of the array.
         """
         builder = self._code.builder
         for lane, place in enumerate(places):
@@ -373,14 +344,12 @@ class Vectors:
             builder.store(number, builder.gep(self._data, [place]))
 
     def add_scattered(self, vector: Value, places: list[Value]) -> None:
-        """Add the numbers of a vector, one after the other, to those at these places in memory.
+        """Add the numbers of a vector, one after the other, to numbers in memory.
 
         Parameters
         ----------
-        vector : Value
-            A vector.
-        places : list of Value
-            Places in memory.
+        vector, places
+            As in `scatter`.
         """
         builder = self._code.builder
         for lane, place in enumerate(places):
@@ -406,7 +375,7 @@ class Vectors:
 def emitted(emit: Callable[..., None]) -> Any:
     """Return a function for compiled code, from one that writes it.
 
-    `emit` is given the code to append to, and an `Vectors` or an index for each argument.
+    `emit` is given the code to append to, and a `Vectors` or an index for each argument.
     """
 
     def declare(_: Any, *kinds: Any) -> Any:

@@ -41,21 +41,10 @@ def survey(X: Array, changes: BoolArray) -> int:
 
 
 @summing
-def end_of_lane(changes: BoolArray, row: int, start: int, stop: int) -> int:
+def _end_of_lane(changes: BoolArray, row: int, start: int, stop: int) -> int:
     """Return the end of the run of a row, counted from the start of a panel.
 
-    That is at the end of the panel at the latest, which is filled up with its last row.
-
-    Parameters
-    ----------
-    changes : ndarray of bool
-        Where a run of rows begins.
-    row : int
-        The row, counted from the start of the data.
-    start : int
-        The first row of the panel.
-    stop : int
-        The row behind its last.
+    The end of the panel, which is filled up with its last row, is the latest end.
     """
     n_rows = min(stop, changes.shape[0]) - start
     end = row + 1
@@ -70,8 +59,8 @@ def most_lanes(changes: BoolArray, width: int) -> int:
 
     Parameters
     ----------
-    changes : ndarray of bool
-        Where a run of rows begins.
+    changes : ndarray of bool of shape (n_rows,)
+        Of the block (`survey`).
     width : int
         Rows in a panel.
     """
@@ -79,7 +68,7 @@ def most_lanes(changes: BoolArray, width: int) -> int:
     for start in range(0, changes.shape[0], width):
         count, row = 0, 0
         while row < width:
-            end = end_of_lane(changes, row, start, start + width)
+            end = _end_of_lane(changes, row, start, start + width)
             count += 1 if end - row >= LONG else end - row
             row = end
         most = max(most, count)
@@ -88,7 +77,7 @@ def most_lanes(changes: BoolArray, width: int) -> int:
 
 @summing
 def deal(changes: BoolArray, start: int, width: int, starts: IntArray, stops: IntArray) -> int:
-    """List the lanes of a panel, and return how many there are.
+    """Deal the rows of a panel out to lanes; return how many lanes there are.
 
     Parameters
     ----------
@@ -96,12 +85,12 @@ def deal(changes: BoolArray, start: int, width: int, starts: IntArray, stops: In
         Of the block (`survey`).
     start, width : int
         The first row of the panel, and how many it has.
-    starts, stops : ndarray of shape (n_slots,), a multiple of `LANES`
-        The rows of each lane, counted from the first of the panel.
+    starts, stops : ndarray of int of shape (n_slots,), a multiple of `LANES`
+        The rows of each lane, counted from the first of the panel; set.
     """
     n_lanes, row = 0, 0
     while row < width:
-        end = end_of_lane(changes, row, start, start + width)
+        end = _end_of_lane(changes, row, start, start + width)
         length = end - row if end - row >= LONG else 1
         for first in range(row, end, length):
             starts[n_lanes], stops[n_lanes] = first, first + length
@@ -120,22 +109,23 @@ def list_missing(
     n_missing: IntArray,
     most: IntArray,
 ) -> None:
-    """Which features each lane misses.
+    """List the features that each lane misses.
 
     Parameters
     ----------
     panel : ndarray of shape (n_features, width)
         NaN where an entry is missing.
-    starts : ndarray of shape (n_slots,)
-        As in `deal`. Behind the last lane, up to a multiple of `LANES`, are some that miss nothing.
     none : int
         The number of a feature that does not exist.
     n_lanes : int
-    missing : ndarray of shape (> most missing, n_slots)
-        The missing features of a lane, ascending, and behind them `none`.
-    n_missing : ndarray of shape (n_slots,)
-    most : ndarray of shape (n_slots / LANES,)
-        The largest of these numbers in each group of lanes.
+    starts : ndarray of int of shape (n_slots,)
+        As in `deal`. Behind the last lane, up to a multiple of `LANES`, are some that miss nothing.
+    missing : ndarray of int of shape (> most missing, n_slots)
+        Set: the missing features of a lane, ascending, and behind them `none`.
+    n_missing : ndarray of int of shape (n_slots,)
+        Set: how many features each lane misses.
+    most : ndarray of int of shape (n_slots / LANES,)
+        Set: the largest of these numbers in each group of lanes.
     """
     for group in range((n_lanes + LANES - 1) // LANES):
         first, largest = group * LANES, 0

@@ -26,21 +26,17 @@ from em_toolkit.statistics import Array, IntArray
 def set_log_joint(
     panel: Array, means: Array, factors: Array, constants: Array, log_joint: Array
 ) -> None:
-    """log p(x_i, k) = c_k − ½ |L_k⁻¹ (x_i − μ_k)|², of shape (n_constants, width).
+    """Set log p(x_i, k) = c_k − ½ |L_k⁻¹ (x_i − μ_k)|² of the rows of a panel.
 
     A component without a mean, such as noise, has the constant alone.
 
     Parameters
     ----------
-    panel : ndarray of shape (n_features, width)
-        Rows of the data, a column each.
-    means : ndarray of shape (n_components, n_features)
-    factors : ndarray of shape (n_matrices, n_features, n_features)
-        L_k⁻¹, lower triangular.
-    constants : ndarray of shape (n_constants,)
-        c_k; of components without a mean, all of it.
+    panel : ndarray of shape (n_padded, width)
+    means, factors, constants
+        As in `expectation`.
     log_joint : ndarray of shape (n_constants, width)
-        The result.
+        Set.
     """
     for k in range(means.shape[0]):
         factor = factors[k % factors.shape[0]]
@@ -49,18 +45,11 @@ def set_log_joint(
 
 
 @summing
-def rows_with_share(share: Array, indices: IntArray) -> int:
-    """Return the number of rows of a panel to take moments over; `indices` has them, if not all.
+def _rows_with_share(share: Array, indices: IntArray) -> int:
+    """Return the number of rows of a panel to take moments over, and list them if they are not all.
 
     Where components are apart, most of a panel is no part of a component: its rows are then left
     out. Their moments are exactly zero.
-
-    Parameters
-    ----------
-    share : ndarray of shape (width,)
-        The weighted responsibilities of one component.
-    indices : ndarray of int of shape (width,)
-        Room for the rows that have a share.
     """
     width, present = share.shape[0], 0
     for i in range(width):
@@ -76,19 +65,8 @@ def rows_with_share(share: Array, indices: IntArray) -> int:
 
 
 @summing
-def gather(values: Array, indices: IntArray, n_rows: int, out: Array) -> None:
-    """Gather the values of some rows, and zeros behind them.
-
-    Parameters
-    ----------
-    values : ndarray of shape (width,)
-    indices : ndarray of int
-        The rows.
-    n_rows : int
-        How many of them.
-    out : ndarray
-        The result.
-    """
+def _gather(values: Array, indices: IntArray, n_rows: int, out: Array) -> None:
+    """Set `out` to the values of some rows, and to zeros behind them."""
     for position in range(n_rows):
         out[position] = values[indices[position]]
     for position in range(n_rows, out.shape[0]):
@@ -105,28 +83,24 @@ def add_moments_of_some(
     first: Array,
     second: Array,
 ) -> None:
-    """`add_moments` of the rows that have a share.
-
-    `scratch` has shape ((n_features + 5) * width,).
+    """Do what `add_moments` does, with the rows alone that have a share.
 
     Parameters
     ----------
     panel : ndarray of shape (n_features, width)
-        Rows of the data, a column each.
     mean : ndarray of shape (n_features,)
     share : ndarray of shape (width,)
-        The weighted responsibilities of one component.
-    scratch : ndarray
-        Room for what is worked on.
+        The r_i.
+    scratch : ndarray of shape ((n_features + 5) * width,)
     indices : ndarray of int of shape (width,)
-        Room for the rows that have a share.
-    first : ndarray of the shape of the means
-        First moments, added to.
-    second : ndarray
-        Second moments, added to.
+        Scratch.
+    first : ndarray of shape (n_features,)
+        Σ_i r_i (x_i − μ), added to.
+    second : ndarray of shape (n_features, n_features)
+        The lower triangle of Σ_i r_i (x_i − μ)(x_i − μ)ᵀ, added to.
     """
     n_features, width = panel.shape
-    n_rows = rows_with_share(share, indices)
+    n_rows = _rows_with_share(share, indices)
     if n_rows == 0:
         return
     if n_rows == width:
@@ -137,14 +111,14 @@ def add_moments_of_some(
     strip = scratch[: 4 * length].reshape((4, length))
     shares = scratch[4 * length : 5 * length]
     some = scratch[5 * length : (5 + n_features) * length].reshape((n_features, length))
-    gather(share, indices, n_rows, shares)
+    _gather(share, indices, n_rows, shares)
     for j in range(n_features):
-        gather(panel[j], indices, n_rows, some[j])
+        _gather(panel[j], indices, n_rows, some[j])
     add_moments(some, mean, shares, strip, first, second)
 
 
 @summing
-def add_moments_of_each(
+def _add_moments_of_each(
     panel: Array,
     means: Array,
     shares: Array,
@@ -153,25 +127,9 @@ def add_moments_of_each(
     first: Array,
     second: Array,
 ) -> None:
-    """`add_moments_of_some` for each component, about its mean.
+    """Do what `add_moments_of_some` does for each component, about its mean.
 
     `second` has a matrix for each, or one to which all are added.
-
-    Parameters
-    ----------
-    panel : ndarray of shape (n_features, width)
-        Rows of the data, a column each.
-    means : ndarray of shape (n_components, n_features)
-    shares : ndarray of shape (n_components, width)
-        Weighted responsibilities.
-    scratch : ndarray
-        Room for what is worked on.
-    indices : ndarray of int of shape (width,)
-        Room for the rows that have a share.
-    first : ndarray of the shape of the means
-        First moments, added to.
-    second : ndarray
-        Second moments, added to.
     """
     for k in range(means.shape[0]):
         matrix = second[k % second.shape[0]]
@@ -226,7 +184,7 @@ def expectation(
         set_log_joint(panel, means, factors, constants, log_joint)
         add_posterior(log_joint, panel_weights, shares, rows)
         add_totals(shares, count)
-        add_moments_of_each(panel, means, shares, strips, indices, first, second)
+        _add_moments_of_each(panel, means, shares, strips, indices, first, second)
         end_of_run(number, n_panels, run, total)
     mirror(total[b:].reshape(factors.shape))
     return total
@@ -265,7 +223,7 @@ def moments(X: Array, responsibilities: Array, means: Array, n_matrices: int, wi
         load(X, number * width, panel)
         load_responsibilities(responsibilities, number * width, shares)
         add_totals(shares, count)
-        add_moments_of_each(panel, means, shares, strips, indices, first, second)
+        _add_moments_of_each(panel, means, shares, strips, indices, first, second)
         end_of_run(number, n_panels, run, total)
     mirror(total[a:].reshape((n_matrices, n_features, n_features)))
     return total
@@ -273,18 +231,16 @@ def moments(X: Array, responsibilities: Array, means: Array, n_matrices: int, wi
 
 @kernel(MATRIX, MATRIX, MATRICES, VECTOR, INTEGER)
 def log_joint(X: Array, means: Array, factors: Array, constants: Array, width: int) -> Array:
-    """log p(x_i, k), of shape (n_rows, n_constants); arguments as in `expectation`.
+    """Return log p(x_i, k) of a block of rows.
 
     Parameters
     ----------
-    X : ndarray of shape (n_rows, n_features)
-    means : ndarray of shape (n_components, n_features)
-    factors : ndarray of shape (n_matrices, n_features, n_features)
-        L_k⁻¹, lower triangular.
-    constants : ndarray of shape (n_constants,)
-        c_k; of components without a mean, all of it.
-    width : int
-        Rows in a panel.
+    X, means, factors, constants, width
+        As in `expectation`.
+
+    Returns
+    -------
+    log_joint : ndarray of shape (n_rows, n_constants)
     """
     panel, values = new_panel(means.shape[1], width), new_panel(constants.shape[0], width)
     out = np.empty((X.shape[0], constants.shape[0]))

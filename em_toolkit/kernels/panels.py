@@ -24,9 +24,13 @@ def new_panel(n_values: int, width: int) -> Array:
     Parameters
     ----------
     n_values : int
-        Its rows, a value of the data's rows each.
+        Numbers for each row of the data, such as features or components.
     width : int
-        Rows in a panel.
+        Rows of the data, a multiple of `LANES`.
+
+    Returns
+    -------
+    panel : ndarray of shape (n_values, width)
     """
     room = np.zeros(n_values * width + LANES)
     start = -(room.ctypes.data // room.itemsize) % LANES
@@ -46,7 +50,7 @@ def _load_tile(
 
 @summing
 def load(X: Array, start: int, panel: Array) -> int:
-    """Load rows of X from `start` on as the columns of a panel, and return how many there were.
+    """Load rows of X into the columns of a panel; return how many there were.
 
     The last panel is filled up with its last row. Features beyond those of X are padding, and are
     left alone.
@@ -54,7 +58,10 @@ def load(X: Array, start: int, panel: Array) -> int:
     Parameters
     ----------
     X : ndarray of shape (n_rows, n_features)
+    start : int
+        The first row.
     panel : ndarray of shape (>= n_features, width)
+        Set.
     """
     width, n_features = panel.shape[1], X.shape[1]
     n_rows = min(width, X.shape[0] - start)
@@ -83,9 +90,9 @@ def load_weights(weights: Array, start: int, panel_weights: Array) -> None:
     ----------
     weights : ndarray of shape (n_rows,)
     start : int
-        The first row.
+        The first row of the panel.
     panel_weights : ndarray of shape (width,)
-        The result.
+        Set.
     """
     # A sum of indices might be negative for all that the compiler knows, and count from the end.
     given = weights[start : start + panel_weights.shape[0]]
@@ -97,12 +104,15 @@ def load_weights(weights: Array, start: int, panel_weights: Array) -> None:
 
 @summing
 def load_responsibilities(responsibilities: Array, start: int, shares: Array) -> None:
-    """Load rows of responsibilities as columns of a panel; zero for what only fills it up.
+    """Load rows of responsibilities into columns of a panel; zero for what only fills it up.
 
     Parameters
     ----------
     responsibilities : ndarray of shape (n_rows, n_components)
+    start : int
+        The first row of the panel.
     shares : ndarray of shape (n_components, width)
+        Set.
     """
     n_rows = min(shares.shape[1], responsibilities.shape[0] - start)
     for k in range(shares.shape[0]):
@@ -115,16 +125,15 @@ def load_responsibilities(responsibilities: Array, start: int, shares: Array) ->
 
 @summing
 def set_constant(constants: Array, start: int, values: Array) -> None:
-    """Set the constants from `start` on, for all rows of a panel, of shape (n_constants, width).
+    """Set the values of components of constant density, for all rows of a panel.
 
     Parameters
     ----------
     constants : ndarray of shape (n_constants,)
-        c_k; of components without a mean, all of it.
     start : int
-        The first of the constants.
+        The first of these components: the constants from there on are taken.
     values : ndarray of shape (n_constants, width)
-        The result.
+        Set from row `start` on.
     """
     for k in range(start, constants.shape[0]):
         for i in range(values.shape[1]):
@@ -133,7 +142,7 @@ def set_constant(constants: Array, start: int, values: Array) -> None:
 
 @summing
 def unload(panel_values: Array, start: int, n_rows: int, out: Array) -> None:
-    """Unload columns of a panel's values, of shape (n_values, width), as rows of `out`.
+    """Store the values of a panel as rows of `out`.
 
     Parameters
     ----------
@@ -141,9 +150,8 @@ def unload(panel_values: Array, start: int, n_rows: int, out: Array) -> None:
     start : int
         The first row of the panel.
     n_rows : int
-        Those of the panel that are data.
-    out : ndarray of shape (n_rows, n_values)
-        The result, from row `start` on.
+        How many rows of the data the panel has, without those that fill it up.
+    out : ndarray of shape (n_rows of the block, n_values)
     """
     for i in range(n_rows):
         for k in range(out.shape[1]):
@@ -152,11 +160,12 @@ def unload(panel_values: Array, start: int, n_rows: int, out: Array) -> None:
 
 @summing
 def add_totals(responsibilities: Array, count: Array) -> None:
-    """Add Σ_i r_ik to `count`, of shape (n_components,).
+    """Add Σ_i r_ik to the counts.
 
     Parameters
     ----------
     responsibilities : ndarray of shape (n_components, width)
+        The r_ik.
     count : ndarray of shape (n_components,)
         Added to.
     """
@@ -169,7 +178,7 @@ def add_totals(responsibilities: Array, count: Array) -> None:
 
 @summing
 def end_of_run(panel: int, n_panels: int, run: Array, total: Array) -> None:
-    """After the last panel of a run: add the run's sums to the total, and begin anew.
+    """Add the sums of a run to the total after its last panel, and begin anew.
 
     Parameters
     ----------

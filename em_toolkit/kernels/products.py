@@ -193,21 +193,19 @@ _add_products_4_4, _add_products_2_4 = _add_products(4, 4), _add_products(2, 4)
 def set_log_densities(
     lower: Array, mean: Array, panel: Array, constants: Array, k: int, out: Array
 ) -> None:
-    """c_k − ½ |L (x_i − μ)|² for lower triangular L, of shape (width,).
+    """Set c_k − ½ |L (x_i − μ)|² for lower triangular L, of one component.
 
     Parameters
     ----------
     lower : ndarray of shape (n_features, n_features)
-        Lower triangular.
+        L.
     mean : ndarray of shape (n_features,)
     panel : ndarray of shape (n_features, width)
-        Rows of the data, a column each.
-    constants : ndarray of shape (n_constants,)
-        c_k; of components without a mean, all of it.
+    constants : ndarray of shape (> k,)
     k : int
-        The component, whose constant is taken.
+        The number of the component, for its constant.
     out : ndarray of shape (width,)
-        The result.
+        Set.
     """
     for i in range(0, out.shape[0], ROWS_AT_ONCE):
         _set_log_densities(lower, mean, panel, constants, k, out, i)
@@ -215,17 +213,16 @@ def set_log_densities(
 
 @summing
 def set_lower_products(lower: Array, center: Array, panel: Array, out: Array) -> None:
-    """L (x_i − c) for lower triangular L, as a panel; the features are even in number.
+    """Set L (x_i − c) for lower triangular L.
 
     Parameters
     ----------
     lower : ndarray of shape (n_features, n_features)
-        Lower triangular.
+        L; n_features is even.
     center : ndarray of shape (n_features,)
-    panel : ndarray of shape (n_features, width)
-        Rows of the data, a column each.
-    out : ndarray of shape (n_features, width)
-        The result.
+        c.
+    panel, out : ndarray of shape (n_features, width)
+        The x_i, and the panel that is set.
     """
     fours = panel.shape[0] // 4 * 4
     for i in range(0, panel.shape[1], ROWS_AT_ONCE):
@@ -237,18 +234,18 @@ def set_lower_products(lower: Array, center: Array, panel: Array, out: Array) ->
 
 @summing
 def set_products(matrix: Array, panel: Array, i: int, out: Array) -> None:
-    """Set A x of `ROWS_AT_ONCE` rows from row i on; the features are even in number.
+    """Set A x of `ROWS_AT_ONCE` rows of a panel.
 
     Parameters
     ----------
-    matrix : ndarray of shape (n_features, n_features)
-        A.
+    matrix : ndarray of shape (>= n_features, >= n_features)
+        A; n_features is even.
     panel : ndarray of shape (n_features, width)
-        Rows of the data, a column each.
+        The x.
     i : int
-        The first row.
+        The first of these rows.
     out : ndarray of shape (n_features, width)
-        The result.
+        Set in the columns of these rows.
     """
     n_features = panel.shape[0]
     fours = n_features // 4 * 4

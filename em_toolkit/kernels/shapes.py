@@ -15,7 +15,7 @@ from em_toolkit.covariances.matrix import MatrixCovariances
 
 
 def products_when_tied(n_features: int, n_components: int) -> int:
-    """Products for a row if it is whitened once for all components.
+    """Return the number of products for a row if it is whitened once for all components.
 
     Parameters
     ----------

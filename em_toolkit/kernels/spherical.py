@@ -28,21 +28,17 @@ def set_log_joint(
     distances: Array,
     log_joint: Array,
 ) -> None:
-    """log p(x_i, k) = c_k − |x_i − μ_k|² / 2σ_k², (n_constants, width), and |x_i − μ_k|².
+    """Set log p(x_i, k) = c_k − |x_i − μ_k|² / 2σ_k² and |x_i − μ_k|² of the rows of a panel.
 
     Parameters
     ----------
     panel : ndarray of shape (n_features, width)
-        Rows of the data, a column each.
-    means : ndarray of shape (n_components, n_features)
-    precisions : ndarray of shape (n_components,)
-        1 / σ_k².
-    constants : ndarray of shape (n_constants,)
-        c_k; of components without a mean, all of it.
+    means, precisions, constants
+        As in `expectation`.
     distances : ndarray of shape (n_components, width)
-        The squared distances, a result too.
+        Set: |x_i − μ_k|².
     log_joint : ndarray of shape (n_constants, width)
-        The result.
+        Set.
     """
     set_squared_distances(panel, means, distances)
     for k in range(means.shape[0]):
@@ -105,18 +101,16 @@ def expectation(
 
 @kernel(MATRIX, MATRIX, VECTOR, VECTOR, INTEGER)
 def log_joint(X: Array, means: Array, precisions: Array, constants: Array, width: int) -> Array:
-    """log p(x_i, k), of shape (n_rows, n_constants); arguments as in `expectation`.
+    """Return log p(x_i, k) of a block of rows.
 
     Parameters
     ----------
-    X : ndarray of shape (n_rows, n_features)
-    means : ndarray of shape (n_components, n_features)
-    precisions : ndarray of shape (n_components,)
-        1 / σ_k².
-    constants : ndarray of shape (n_constants,)
-        c_k; of components without a mean, all of it.
-    width : int
-        Rows in a panel.
+    X, means, precisions, constants, width
+        As in `expectation`.
+
+    Returns
+    -------
+    log_joint : ndarray of shape (n_rows, n_constants)
     """
     n_components = constants.shape[0]
     panel, distances = new_panel(means.shape[1], width), new_panel(means.shape[0], width)

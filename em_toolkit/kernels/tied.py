@@ -45,23 +45,17 @@ def set_log_joint(
     whitened: Array,
     log_joint: Array,
 ) -> None:
-    """log p(x_i, k) = c_k − ½ |L⁻¹ (x_i − c) − L⁻¹ (μ_k − c)|², of shape (n_constants, width).
+    """Set log p(x_i, k) = c_k − ½ |L⁻¹ (x_i − c) − L⁻¹ (μ_k − c)|² of the rows of a panel.
 
     Parameters
     ----------
-    panel : ndarray of shape (n_features, width)
-        Rows of the data, a column each.
-    center : ndarray of shape (n_features,)
-    whitened_means : ndarray of shape (n_components, n_features)
-        L⁻¹ (μ_k − c).
-    factor : ndarray of shape (n_features, n_features)
-        L⁻¹, lower triangular.
-    constants : ndarray of shape (n_constants,)
-        c_k; of components without a mean, all of it.
-    whitened : ndarray of shape (n_features, width)
-        L⁻¹ (x_i − c), a result too.
+    panel : ndarray of shape (n_padded, width)
+    center, whitened_means, factor, constants
+        As in `expectation`.
+    whitened : ndarray of shape (n_padded, width)
+        Set: L⁻¹ (x_i − c).
     log_joint : ndarray of shape (n_constants, width)
-        The result.
+        Set.
     """
     set_lower_products(factor, center, panel, whitened)
     set_log_densities(whitened, whitened_means, constants, log_joint)
@@ -69,17 +63,8 @@ def set_log_joint(
 
 
 @summing
-def set_sums_of_shares(shares: Array, n_components: int, out: Array) -> None:
-    """Σ_k r_ik over the first components, of shape (width,).
-
-    Parameters
-    ----------
-    shares : ndarray of shape (n_components, width)
-        Weighted responsibilities.
-    n_components : int
-    out : ndarray of shape (width,)
-        The result.
-    """
+def _set_sums_of_shares(shares: Array, n_components: int, out: Array) -> None:
+    """Set `out` to Σ_k r_ik over the first components."""
     for i in range(out.shape[0]):
         out[i] = 0.0
     for k in range(n_components):
@@ -170,7 +155,7 @@ def expectation(
         add_first_moments(panel, means, shares, first)
         if n_components > means.shape[0]:
             # Not what is left of the weight, of which a small rest would be a rounding.
-            set_sums_of_shares(shares, means.shape[0], panel_weights)
+            _set_sums_of_shares(shares, means.shape[0], panel_weights)
         add_moments(panel, center, panel_weights, strip, ignored, second)
         end_of_run(number, n_panels, run, total)
     scatter = total[b:].reshape(factor.shape)
@@ -191,20 +176,16 @@ def log_joint(
     constants: Array,
     width: int,
 ) -> Array:
-    """log p(x_i, k), of shape (n_rows, n_constants); arguments as in `expectation`.
+    """Return log p(x_i, k) of a block of rows.
 
     Parameters
     ----------
-    X : ndarray of shape (n_rows, n_features)
-    center : ndarray of shape (n_features,)
-    whitened_means : ndarray of shape (n_components, n_features)
-        L⁻¹ (μ_k − c).
-    factor : ndarray of shape (n_features, n_features)
-        L⁻¹, lower triangular.
-    constants : ndarray of shape (n_constants,)
-        c_k; of components without a mean, all of it.
-    width : int
-        Rows in a panel.
+    X, center, whitened_means, factor, constants, width
+        As in `expectation`.
+
+    Returns
+    -------
+    log_joint : ndarray of shape (n_rows, n_constants)
     """
     n_components, n_features = constants.shape[0], whitened_means.shape[1]
     panel, whitened = new_panel(n_features, width), new_panel(n_features, width)

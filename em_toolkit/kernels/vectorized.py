@@ -41,14 +41,12 @@ _ARTANH = _economized([1.0 / (2 * n + 3) for n in range(25)], 0.0, 0.02945, 6)
 
 
 def exponential(code: Code, vector: Value) -> Value:
-    """exp of values in [−700, 0]; relative error below 4e-16.
+    """Return exp of values in [−700, 0]; the relative error is below 4e-16.
 
     Parameters
     ----------
     code : Code
-        The function that is being compiled.
     vector : Value
-        A vector.
     """
     exponent, integer = code.nearest_integer(code.multiply(vector, code.constant(_LOG2_E)))
     r = code.subtract(vector, code.multiply(exponent, code.constant(_LOG_2_HIGH)))
@@ -57,14 +55,12 @@ def exponential(code: Code, vector: Value) -> Value:
 
 
 def logarithm(code: Code, vector: Value) -> Value:
-    """log of values ≥ 1; error below 2e-16 + 4e-16 log.
+    """Return log of values ≥ 1; the error is below 2e-16 + 4e-16 log.
 
     Parameters
     ----------
     code : Code
-        The function that is being compiled.
     vector : Value
-        A vector.
     """
     m, exponent = code.split(vector, _BITS_OF_SQRT_HALF)
     # log m = 2 artanh f; f² < 0.03.
@@ -78,17 +74,17 @@ def logarithm(code: Code, vector: Value) -> Value:
 
 @emitted
 def subtract_logarithms(code: Code, values: Vectors, out: Vectors, i: Value) -> None:
-    """out_i −= log v_i of as many values ≥ 1, from i on, as a register holds.
+    """Subtract log v_i, of as many values v_i ≥ 1 as a register holds.
 
     Parameters
     ----------
     code : Code
-        The function that is being compiled.
-    values : Vectors
-    out : Vectors
+    values : Vectors of shape (n_values,)
+        The v_i.
+    out : Vectors of shape (n_values,)
         Subtracted from.
-    i : Value
-        The first index.
+    i : int64
+        The first of these values.
     """
     left = code.subtract(out.vector(i), logarithm(code, values.vector(i)))
     out.set_vector(left, i)
@@ -98,16 +94,18 @@ def subtract_logarithms(code: Code, values: Vectors, out: Vectors, i: Value) -> 
 def add_posterior(
     code: Code, log_joint: Vectors, weights: Vectors, shares: Vectors, sums: Vectors
 ) -> None:
-    """From log p(x_i, k): w_i p(k | x_i); adds up the entropies, log p(x_i), and the w_i.
+    """Set w_i p(k | x_i) from log p(x_i, k); add up the entropies, log p(x_i), and the w_i.
 
     A row of the data is a column here. A row of which no value is finite has log evidence −inf.
 
     Parameters
     ----------
-    log_joint, shares : ndarray of shape (n_components, width)
-        The width is a multiple of `LANES`.
-    weights : ndarray of shape (width,)
-    sums : ndarray of shape (3,)
+    code : Code
+    log_joint, shares : Vectors of shape (n_components, width)
+        log p(x_i, k), and w_i p(k | x_i), which is set. The width is a multiple of `LANES`.
+    weights : Vectors of shape (width,)
+        w_i.
+    sums : Vectors of shape (3,)
         Σ_i w_i H[p(k | x_i)], Σ_i w_i log p(x_i) and Σ_i w_i; added to.
     """
     entropies, evidences, total_weight = Sum(code), Sum(code), Sum(code)
