@@ -148,7 +148,7 @@ def complete_rows(numbers: Numbers, path: Path) -> Numbers:
     ----------
     numbers : Numbers
     path : Path
-        The file, for an error.
+        Of the table, for the message.
 
     Raises
     ------

@@ -161,11 +161,12 @@ def _outcome(contestant: Contestant, fitted: Any, X: Array, seconds: list[float]
 
 
 def largest_difference(ours: Outcome, theirs: Outcome) -> float:
-    """max |a - b| / max(1, |b|) over all parameters; NaN if one of the two failed.
+    """Return max |a - b| / max(1, |b|) over all parameters; NaN if one of the two failed.
 
     Parameters
     ----------
     ours, theirs : Outcome
+        The fits with parameters a and b, of equal shapes.
     """
     if ours.failure or theirs.failure:
         return float("nan")
@@ -181,7 +182,7 @@ def comparison_table(groups: Mapping[str, Sequence[Outcome]], what: str) -> Grid
     groups : mapping of str to sequence of Outcome
         By the name of the case; the last of a group is the one that the others are compared with.
     what : str
-        What a case is.
+        The kind of case, as the heading of the first column.
     """
     grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
     grid.add_column(what, no_wrap=True)

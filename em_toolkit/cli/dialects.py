@@ -50,7 +50,9 @@ def rows_of(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
 
     Parameters
     ----------
-    text, separator : str
+    text : str
+    separator : str
+        The sign between cells; `BLANK` stands for any run of blanks and tabs.
 
     Raises
     ------
@@ -81,7 +83,14 @@ def sample(text: str, separator: str) -> list[list[str]]:
 
     Parameters
     ----------
-    text, separator : str
+    text : str
+    separator : str
+        As in `rows_of`.
+
+    Returns
+    -------
+    rows : list of list of str
+        The cells of each row.
     """
     rows: list[list[str]] = []
     try:
@@ -154,7 +163,14 @@ def width_of(rows: Sequence[Sequence[str]]) -> int:
 
 @dataclass(frozen=True)
 class Header:
-    """Whether the first row holds the names of the columns, and a note where that is open."""
+    """A decision on whether the first row holds the names of the columns.
+
+    Parameters
+    ----------
+    is_there : bool
+    note : str
+        A remark where the decision is open.
+    """
 
     is_there: bool
     note: str = ""

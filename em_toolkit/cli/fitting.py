@@ -113,7 +113,7 @@ def check_number(n_components: int, numbers: Numbers, path: Path) -> None:
     n_components : int
     numbers : Numbers
     path : Path
-        The file, for an error.
+        Of the table, for the message.
     """
     if n_components > len(numbers.X):
         raise InputError(
@@ -182,7 +182,7 @@ class Result:
         write_json(folder / name, self._account() | {"files": sorted(files)})
 
     def _write_table(self, frame: pd.DataFrame, path: Path) -> None:
-        """With the separator and the decimals of the table that was read."""
+        """Write a table with the separator and the decimals of the table that was read."""
         frame.to_csv(path, index=False, sep=self.table.separator, decimal=self.numbers.decimal)
 
     def _account(self) -> dict[str, Any]:
@@ -299,8 +299,9 @@ def contents(name: str, kind: Model) -> str:
     Parameters
     ----------
     name : str
-        The end of the file's name.
+        Of a file that the command line writes.
     kind : Model
+        The model whose results it holds.
     """
     explanations = {
         "_labelled.csv": f"your table, with {kind.beside}",

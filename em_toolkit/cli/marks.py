@@ -50,7 +50,7 @@ class Marks:
         ----------
         table : Table
         name : str
-            The column.
+            Of the column.
         """
         column = self.columns.get(name)
         if column is None:

@@ -17,7 +17,7 @@ def count(how_many: int, noun: str) -> str:
     ----------
     how_many : int
     noun : str
-        In the singular.
+        In the singular, of a regular plural.
     """
     return f"{how_many} {noun}" + ("" if how_many == 1 else "s")
 
@@ -28,8 +28,8 @@ def listed(names: Sequence[Any], most: int = 12) -> str:
     Parameters
     ----------
     names : sequence
-    most : int
-        How many are named; the rest is counted.
+    most : int, default=12
+        How many are named before the dots.
     """
     shown = [str(name) for name in names[:most]]
     shown = [f'"{name}"' if "," in name else name for name in shown]

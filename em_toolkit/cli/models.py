@@ -37,11 +37,12 @@ class Model(ABC):
     takes_missing: ClassVar[bool] = False
 
     def check(self, table: Table, numbers: Numbers) -> list[str]:
-        """Notes on the data; raise InputError if this model is not for them.
+        """Return notes on the data; raise InputError if this model is not for them.
 
         Parameters
         ----------
         table : Table
+            For the places of cells in the message.
         numbers : Numbers
         """
         return []
@@ -56,12 +57,16 @@ class Model(ABC):
 
     @abstractmethod
     def criteria(self, fitted: Any, X: Array) -> dict[str, float]:
-        """Total log-likelihood in nats, and information criteria where the model has them.
+        """Return the total log-likelihood in nats, and the information criteria that the model has.
 
         Parameters
         ----------
         fitted : estimator
         X : ndarray of shape (n_rows, n_features)
+
+        Returns
+        -------
+        criteria : dict of str to float
         """
 
     @abstractmethod
@@ -72,16 +77,25 @@ class Model(ABC):
         ----------
         fitted : estimator
         X : ndarray of shape (n_rows, n_features)
+
+        Returns
+        -------
+        columns : dict of str to ndarray of shape (n_rows,)
         """
 
     @abstractmethod
     def summary(self, fitted: Any, numbers: Numbers) -> list[tuple[str, list[str]]]:
-        """Return rows of the components' table: a name, and an entry for each component.
+        """Return the rows of the components' table.
 
         Parameters
         ----------
         fitted : estimator
         numbers : Numbers
+
+        Returns
+        -------
+        rows : list of (str, list of str)
+            The name of each row, and an entry for each component.
         """
 
     def notes(self, fitted: Any, numbers: Numbers) -> list[str]:

@@ -233,9 +233,8 @@ class Column:
         Parameters
         ----------
         cell : int
-            Its number in the column.
-        mark : str
-            The decimal mark.
+            The row of the cell.
+        mark : {".", ","}
         """
         return float(_converted(self.texts.iloc[cell : cell + 1], mark)[0])
 

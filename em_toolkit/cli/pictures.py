@@ -25,16 +25,14 @@ def new_figure(width: float, height: float) -> Figure:
 
     Parameters
     ----------
-    width : float
-        In inches.
-    height : float
+    width, height : float
         In inches.
     """
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG.
+    """Write a figure as a PNG.
 
     Parameters
     ----------
@@ -45,7 +43,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def bound(fitted: Any) -> Figure:
-    """Return the bound by iteration; of a long fit the beginning, and the way to its end."""
+    """Draw the bound by iteration; of a long fit the beginning, and the way to its end."""
     if fitted.n_iter_ <= _FEW_ITERATIONS:
         figure = new_figure(8.0, 5.0)
         draw_bound(fitted, figure.subplots())
@@ -60,7 +58,7 @@ def bound(fitted: Any) -> Figure:
 
 
 def draw_bound(fitted: Any, ax: Axes) -> None:
-    """Draw the bound by iteration, on given axes.
+    """Draw the bound by iteration on given axes.
 
     Parameters
     ----------
@@ -72,15 +70,16 @@ def draw_bound(fitted: Any, ax: Axes) -> None:
 
 
 def mixture(fitted: Any, means: Array, X: Array, names: Sequence[str]) -> Figure:
-    """Return the data and the components, in the one or two features that tell most.
+    """Draw the data and the components, in the one or two features that tell most.
 
     Parameters
     ----------
-    fitted : estimator
+    fitted : mixture estimator
     means : ndarray of shape (n_components, n_features)
     X : ndarray of shape (n_rows, n_features)
-    names : sequence of str
-        Of the features.
+        NaN where an entry is missing.
+    names : sequence of str of length n_features
+        Of the columns.
     """
     figure = new_figure(9.0, 6.0)
     draw_mixture(fitted, means, X, names, figure.subplots())
@@ -88,15 +87,12 @@ def mixture(fitted: Any, means: Array, X: Array, names: Sequence[str]) -> Figure
 
 
 def draw_mixture(fitted: Any, means: Array, X: Array, names: Sequence[str], ax: Axes) -> None:
-    """Draw the data and the components, on given axes.
+    """Draw what `mixture` does, on given axes.
 
     Parameters
     ----------
-    fitted : estimator
-    means : ndarray of shape (n_components, n_features)
-    X : ndarray of shape (n_rows, n_features)
-    names : sequence of str
-        Of the features.
+    fitted, means, X, names
+        As in `mixture`.
     ax : Axes
     """
     features = telling_features(fitted.weights_, means, X)
@@ -145,14 +141,14 @@ def _name_features(ax: Axes, names: Sequence[str]) -> None:
 
 
 def ppca(fitted: Any, X: Array, names: Sequence[str]) -> Figure:
-    """Return the rows in the first latent coordinates, and the directions of the components.
+    """Draw the rows in the first latent coordinates, and the directions of the components.
 
     Parameters
     ----------
-    fitted : estimator
+    fitted : PPCA
     X : ndarray of shape (n_rows, n_features)
-    names : sequence of str
-        Of the features.
+    names : sequence of str of length n_features
+        Of the columns.
     """
     figure = new_figure(12.0, 5.0)
     left, right = figure.subplots(1, 2)
@@ -176,14 +172,14 @@ def ppca(fitted: Any, X: Array, names: Sequence[str]) -> Figure:
 
 
 def digits(fitted: Any, X: Array, labels: Array) -> Figure:
-    """Handwritten digits: their first latent coordinates, components and reconstructions.
+    """Draw handwritten digits: their first latent coordinates, components and reconstructions.
 
     Parameters
     ----------
     fitted : PPCA
     X : ndarray of shape (n_rows, 64)
     labels : ndarray of int of shape (n_rows,)
-        Which digit each row is.
+        The digit that each row is.
     """
     figure = new_figure(14.0, 5.0)
     halves: Any = figure.subfigures(1, 2, width_ratios=(1.0, 1.6))

@@ -36,7 +36,7 @@ def warnings_as_notes() -> Iterator[list[str]]:
 
 
 def say_data(table: Table, numbers: Numbers, notes: list[str], console: Console) -> None:
-    """Print what was read, and notes on it.
+    """Print the columns and rows that were read, and notes on them.
 
     Parameters
     ----------
@@ -62,8 +62,8 @@ def say_notes(notes: list[str], console: Console, word: str = "note") -> None:
     ----------
     notes : list of str
     console : Console
-    word : str
-        How each line begins.
+    word : str, default="note"
+        At the beginning of each line.
     """
     for note in together(notes):
         console.print(f"{word}: {note}", style="yellow", highlight=False, markup=False)
@@ -106,7 +106,7 @@ def say_written(out: Path, files: Mapping[str, str], console: Console) -> None:
     out : Path
         The folder.
     files : mapping of str to str
-        What each file holds.
+        The contents of each file, by its name.
     console : Console
     """
     console.print(f"Written to {out}:", highlight=False, markup=False, soft_wrap=True)
@@ -123,6 +123,7 @@ def with_names(message: str, numbers: Numbers) -> str:
     ----------
     message : str
     numbers : Numbers
+        For the names.
     """
 
     def name_of(found: re.Match[str]) -> str:

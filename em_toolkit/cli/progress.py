@@ -88,7 +88,7 @@ class FitProgress:
         ----------
         estimator : estimator
         context : object
-            scikit-learn's context of the task.
+            Scikit-learn's account of the task.
         """
 
     def teardown(self, estimator: Any, context: Any) -> None:
@@ -96,9 +96,8 @@ class FitProgress:
 
         Parameters
         ----------
-        estimator : estimator
-        context : object
-            scikit-learn's context of the task.
+        estimator, context
+            As in `setup`.
         """
 
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
@@ -106,9 +105,8 @@ class FitProgress:
 
         Parameters
         ----------
-        estimator : estimator
-        context : object
-            scikit-learn's context of the task.
+        estimator, context
+            As in `setup`.
         """
         if context.task_name == "start":
             self._bounds.clear()
@@ -119,9 +117,13 @@ class FitProgress:
 
         Parameters
         ----------
-        estimator : estimator
-        context : object
-            scikit-learn's context of the task.
+        estimator, context
+            As in `setup`.
+
+        Returns
+        -------
+        stop : bool
+            False: the fit goes on.
         """
         if context.task_name == "iteration":
             self._bounds.append(context.bound)

@@ -65,6 +65,7 @@ class Table:
         Parameters
         ----------
         row : int
+            Of `frame`, counted from 0.
         column : str
         """
         return f"{self.path}, {self.place(row)}, column '{column}'"

@@ -238,6 +238,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     ----------
     path : Path
     content : dict
+        Of arrays, numbers, texts, and lists and dicts of them.
     """
     path.write_text(json_text(_plain(content)) + "\n", encoding="utf-8")
 
