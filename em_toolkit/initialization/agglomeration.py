@@ -71,6 +71,11 @@ class Clusters:
         ----------
         cluster : int
         others : slice
+            Of the clusters.
+
+        Returns
+        -------
+        costs : ndarray of shape (n_others,)
         """
         count = self.count[cluster] + self.count[others]
         shift = self.means[:, others] - self.means[:, cluster, None]
@@ -112,7 +117,8 @@ class Tree:
     def labels(self, n_clusters: int) -> IntArray:
         """Return the clusters when so many are left, of shape (n_points,).
 
-        From 0 on, in the order of their first points; as many as there are points at most.
+        Labels count from 0 on, in the order of the clusters' first points; there are at most as
+        many as points.
         """
         n_merges = max(self.lost.size + 1 - n_clusters, 0)
         cluster = np.arange(self.lost.size + 1)
@@ -219,7 +225,7 @@ _SHARE_OF_VARIANCE, _SMALLEST_FLOOR = 1e-3, 1e-290
 def hierarchical(
     X: Data, sample_weight: Array | None, n_components: int, random_state: np.random.RandomState
 ) -> Labelling:
-    r"""Return the clusters of model-based agglomeration.
+    r"""Cluster the rows by model-based agglomeration.
 
     Clusters are merged, from single rows on, so as to lose the least of the likelihood of a
     classification into spherical normal components with variances of their own (Banfield & Raftery
@@ -250,7 +256,7 @@ def hierarchical(
         return given_labels(tree_labels(X, sample_weight, n_components))
     rows = stratified_rows(X.shape[0], sample_weight, LARGEST_TREE, random_state)
     sample = np.asarray(X[rows], dtype=np.float64)
-    return classifying(sample, tree_labels(sample, None, n_components), n_components)
+    return _classifying(sample, tree_labels(sample, None, n_components), n_components)
 
 
 def tree_labels(X: Data, sample_weight: Array | None, n_components: int) -> IntArray:
@@ -280,15 +286,8 @@ def tree_labels(X: Data, sample_weight: Array | None, n_components: int) -> IntA
 _RECENT: Recent[Tree] = Recent(16)
 
 
-def classifying(sample: Array, labels: IntArray, n_components: int) -> Labelling:
-    """Return the labelling of rows by the most probable of normal components, the clusters.
-
-    Parameters
-    ----------
-    sample : ndarray of shape (n_rows, n_features)
-    labels : ndarray of int of shape (n_rows,)
-    n_components : int
-    """
+def _classifying(sample: Array, labels: IntArray, n_components: int) -> Labelling:
+    """Return the labelling of rows by the most probable of normal components, the clusters."""
     scaling = singular_scaling(sample, None)
     scaled = scaling(sample)
     floor = _SHARE_OF_VARIANCE * float(np.square(scaled).mean()) if scaled.size else 0.0

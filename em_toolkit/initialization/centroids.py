@@ -25,34 +25,36 @@ SMALLEST_SAMPLE = 20_000
 def kmeans(
     X: Data, sample_weight: Array | None, n_components: int, random_state: np.random.RandomState
 ) -> Labelling:
-    """Return the clusters of one k-means run.
+    """Cluster the rows by one k-means run.
 
     Parameters
     ----------
     X : ndarray of shape (n_rows, n_features)
     sample_weight : ndarray of shape (n_rows,) or None
-        One each if None.
+        By default each row has the weight 1.
     n_components : int
     random_state : RandomState
+
+    Returns
+    -------
+    labelling : callable
+        From a block of the rows, and the slice of the rows that are in it, to their labels.
     """
-    return given_labels(kmeans_labels(X, sample_weight, n_components, random_state))
+    return given_labels(_kmeans_labels(X, sample_weight, n_components, random_state))
 
 
 def kmeans_sample(
     X: Data, sample_weight: Array | None, n_components: int, random_state: np.random.RandomState
 ) -> Labelling:
-    """Return the clusters of one k-means run on a sample of the rows, each row in the nearest.
+    """Cluster a sample of the rows by one k-means run; each row is in the nearest cluster.
 
     The sample is stratified along the rows and in proportion to their weights. Its size depends on
     the number of components alone; data of no more rows are their own sample.
 
     Parameters
     ----------
-    X : ndarray of shape (n_rows, n_features)
-    sample_weight : ndarray of shape (n_rows,) or None
-        One each if None.
-    n_components : int
-    random_state : RandomState
+    X, sample_weight, n_components, random_state
+        As in `kmeans`.
     """
     size = sample_size(n_components)
     if X.shape[0] <= size:
@@ -64,18 +66,15 @@ def kmeans_sample(
 def kmeans_standardized(
     X: Data, sample_weight: Array | None, n_components: int, random_state: np.random.RandomState
 ) -> Labelling:
-    """Return the clusters of one k-means run on the columns in their standard deviations.
+    """Cluster the columns in their standard deviations by one k-means run.
 
-    For features in unlike units, of which the largest would have all the say. Data of more rows
-    than the sample of `kmeans_sample` are clustered by such a sample.
+    This is for features in unlike units, of which the largest would have all the say. Data of more
+    rows than the sample of `kmeans_sample` are clustered by such a sample.
 
     Parameters
     ----------
-    X : ndarray of shape (n_rows, n_features)
-    sample_weight : ndarray of shape (n_rows,) or None
-        One each if None.
-    n_components : int
-    random_state : RandomState
+    X, sample_weight, n_components, random_state
+        As in `kmeans`.
     """
     return _kmeans_scaled(standardizing, X, sample_weight, n_components, random_state)
 
@@ -83,18 +82,15 @@ def kmeans_standardized(
 def kmeans_principal(
     X: Data, sample_weight: Array | None, n_components: int, random_state: np.random.RandomState
 ) -> Labelling:
-    """Return the clusters of one k-means run on principal directions, scaled as for "hierarchical".
+    """Cluster principal directions, scaled as for "hierarchical", by one k-means run.
 
-    Halfway between standardized columns and Mahalanobis distances. Data of more rows than the
-    sample of `kmeans_sample` are clustered by such a sample.
+    The distances are halfway between those of standardized columns and Mahalanobis distances. Data
+    of more rows than the sample of `kmeans_sample` are clustered by such a sample.
 
     Parameters
     ----------
-    X : ndarray of shape (n_rows, n_features)
-    sample_weight : ndarray of shape (n_rows,) or None
-        One each if None.
-    n_components : int
-    random_state : RandomState
+    X, sample_weight, n_components, random_state
+        As in `kmeans`.
     """
     return _kmeans_scaled(singular_scaling, X, sample_weight, n_components, random_state)
 
@@ -133,29 +129,20 @@ def _labels_and_state(
     random_state: np.random.RandomState,
 ) -> tuple[IntArray, Any]:
     """Return the labels, and the random state after they were found."""
-    labels = kmeans_labels(X, sample_weight, n_components, random_state)
+    labels = _kmeans_labels(X, sample_weight, n_components, random_state)
     return labels, random_state.get_state(legacy=True)
 
 
-def kmeans_labels(
+def _kmeans_labels(
     X: Data, sample_weight: Array | None, n_components: int, random_state: np.random.RandomState
 ) -> IntArray:
-    """Return the labels of one k-means run.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_rows, n_features)
-    sample_weight : ndarray of shape (n_rows,) or None
-        One each if None.
-    n_components : int
-    random_state : RandomState
-    """
+    """Return the labels of one k-means run."""
     clusters = _fitted(X, sample_weight, n_components, random_state)
     return np.asarray(clusters.labels_, dtype=np.int64)
 
 
 def sample_size(n_components: int) -> int:
-    """Return rows enough for the clusters of k-means."""
+    """Return the number of rows that are enough for the clusters of k-means."""
     return max(SMALLEST_SAMPLE, _SAMPLE_BY_COMPONENT * n_components)
 
 
@@ -188,14 +175,14 @@ def random(
     n_components: int,
     random_state: np.random.RandomState,
 ) -> MixtureParameters[Any]:
-    """Return responsibilities drawn uniformly and normalized.
+    """Start from responsibilities drawn uniformly and normalized.
 
     Parameters
     ----------
     mixture : Mixture
     X : ndarray of shape (n_rows, n_features)
     sample_weight : ndarray of shape (n_rows,) or None
-        One each if None.
+        By default each row has the weight 1.
     n_components : int
     random_state : RandomState
     """
@@ -221,16 +208,12 @@ def random_from_data(
     n_components: int,
     random_state: np.random.RandomState,
 ) -> MixtureParameters[Any]:
-    """Return components on rows drawn without replacement, in proportion to their weights.
+    """Start from components on rows drawn without replacement, in proportion to their weights.
 
     Parameters
     ----------
-    mixture : Mixture
-    X : ndarray of shape (n_rows, n_features)
-    sample_weight : ndarray of shape (n_rows,) or None
-        One each if None.
-    n_components : int
-    random_state : RandomState
+    mixture, X, sample_weight, n_components, random_state
+        As in `random`.
     """
     chances = None if sample_weight is None else sample_weight / sample_weight.sum()
     points = random_state.choice(X.shape[0], size=n_components, replace=False, p=chances)
@@ -244,16 +227,12 @@ def k_means_plusplus(
     n_components: int,
     random_state: np.random.RandomState,
 ) -> MixtureParameters[Any]:
-    """Return components on rows chosen by k-means++ (Arthur & Vassilvitskii 2007).
+    """Start from components on rows chosen by k-means++ (Arthur & Vassilvitskii 2007).
 
     Parameters
     ----------
-    mixture : Mixture
-    X : ndarray of shape (n_rows, n_features)
-    sample_weight : ndarray of shape (n_rows,) or None
-        One each if None.
-    n_components : int
-    random_state : RandomState
+    mixture, X, sample_weight, n_components, random_state
+        As in `random`.
     """
     points = plusplus_rows(Rows(X, sample_weight), n_components, random_state)
     return _from_points(mixture, X, sample_weight, points)
@@ -269,17 +248,14 @@ def _from_points(
 def near_random_rows(
     X: Data, sample_weight: Array | None, n_components: int, random_state: np.random.RandomState
 ) -> Labelling:
-    """Clusters around rows drawn at random: each row is with the nearest, in standardized columns.
+    """Cluster around rows drawn at random: each row is with the nearest, in standardized columns.
 
     Unlike components on single rows, such clusters have a spread.
 
     Parameters
     ----------
-    X : ndarray of shape (n_rows, n_features)
-    sample_weight : ndarray of shape (n_rows,) or None
-        One each if None.
-    n_components : int
-    random_state : RandomState
+    X, sample_weight, n_components, random_state
+        As in `kmeans`.
     """
     scaling = standardizing(X, sample_weight)
     chances = None if sample_weight is None else sample_weight / sample_weight.sum()

@@ -102,14 +102,14 @@ class _Draws(ABC):
 
 
 class _IndependentDraws(_Draws):
-    """Of features that say nothing of each other."""
+    """Draws of features that say nothing of each other."""
 
     def draw(self, rows: Single, missing: Single, rng: np.random.Generator) -> Single:
         return rng.standard_normal(rows.shape, dtype=np.float32)
 
 
 class _CorrelatedDraws(_Draws):
-    """Of features that have the given correlations, of shape (n_features, n_features)."""
+    """Draws of features with the given correlations, of shape (n_features, n_features)."""
 
     def __init__(self, correlations: Single) -> None:
         lower = np.linalg.cholesky(correlations)
@@ -178,7 +178,10 @@ def _standardized(X: Data, means: Array, stds: Array) -> tuple[Single, Single]:
 
 
 def _correlations(X: Data, weights: Array, means: Array, stds: Array) -> Single:
-    """Those of each two columns in the rows that have both, shrunk until they are of some rows."""
+    """Return the correlations of each two columns in the rows that have both.
+
+    They are shrunk until they are those of some rows.
+    """
     n_features = X.shape[1]
     products, counts = np.zeros((2, n_features, n_features))
     for rows in _blocks(X):

@@ -17,12 +17,13 @@ _IMPOSSIBLE = -1e100
 
 
 def in_their_components(responsibilities: Data, labels: IntArray) -> Data:
-    """Responsibilities, of which those of labelled rows are their labels.
+    """Return the responsibilities, with one-hot labels in the place of those of labelled rows.
 
     Parameters
     ----------
     responsibilities : ndarray of shape (n_rows, n_components)
     labels : ndarray of int of shape (n_rows,)
+        Components, and −1 where they are unknown.
     """
     known = labels != UNKNOWN
     fixed = responsibilities.copy()
@@ -37,7 +38,7 @@ def named_by_labels(
     sample_weight: Array | None,
     labels: IntArray,
 ) -> MixtureParameters[Any]:
-    """The start from which the components have the names, and the rows, that the labels give them.
+    """Return the start whose components have the names, and the rows, that the labels give them.
 
     A start of unlabelled rows has its components in any order. Of all orders this takes the one in
     which the labelled rows have the greatest likelihood (Kuhn's assignment), and then the M-step
@@ -53,7 +54,7 @@ def named_by_labels(
     start : MixtureParameters
     X : ndarray of shape (n_rows, n_features)
     sample_weight : ndarray of shape (n_rows,) or None
-    labels : ndarray of shape (n_rows,)
+    labels : ndarray of int of shape (n_rows,)
         Components, and −1 where they are unknown.
 
     Raises

@@ -37,7 +37,7 @@ def winners(
     n_components: int,
     random_state: np.random.RandomState,
 ) -> list[Array]:
-    """Responsibilities, of shape (n_rows, n_components) each, of the winners of a race.
+    """Return responsibilities, of shape (n_rows, n_components) each, of the winners of a race.
 
     The starters are the `plusplus_partitions` of the rows in standardized columns. They run as
     `Replicas`, whose covariances come as near as these can to those of the mixture, and which know
@@ -49,7 +49,7 @@ def winners(
     mixture : Mixture
     X : ndarray of shape (n_rows, n_features)
     sample_weight : ndarray of shape (n_rows,) or None
-        One each if None.
+        By default each row has the weight 1.
     n_components : int
     random_state : RandomState
 
@@ -115,8 +115,8 @@ def run_race(replicas: Replicas, labels: IntArray, n_components: int) -> Array:
     Parameters
     ----------
     replicas : Replicas
-    labels : ndarray of shape (n_starters, n_rows)
-        Where they begin.
+    labels : ndarray of int of shape (n_starters, n_rows)
+        The partition that each starter begins with.
     n_components : int
 
     Returns
@@ -148,7 +148,7 @@ def plusplus_partitions(
     n_components: int,
     random_state: np.random.RandomState,
 ) -> IntArray:
-    """Partitions into the rows that are nearest to each of K rows, drawn one after the other.
+    """Return partitions into the rows nearest to each of K rows, drawn one after the other.
 
     Each is drawn in proportion to the squared distance from the nearest before it, as in k-means++
     (Arthur & Vassilvitskii 2007), and to its weight. Where fewer than K rows differ, some
@@ -163,7 +163,7 @@ def plusplus_partitions(
 
     Returns
     -------
-    labels : ndarray of shape (n_partitions, n_rows)
+    labels : ndarray of int of shape (n_partitions, n_rows)
     """
     n_rows = X.shape[0]
     labels = np.zeros((n_partitions, n_rows), dtype=np.int64)

@@ -57,7 +57,10 @@ class CovarianceKind(ABC):
     def inverted(self, covariances: Array) -> tuple[Array, Array]:
         """Return the inverses, in the form that `applied` takes, and log-determinants.
 
-        Of covariances, or scatters, of shape (..., n_entries).
+        Parameters
+        ----------
+        covariances : ndarray of shape (..., n_entries)
+            Covariances, or scatters.
 
         Raises
         ------
@@ -67,13 +70,18 @@ class CovarianceKind(ABC):
 
     @abstractmethod
     def applied(self, precisions: Array, means: Array) -> Array:
-        """Σ⁻¹ μ, of the shape of the means.
+        """Return Σ⁻¹ μ.
 
         Parameters
         ----------
         precisions : ndarray
-            Σ⁻¹, as the kind keeps them.
-        means : ndarray of shape (..., n_features)
+            Σ⁻¹, as `inverted` gives them.
+        means : ndarray of shape (n_mixtures, n_components, n_features)
+            μ.
+
+        Returns
+        -------
+        applied : ndarray of shape (n_mixtures, n_components, n_features)
         """
 
     @abstractmethod
@@ -219,12 +227,12 @@ class Replicas:
         self._pseudo_scatter = _PSEUDO_ROWS * (of_all + _DIAGONAL * (variances - of_all))
 
     def terms_of(self, X: Array) -> Array:
-        """t(x) of rows, of shape (n_terms, n_rows)."""
+        """Return t(x) of rows, of shape (n_terms, n_rows)."""
         terms = np.column_stack([np.ones(len(X)), X, self._covariance.products(X)])
         return np.ascontiguousarray(terms.T)
 
     def iterate(self, responsibilities: Array) -> tuple[Array, Array]:
-        """Return an iteration: the M-step on responsibilities, and the E-step after it.
+        """Do an iteration: the M-step on responsibilities, and the E-step after it.
 
         Parameters
         ----------
@@ -241,7 +249,7 @@ class Replicas:
         return posterior, log_evidence @ self._sample_weight + log_prior
 
     def posterior(self, natural: Array, terms: Array) -> tuple[Array, Array]:
-        """Responsibilities, and the log evidence of each row, of shape (n_mixtures, n_rows).
+        """Return responsibilities, and the log evidence of each row, of shape (n_mixtures, n_rows).
 
         Parameters
         ----------
@@ -259,7 +267,7 @@ class Replicas:
         return posterior, (highest + np.log(total))[:, 0]
 
     def maximize(self, responsibilities: Array) -> tuple[Array, Array]:
-        """η of the maximizers, and their log priors, of shape (n_mixtures,)."""
+        """Return η of the maximizers, and their log priors, of shape (n_mixtures,)."""
         kind = self._covariance
         count, means, precisions, log_determinants = self._moments(responsibilities)
         linear = kind.applied(precisions, means)
@@ -275,7 +283,7 @@ class Replicas:
         return natural, -0.5 * count.shape[1] * penalties.mean(axis=1)
 
     def collapsed(self, responsibilities: Array) -> BoolArray:
-        """Whether the prior is more than half of some scatter along some line, by mixture."""
+        """Return by mixture whether the prior is more than half of some scatter along some line."""
         count, _, precisions, _ = self._moments(responsibilities)
         ratios = self._covariance.largest_ratio(precisions, self._pseudo_scatter)
         if self._covariance.shared:

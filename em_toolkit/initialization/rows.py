@@ -44,14 +44,14 @@ class Assigned:
 def from_responsibilities(
     mixture: Mixture[Any], X: Data, sample_weight: Array | None, responsibilities: Data
 ) -> MixtureParameters[Any]:
-    """Return the M-step on given responsibilities of shape (n_rows, n_components).
+    """Return the parameters of the M-step on given responsibilities.
 
     Parameters
     ----------
     mixture : Mixture
     X : ndarray of shape (n_rows, n_features)
     sample_weight : ndarray of shape (n_rows,) or None
-        One each if None.
+        By default each row has the weight 1.
     responsibilities : ndarray of shape (n_rows, n_components)
     """
 
@@ -68,14 +68,14 @@ def from_labels(
     labels: IntArray,
     n_components: int,
 ) -> MixtureParameters[Any]:
-    """Return the M-step on a partition.
+    """Return the parameters of the M-step on a partition.
 
     Parameters
     ----------
     mixture : Mixture
     X : ndarray of shape (n_rows, n_features)
     sample_weight : ndarray of shape (n_rows,) or None
-    labels : ndarray of shape (n_rows,)
+    labels : ndarray of int of shape (n_rows,)
         The component of each row.
     n_components : int
     """
@@ -88,7 +88,7 @@ def given_labels(labels: IntArray) -> Labelling:
 
 
 def start_by(labeller: Labeller) -> Initializer:
-    """Return the M-step on a partition, of which no labels are kept."""
+    """Return the initializer that is the M-step on a partition, of which no labels are kept."""
 
     def initialize(
         mixture: Mixture[Any],
@@ -100,7 +100,8 @@ def start_by(labeller: Labeller) -> Initializer:
         labelling = labeller(X, sample_weight, n_components, random_state)
         return _from_labelling(mixture, Rows(X, sample_weight), labelling, n_components)
 
-    initialize.__doc__ = labeller.__doc__
+    # An initializer has other arguments than a labeller.
+    initialize.__doc__ = (labeller.__doc__ or "").partition("Parameters\n")[0]
     return initialize
 
 
@@ -122,6 +123,5 @@ def weights_of(X: Data, sample_weight: Array | None) -> Array:
     ----------
     X : ndarray of shape (n_rows, n_features)
     sample_weight : ndarray of shape (n_rows,) or None
-        One each if None.
     """
     return np.ones(X.shape[0]) if sample_weight is None else sample_weight

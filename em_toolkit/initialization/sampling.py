@@ -12,7 +12,7 @@ from em_toolkit.statistics import Array, IntArray
 def stratified_rows(
     n_rows: int, sample_weight: Array | None, size: int, random_state: np.random.RandomState
 ) -> IntArray:
-    """Rows, ascending, one from each of `size` stretches of equal weight.
+    """Return rows, ascending, one from each of `size` stretches of equal weight.
 
     Each row is drawn in proportion to its weight, as in independent draws, but the parts of data
     that are in some order have their share.
@@ -20,11 +20,16 @@ def stratified_rows(
     Parameters
     ----------
     n_rows : int
+        Of the data.
     sample_weight : ndarray of shape (n_rows,) or None
-        One each if None.
+        By default each row has the weight 1.
     size : int
-        The number of rows to draw.
+        How many rows are drawn.
     random_state : RandomState
+
+    Returns
+    -------
+    rows : ndarray of int of shape (size,)
     """
     places = (np.arange(size) + random_state.uniform(size=size)) / size
     if sample_weight is None:
@@ -47,7 +52,12 @@ def plusplus_rows(data: Rows, n_components: int, random_state: np.random.RandomS
     ----------
     data : Rows
     n_components : int
+        How many rows are chosen.
     random_state : RandomState
+
+    Returns
+    -------
+    rows : ndarray of int of shape (n_components,)
     """
     n_rows = data.X.shape[0]
     n_candidates = 2 + int(np.log(n_components))

@@ -33,18 +33,20 @@ class Scaling:
         return np.asarray((X - self.origin) @ self.matrix)
 
     def rounded(self, X: Data) -> Array:
-        """The scaled rows, without the digits that depend on the location and the unit of X."""
+        """Return the scaled rows, without digits that depend on the location and the unit of X."""
         return np.round(self(X), _DECIMALS)
 
 
 def standardizing(X: Data, sample_weight: Array | None) -> Scaling:
-    """Return a scaling of each column to its standard deviation, without constant columns.
+    """Return the map to columns in their standard deviations.
+
+    Constant columns are left out, unless all are constant.
 
     Parameters
     ----------
     X : ndarray of shape (n_rows, n_features)
     sample_weight : ndarray of shape (n_rows,) or None
-        One each if None.
+        By default each row has the weight 1.
     """
     weights = weights_of(X, sample_weight)
     mean = np.average(X, axis=0, weights=weights).astype(np.float64)
@@ -57,13 +59,12 @@ def standardizing(X: Data, sample_weight: Array | None) -> Scaling:
 
 
 def in_one_unit(X: Data, sample_weight: Array | None) -> Scaling:
-    """Return a scaling of all columns to the root of their mean variance, unless none varies.
+    """Return the map to columns in the root of their mean variance, unless none varies.
 
     Parameters
     ----------
-    X : ndarray of shape (n_rows, n_features)
-    sample_weight : ndarray of shape (n_rows,) or None
-        One each if None.
+    X, sample_weight
+        As in `standardizing`.
     """
     weights = weights_of(X, sample_weight)
     mean = np.average(X, axis=0, weights=weights).astype(np.float64)
@@ -73,17 +74,16 @@ def in_one_unit(X: Data, sample_weight: Array | None) -> Scaling:
 
 
 def singular_scaling(X: Data, sample_weight: Array | None) -> Scaling:
-    """Principal directions of the standardized rows, divided by the roots of singular values.
+    """Return the map to principal directions, divided by the roots of singular values.
 
-    Halfway between standardizing and the Mahalanobis distance: the transformation "SVD" of
-    Scrucca & Raftery (2015, Adv. Data Anal. Classif. 9), which they find the best for model-based
-    hierarchical clustering.
+    The directions are those of the standardized rows. The map is halfway between standardizing and
+    the Mahalanobis distance: the transformation "SVD" of Scrucca & Raftery (2015, Adv. Data Anal.
+    Classif. 9), which they find the best for model-based hierarchical clustering.
 
     Parameters
     ----------
-    X : ndarray of shape (n_rows, n_features)
-    sample_weight : ndarray of shape (n_rows,) or None
-        One each if None.
+    X, sample_weight
+        As in `standardizing`.
     """
     scaling = standardizing(X, sample_weight)
     roots = np.sqrt(weights_of(X, sample_weight))

@@ -29,7 +29,7 @@ Beginnings = Callable[
 
 
 def by_short_runs(beginnings: Beginnings, n_iter: int, doc: str) -> Initializer:
-    """Return a start by short runs of EM.
+    """Return the initializer that starts by short runs of EM.
 
     Of more rows than suffice to compare starts, a sample is used, stratified along the rows and
     in proportion to their weights; its rows share the weight of all, so that a prior weighs as
@@ -38,7 +38,7 @@ def by_short_runs(beginnings: Beginnings, n_iter: int, doc: str) -> Initializer:
     Parameters
     ----------
     beginnings : callable
-        Where the runs begin.
+        From an initializer's arguments to the starts of the runs.
     n_iter : int
         Iterations of each.
     doc : str
