@@ -145,7 +145,7 @@ class Parameters:
         return np.concatenate([_to_free(getattr(self, f.name), f.metadata) for f in fields(self)])
 
     def from_vector(self, vector: Array) -> Self:
-        """Parameters like these, of the given coordinates: the inverse of `to_vector`."""
+        """Return parameters like these, of the given coordinates: the inverse of `to_vector`."""
         values: dict[str, Any] = {}
         for item in fields(self):
             template = getattr(self, item.name)
@@ -163,7 +163,7 @@ class Parameters:
         Parameters
         ----------
         other : Parameters
-            Of the same class.
+            Of the same type, with the fields b.
         rtol, atol : float
         """
 

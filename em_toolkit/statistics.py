@@ -139,11 +139,12 @@ class PairwiseSum(Generic[S]):
         self._waiting: dict[tuple[int, int], S] = {}
 
     def add(self, index: int, part: S) -> None:
-        """Add the part with this number; they are counted from 0.
+        """Add a part.
 
         Parameters
         ----------
         index : int
+            The number of the part, counted from 0.
         part : Statistics
         """
         level = 0

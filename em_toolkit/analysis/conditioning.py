@@ -175,15 +175,14 @@ class ConditionalMixture:
     def of(
         cls, params: GaussianMixtureParameters, given: IntArray, targets: IntArray
     ) -> ConditionalMixture:
-        """From a mixture of both, and the indices of each.
+        """Return the conditional mixture that follows from the mixture of all features.
 
         Parameters
         ----------
         params : MixtureParameters
-        given : ndarray of int
-            Indices of the features that are given.
-        targets : ndarray of int
-            Indices of the others.
+            Of Gaussian components.
+        given, targets : ndarray of int
+            The indices of features; none is in both.
         """
         components = params.components
         coefficients, covariances = regression(components.covariances, given, targets)
@@ -191,7 +190,7 @@ class ConditionalMixture:
         return cls(_marginal(params, given), means, coefficients, covariances)
 
     def log_weights(self, X: Array) -> Array:
-        """log p(k | x_i) of rows of what is given, of shape (n_rows, n_components)."""
+        """Return log p(k | x_i) of rows of what is given, of shape (n_rows, n_components)."""
         with np.errstate(over="ignore", invalid="ignore"):
             posterior, log_density = GAUSSIAN_MIXTURE.posterior(self.given, X)
         lost = np.flatnonzero(~np.isfinite(log_density))
@@ -204,7 +203,10 @@ class ConditionalMixture:
         return posterior.log_responsibilities
 
     def means(self, X: Array) -> Array:
-        """E[x_t | x_i, k] for rows of what is given, of shape (n_rows, n_components, n_targets)."""
+        """Return E[x_t | x_i, k] for rows of what is given.
+
+        The shape is (n_rows, n_components, n_targets).
+        """
         means = np.empty((X.shape[0], *self.target_means.shape))
         for k, origin in enumerate(self.given.components.means):
             means[:, k] = self.target_means[k] + (X - origin) @ self.coefficients[k].T
@@ -213,7 +215,7 @@ class ConditionalMixture:
 
 def _marginal(params: GaussianMixtureParameters, features: IntArray) -> GaussianMixtureParameters:
     components = params.components
-    covariances = marginal_covariances(components.covariances, features)
+    covariances = _marginal_covariances(components.covariances, features)
     return MixtureParameters(
         params.weights, GaussianComponents(components.means[:, features], covariances)
     )
@@ -224,7 +226,7 @@ def _marginal(params: GaussianMixtureParameters, features: IntArray) -> Gaussian
 
 @singledispatch
 def square_roots(covariances: Covariances) -> Array:
-    """F_k with F_k F_kᵀ = Σ_k, of shape (n_components, n_features, n_features)."""
+    """Return F_k with F_k F_kᵀ = Σ_k, of shape (n_components, n_features, n_features)."""
     # A structure says how to whiten: x to A x with Aᵀ A = Σ⁻¹. The rows of the identity become
     # those of Aᵀ, and F = A⁻¹.
     components = range(covariances.n_components)
@@ -246,7 +248,7 @@ def _(covariances: TiedCovariances) -> Array:
 
 
 def dense(covariances: Covariances) -> Array:
-    """Σ_k as matrices, of shape (n_components, n_features, n_features), of any structure."""
+    """Return Σ_k as matrices of shape (n_components, n_features, n_features), of any structure."""
     n_features = covariances.n_features
     matrices: Any = getattr(covariances, "matrices", None)
     if np.shape(matrices) == (covariances.n_components, n_features, n_features):
@@ -256,31 +258,24 @@ def dense(covariances: Covariances) -> Array:
 
 
 @singledispatch
-def marginal_covariances(covariances: Covariances, features: IntArray) -> Covariances:
-    """Return the covariances of some of the features.
-
-    Parameters
-    ----------
-    covariances : Covariances
-    features : ndarray of int
-        Their indices, in the order of the result.
-    """
+def _marginal_covariances(covariances: Covariances, features: IntArray) -> Covariances:
+    """Return the covariances of some of the features."""
     lower = _lower_factors(square_roots(covariances)[:, features])
     return _from_lower_factors(FullCovariances, lower)
 
 
-@marginal_covariances.register
+@_marginal_covariances.register
 def _(covariances: TiedCovariances, features: IntArray) -> Covariances:
     lower = _lower_factors(covariances.cholesky[:, features])
     return _from_lower_factors(TiedCovariances, lower, covariances.n_components)
 
 
-@marginal_covariances.register
+@_marginal_covariances.register
 def _(covariances: AxisAlignedCovariances, features: IntArray) -> Covariances:
     return DiagonalCovariances(covariances.variances[:, features])
 
 
-@marginal_covariances.register
+@_marginal_covariances.register
 def _(covariances: SphericalCovariances | EIICovariances, features: IntArray) -> Covariances:
     return SphericalCovariances(covariances.variances[:, :1], features.shape[0])
 
@@ -294,10 +289,9 @@ def regression(
     Parameters
     ----------
     covariances : Covariances
-    given : ndarray of int
-        Indices of features.
-    targets : ndarray of int
-        Indices of features.
+        Of all features.
+    given, targets : ndarray of int
+        The indices of features; none is in both.
 
     Returns
     -------
@@ -327,7 +321,7 @@ def _(
     covariances: AxisAlignedCovariances, given: IntArray, targets: IntArray
 ) -> tuple[Array, Covariances]:
     coefficients = np.zeros((covariances.n_components, targets.shape[0], given.shape[0]))
-    return coefficients, marginal_covariances(covariances, targets)
+    return coefficients, _marginal_covariances(covariances, targets)
 
 
 def _regression(roots: Array, given: IntArray, targets: IntArray) -> tuple[Array, Array]:

@@ -24,7 +24,7 @@ def tangent(family: Any, components: Any) -> Tangent:
     ----------
     family : Family
     components : Parameters
-        Of the family.
+        Its components, about which the coordinates are.
     """
     raise ValueError(
         f"Standard errors are known of Gaussian and Poisson components, not of "

@@ -101,18 +101,28 @@ def _index_of_name(name: str, names: npt.NDArray[Any] | None, argument: str) -> 
 
 
 def other_features(n_features: int, *features: IntArray) -> IntArray:
-    """Return the indices of all features but these, ascending."""
+    """Return the indices of all features but these, ascending.
+
+    Parameters
+    ----------
+    n_features : int
+    *features : ndarray of int
+        Indices.
+    """
     return np.setdiff1d(np.arange(n_features), np.concatenate(features))
 
 
 def targets_given(given: IntArray, targets: IntArray | None, n_features: int) -> IntArray:
-    """Return the targets, by default all features not given; none may be both.
+    """Return the targets, by default all features not given; raise ValueError if one is both.
 
     Parameters
     ----------
     given : ndarray of int
+        Indices of features.
     targets : ndarray of int or None
+        Indices of features.
     n_features : int
+        Of the data.
     """
     if targets is None:
         targets = other_features(n_features, given)

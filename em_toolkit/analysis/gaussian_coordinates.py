@@ -150,7 +150,10 @@ class GaussianTangent(Tangent):
 
 
 class IndependentFeatures(GaussianTangent):
-    """Of covariances without off-diagonal entries: what is observed says nothing of the rest."""
+    """The coordinates for covariances without off-diagonal entries.
+
+    What is observed of a row then says nothing of its missing entries.
+    """
 
     def __init__(self, family: Gaussian, components: GaussianComponents) -> None:
         features = np.arange(components.means.shape[1])
@@ -166,7 +169,7 @@ class IndependentFeatures(GaussianTangent):
 
 
 class CorrelatedFeatures(GaussianTangent):
-    """Of any covariance matrices."""
+    """The coordinates for any covariance matrices."""
 
     def __init__(self, family: Gaussian, components: GaussianComponents) -> None:
         n_features = components.means.shape[1]
@@ -220,7 +223,7 @@ class CorrelatedFeatures(GaussianTangent):
 
 
 def gaussian_tangent(family: Gaussian, components: GaussianComponents) -> GaussianTangent:
-    """Return the coordinates of normal components, complete rows or not.
+    """Return the coordinates of normal components, of complete rows or others.
 
     Parameters
     ----------

@@ -53,22 +53,23 @@ def moments(components: Parameters, features: Sequence[int]) -> Moments:
     Parameters
     ----------
     components : Parameters
-        Of the family.
     features : sequence of int
+        Indices, one or two of them.
     """
     raise TypeError(_unknown(components, "moments"))
 
 
 @singledispatch
 def densities(components: Parameters, feature: int, low: float, high: float) -> Densities:
-    """Return the density of one feature in each component, from `low` to `high`.
+    """Return the density of one feature in each component.
 
     Parameters
     ----------
     components : Parameters
-        Of the family.
     feature : int
+        Its index.
     low, high : float
+        The ends of the grid, in the units of the feature.
     """
     raise TypeError(_unknown(components, "densities"))
 

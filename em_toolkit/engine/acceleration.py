@@ -139,7 +139,7 @@ class Extrapolation(ABC):
 
 
 def _is_sound(proposal: Any, target: Array, finite: BoolArray) -> bool:
-    """Whether parameters define a density, and are what was aimed at on the edges, and off them."""
+    """Return whether parameters define a density, and lie on just the edges that were aimed at."""
     try:
         proposal.check()
     except CollapseError:

@@ -202,7 +202,7 @@ class Monitor:
         self._record("M", iteration, params, expectation, math.nan)
 
     def accepts(self, params: Any, expectation: Expectation[Any]) -> bool:
-        """Whether an E-step at `params` finds a bound as high as the M-step before it made it.
+        """Return whether an E-step finds a bound as high as the M-step before it made it.
 
         If so the ledger rises by it as by a step of plain EM, though `params` are no maximizer.
 

@@ -51,7 +51,7 @@ class Within(Protocol):
 
     @property
     def entropy(self) -> Array:
-        """Its entropy in nats, of shape (n_rows, n_components)."""
+        """The entropy of what is latent within, in nats, of shape (n_rows, n_components)."""
 
 
 class Family(ABC, Generic[C, T]):
@@ -173,14 +173,13 @@ class Family(ABC, Generic[C, T]):
         raise TypeError(f"{type(self).__name__} does not take rows with missing entries (NaN).")
 
     def log_prior(self, components: C, weights: Array) -> float:
-        """log p(θ) up to a constant, of the components whose weight is not 0.
+        """Return log p(θ) in nats, up to a constant, of the components whose weight is not 0.
 
         Parameters
         ----------
         components : Parameters
-            Of the family.
         weights : ndarray of shape (n_components,)
-            π_k.
+            Those of the mixture.
         """
         return 0.0
 
@@ -196,7 +195,7 @@ class Family(ABC, Generic[C, T]):
         return components
 
     def unfixed(self) -> Family[C, T]:
-        """The family with nothing held fixed: for a start, where there is nothing to hold yet."""
+        """Return the family with nothing held fixed: at a start there is nothing to hold yet."""
         return self
 
     def rounding_error(self, components: C, stats: T) -> float:

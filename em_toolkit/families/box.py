@@ -169,7 +169,7 @@ class _Spread:
             yield (rows - self._center) / self._sides
 
     def principal_directions(self) -> Array:
-        """Return those of rows in units of the sides, a row each."""
+        """Return the principal directions of the rows in units of the sides, a row each."""
         return np.asarray(np.linalg.svd(self.factor)[2])
 
     def reach(self, matrix: Array) -> Array:

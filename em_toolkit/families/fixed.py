@@ -19,14 +19,15 @@ class FixedComponents:
     means : ndarray of bool of shape (n_components,), optional
         The components whose means are fixed; by default none.
     covariances : ndarray of bool of shape (n_components,), optional
-        Those whose covariances are; all or none, where components share a part of theirs.
+        The components whose covariances are fixed; all or none, where components share a part of
+        theirs.
     """
 
     means: BoolArray | None = None
     covariances: BoolArray | None = None
 
     def unless_fixed(self, chosen: BoolArray) -> BoolArray:
-        """Return those of the chosen components whose covariances are free."""
+        """Return which of the chosen components have covariances that are free."""
         return chosen if self.covariances is None else chosen & ~self.covariances
 
     def hold_means(self, means: Array, at: Array) -> Array:

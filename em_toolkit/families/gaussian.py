@@ -78,14 +78,13 @@ class GaussianStatistics(ComponentStatistics):
     origin: Array = origin()
 
     def scatter_about(self, means: Array, structure: type[Covariances]) -> Array:
-        """Σ_i r_ik (x_i − μ_k)(x_i − μ_k)ᵀ, in the shape of the structure's scatter.
+        """Return Σ_i r_ik (x_i − μ_k)(x_i − μ_k)ᵀ, in the shape of the structure's scatter.
 
-        That of the last means is kept: an M-step asks for it, and the energy at what it found.
+        The scatter about the last means is kept: an M-step asks for it, and then the energy.
 
         Parameters
         ----------
         means : ndarray of shape (n_components, n_features)
-            μ_k.
         structure : type of Covariances
         """
         return self.kept("_scatter", means, lambda at, stats: stats._scatter_about(at, structure))
@@ -283,17 +282,17 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         """Return what cancellation and ill-conditioning cost.
 
         Besides the sizes of the terms themselves: in L⁻¹ S L⁻ᵀ, for a scatter S and Σ = L Lᵀ, the
-        trace and the roundings of the products are within d Σ_j S_jj (Σ⁻¹)_jj (by
-        Cauchy-Schwarz), which no scaling of the features changes. Where entries are missing, the
-        factor of a pattern errs by a rounding of the standard deviation σ_j in each entry of row
-        j, and its log determinant by Σ_j σ_j √(Σ⁻¹)_jj, which is less. The scatter is what the
-        moments hold and, after a jump of the means by δ from their origin, N δ δᵀ with both signs.
-        Last, the spacing of floating-point numbers at the means, measured by Σ.
+        trace and the roundings of the products are within d Σ_j S_jj (Σ⁻¹)_jj (by Cauchy-Schwarz),
+        which no scaling of the features changes. Where entries are missing, the factor of a pattern
+        errs by a rounding of the standard deviation σ_j in each entry of row j, and its log
+        determinant by Σ_j σ_j √(Σ⁻¹)_jj, which is less. The scatter is what the moments hold and,
+        after a jump of the means by δ from their origin, N δ δᵀ with both signs. Last, the spacing
+        of floating-point numbers at the means, measured by Σ.
 
         Parameters
         ----------
-        components : GaussianComponents
-        stats : GaussianStatistics
+        components, stats
+            As in `Family.rounding_error`.
         """
         covariances, means = components.covariances, components.means
         constants = means.shape[1] * _LOG_2_PI + np.abs(covariances.log_determinants)
@@ -319,9 +318,8 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
 
         Parameters
         ----------
-        X : ndarray of shape (n_rows, n_features)
-        responsibilities : ndarray of shape (n_rows, n_components)
-        origin : ndarray of shape (n_features,)
+        X, responsibilities, origin
+            As in `Family.first_look`.
         """
         if has_missing(X):
             raise ValueError(

@@ -201,13 +201,18 @@ def completions(
 
 
 def about_means(means: Array, X: Array) -> Iterator[tuple[int, Array]]:
-    """x − μ_k for each component, zero where an entry is missing.
+    """Yield x − μ_k for each component, zero where an entry is missing.
 
     Parameters
     ----------
     means : ndarray of shape (n_components, n_features)
     X : ndarray of shape (n_rows, n_features)
         NaN where an entry is missing.
+
+    Yields
+    ------
+    component : int
+    deviations : ndarray of shape (n_rows, n_features)
     """
     observed = ~np.isnan(X)
     for k, mean in enumerate(means):

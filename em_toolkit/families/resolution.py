@@ -99,7 +99,7 @@ class Resolution:
         return np.maximum(_OF_A_STEP * (highest - lowest), self.rounding)
 
     def least_std(self, feature: int) -> float:
-        """Of a component, in one feature."""
+        """Return the least standard deviation of a component in one feature."""
         return max(_OF_A_STEP * self._steps_of(feature).least, float(self.rounding[feature]))
 
     def check(

@@ -97,9 +97,10 @@ class PrincipalAxes:
     def resolves(self, n_components: int) -> bool:
         """Return whether rounding changes a model of so many components by less than `ACCURACY`.
 
-        Its evidence and its variances hold λ_1 .. λ_q and the trace of the covariance over σ²,
-        its smallest variance. Where the trace is wrong by δ, and the leading eigenvalues together
-        by √q δ (Hoffman & Wielandt 1953), that is (1 + √q) δ / σ², in nats per sample.
+        The evidence and the variances of the model hold λ_1 .. λ_q and the trace of the covariance
+        over σ², the smallest variance. Where the trace is wrong by δ, and the leading eigenvalues
+        together by √q δ (Hoffman & Wielandt 1953), the error is (1 + √q) δ / σ², in nats per
+        sample.
         """
         error = (1.0 + np.sqrt(n_components)) * self.error
         return bool(error <= ACCURACY * self.noise_variance(n_components))

@@ -35,13 +35,18 @@ class MixingWeights:
     fixed: BoolArray | None = None
 
     def maximize(self, weights: Array, count: Array) -> Array:
-        """Return the weights, from the old ones and the counts, of shape (n_components,).
+        """Return the weights that maximize the expected log joint density and prior.
 
         Parameters
         ----------
         weights : ndarray of shape (n_components,)
+            The old ones, of which those held fixed are kept.
         count : ndarray of shape (n_components,)
-            N_k, in units of weight.
+            N_k, in units of the rows' weights.
+
+        Returns
+        -------
+        weights : ndarray of shape (n_components,)
         """
         pseudo_count = count + (np.asarray(self.concentration) - 1.0)
         if self.fixed is None:
@@ -66,7 +71,7 @@ class MixingWeights:
         return self._with_free(weights / total, onto) if total > 0.0 else onto
 
     def unfixed(self) -> MixingWeights:
-        """These, with none held fixed."""
+        """Return these weights with none held fixed."""
         return replace(self, fixed=None)
 
     def _with_free(self, shares: Array, weights: Array) -> Array:
@@ -77,7 +82,7 @@ class MixingWeights:
         return np.where(self.fixed, weights, left * shares)
 
     def log_prior(self, weights: Array) -> float:
-        """log p(π) in nats, up to a constant."""
+        """Return log p(π) in nats, up to a constant."""
         if isinstance(self.concentration, int | float) and self.concentration == 1.0:
             return 0.0
         return float(xlogy(np.asarray(self.concentration) - 1.0, weights).sum())
@@ -88,7 +93,7 @@ class MixingWeights:
         return np.flatnonzero((weights == 0.0) & (concentration > 1.0))
 
     def with_noise(self) -> MixingWeights:
-        """These, and one more for the noise, which is free.
+        """Return these weights, and one more for the noise, which is free.
 
         A concentration that is one number is the noise's too; of several it has none.
         """

@@ -131,7 +131,7 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
         self.mixing = MixingWeights() if mixing is None else mixing
 
     def with_noise(self, box: Box) -> Mixture[C]:
-        """This mixture, and beside its components one of noise in a box."""
+        """Return this mixture with a component of noise in a box beside its own."""
         return Mixture(WithNoise(self.family, box), self.mixing.with_noise())
 
     def joint(self, params: MixtureParameters[C], X: Array) -> tuple[Within | None, Array]:
@@ -313,7 +313,7 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
         Returns
         -------
         X : ndarray of shape (n_rows, n_features)
-        labels : ndarray of shape (n_rows,)
+        labels : ndarray of int of shape (n_rows,)
             The component of each row, ascending.
         """
         counts = rng.multinomial(n_rows, params.weights / params.weights.sum())

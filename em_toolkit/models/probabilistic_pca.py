@@ -274,15 +274,15 @@ class ProbabilisticPCA(LatentVariableModel[PPCAParameters, GaussianPosterior, PP
         return -0.5 * float(noise + squared_error / params.noise_variance)
 
     def rounding_error(self, params: PPCAParameters, stats: PPCAStatistics) -> float:
-        """Return the sizes of the terms, and what the loadings and the mean cost beside the noise.
+        """Return the rounding of the terms, and what loadings and mean cost beside the noise.
 
         A residual is computed from terms of the size of W z and μ; the jump of the loadings from
         those of the E-step enters the squared error with both signs.
 
         Parameters
         ----------
-        params : PPCAParameters
-        stats : PPCAStatistics
+        params, stats
+            As in `LatentVariableModel.rounding_error`.
         """
         n_features, n_components = params.loadings.shape
         response, design = stats.regression
@@ -299,7 +299,7 @@ class ProbabilisticPCA(LatentVariableModel[PPCAParameters, GaussianPosterior, PP
         return 0.5 * float(EPS * sizes + spacing)
 
     def n_parameters(self, params: PPCAParameters) -> int:
-        """Free parameters: a rotation of the latent space changes nothing."""
+        """Return the number of free parameters: a rotation of the latent space changes nothing."""
         n_features, n_components = params.loadings.shape
         rotations = n_components * (n_components - 1) // 2
         return n_features + n_features * n_components - rotations + 1
@@ -334,7 +334,9 @@ def closed_form(axes: PrincipalAxes, n_components: int) -> PPCAParameters:
     Parameters
     ----------
     axes : PrincipalAxes
+        Of the data.
     n_components : int
+        Latent dimensions.
     """
     noise_variance = axes.noise_variance(n_components)
     strengths = np.sqrt(np.maximum(axes.variances[:n_components] - noise_variance, 0.0))
@@ -343,12 +345,14 @@ def closed_form(axes: PrincipalAxes, n_components: int) -> PPCAParameters:
 
 
 def random_start(axes: PrincipalAxes, n_components: int, rng: RandomSource) -> PPCAParameters:
-    """Random loadings and noise, each with half of the variance of the (centred) data.
+    """Return random loadings and noise, each with half of the variance of the (centred) data.
 
     Parameters
     ----------
     axes : PrincipalAxes
+        Of the data.
     n_components : int
+        Latent dimensions.
     rng : RandomState or Generator
 
     Raises

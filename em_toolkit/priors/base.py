@@ -73,11 +73,11 @@ class ComponentPrior(ABC):
 
     @abstractmethod
     def matrix(self, n_features: int) -> Array:
-        """Ψ, of shape (n_features, n_features)."""
+        """Return Ψ, of shape (n_features, n_features)."""
 
     @abstractmethod
     def scatter(self, structure: type[Covariances], n_components: int, n_features: int) -> Array:
-        """Ψ for each component, in the shape of the structure's scatter.
+        """Return Ψ for each component, in the shape of the structure's scatter.
 
         Parameters
         ----------
@@ -87,7 +87,7 @@ class ComponentPrior(ABC):
 
     @abstractmethod
     def log_density(self, means: Array, covariances: Covariances, weights: Array) -> float:
-        """log p(μ, Σ) in nats, up to a constant.
+        """Return log p(μ, Σ) in nats, up to a constant.
 
         Parameters
         ----------
@@ -104,6 +104,11 @@ class ComponentPrior(ABC):
         ----------
         stats : FirstMoments
         covariances : Covariances
+            Of the components.
+
+        Returns
+        -------
+        shifts : ndarray of shape (n_components, n_features)
         """
         count, moment = stats.count[:, None], stats.first_moment
         if self.shrinkage > 0.0:
@@ -131,18 +136,18 @@ class ComponentPrior(ABC):
         return 0.0
 
     def add_scatter(self, scatter: Array, means: Array, structure: type[Covariances]) -> Array:
-        """A scatter about these means, of the structure's shape, and what the prior adds to it.
+        """Return a scatter about these means with what the prior adds to it.
 
         Parameters
         ----------
-        scatter : ndarray, of the structure's shape
+        scatter : ndarray, in the shape of the structure's scatter
         means : ndarray of shape (n_components, n_features)
         structure : type of Covariances
         """
         return scatter + self.scatter_at(means, structure)
 
     def scatter_at(self, means: Array, structure: type[Covariances]) -> Array:
-        """Ψ + κ (μ_k − m)(μ_k − m)ᵀ, in the shape of the structure's scatter.
+        """Return Ψ + κ (μ_k − m)(μ_k − m)ᵀ, in the shape of the structure's scatter.
 
         Parameters
         ----------

@@ -14,12 +14,17 @@ _PART = 0.1
 
 
 def center_of(mean: Any, n_features: int) -> Array:
-    """Return the mean of a prior, of shape (n_features,).
+    """Return the mean of a prior as an array; raise ValueError if it cannot be one.
 
     Parameters
     ----------
-    mean : float or array-like of shape (n_features,)
+    mean : array-like of shape (n_features,)
+        What a user gave.
     n_features : int
+
+    Returns
+    -------
+    center : ndarray of shape (n_features,)
     """
     center = np.asarray(mean, dtype=np.float64)
     if center.shape != (n_features,) or not np.isfinite(center).all():
@@ -31,15 +36,19 @@ def center_of(mean: Any, n_features: int) -> Array:
 
 
 def matrix_of(given: Any, name: str, n_features: int) -> Array:
-    """Return a positive-definite matrix of shape (n_features, n_features), from itself or a number.
+    """Return a positive-definite matrix, from itself or a number; raise ValueError for another.
 
     Parameters
     ----------
     given : float or array-like of shape (n_features, n_features)
-        A number is that multiple of the identity.
+        What a user gave; a number is that multiple of the identity.
     name : str
-        The parameter, for the error.
+        Of the hyperparameter, for the message.
     n_features : int
+
+    Returns
+    -------
+    matrix : ndarray of shape (n_features, n_features)
     """
     matrix = np.asarray(given, dtype=np.float64)
     if matrix.ndim == 0:

@@ -31,7 +31,7 @@ class Moments:
 
     @classmethod
     def of(cls, blocks: Iterable[Block]) -> Moments:
-        """Of rows with weights; of their observed entries where some are missing (NaN).
+        """Return the moments of rows with weights; of their observed entries where some are NaN.
 
         Then each covariance is taken over the rows that have both features, about the means of
         the observed entries. It is 0 for features that no two rows have both.
@@ -67,7 +67,7 @@ class Moments:
 
 @dataclass(frozen=True, eq=False)
 class _Sums(Statistics):
-    """Of weights; of those of rows that have two features; of deviations; of their products."""
+    """The sums of weights, of those of rows that have two features, of deviations and products."""
 
     weight: float
     pairs: Array

@@ -132,13 +132,10 @@ class NormalMeans:
     ) -> MeansPrior:
         """Return the prior with what the data say where nothing was given.
 
-        As `NormalInverseWishart.for_data`.
-
         Parameters
         ----------
-        data : Moments
-        structure : type of Covariances
-        n_components : int
+        data, structure, n_components
+            As in `NormalInverseWishart.for_data`.
         """
         n_features = data.mean.shape[0]
         mean = data.mean if self.mean is None else center_of(self.mean, n_features)

@@ -67,7 +67,7 @@ class Candidate:
         return ", ".join([*kind, str(self.n_components)])
 
     def score(self, criterion: str) -> float:
-        """Its value of a criterion, NaN if it has none."""
+        """Return the value of a criterion, NaN if the candidate has none."""
         value: float = getattr(self, criterion)
         return value
 
@@ -78,7 +78,7 @@ def scores_of(candidates: Sequence[Candidate], criterion: str) -> Array:
     Parameters
     ----------
     candidates : sequence of Candidate
-    criterion : str
+    criterion : {"bic", "icl", "aic", "cv"}
     """
     return np.array([candidate.score(criterion) for candidate in candidates])
 
@@ -89,7 +89,12 @@ def place_of_best(candidates: Sequence[Candidate], criterion: str) -> int:
     Parameters
     ----------
     candidates : sequence of Candidate
-    criterion : str
+    criterion : {"bic", "icl", "aic", "cv"}
+
+    Raises
+    ------
+    ValueError
+        If all candidates failed.
     """
     losses = CRITERIA[criterion].losses(scores_of(candidates, criterion))
     if np.isnan(losses).all():

@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress(n_fits: int, criterion: str, verbose: int) -> Iterator[Callable[[Candidate], None]]:
-    """Someone to tell of each candidate: a bar of rich where it can be drawn, else lines.
+    """Give someone to tell of each candidate: a bar of rich where it can be drawn, else lines.
 
     Parameters
     ----------
     n_fits : int
-    criterion : str
+        How many candidates there will be.
+    criterion : {"bic", "icl", "aic", "cv"}
+        What is told of each.
     verbose : int
+        0 tells nothing.
     """
     console = _rich_console() if verbose > 0 else None
     if console is not None:

@@ -87,7 +87,7 @@ def score_table(
     Parameters
     ----------
     candidates : sequence of Candidate
-    criterion : str
+    criterion : {"bic", "icl", "aic", "cv"}
     """
     scores: dict[str | None, dict[int, float]] = {}
     for candidate in candidates:
@@ -108,7 +108,7 @@ def remarks(selection: Comparison) -> list[str]:
 
 
 def note_on_constants(left_out: Mapping[Any, float]) -> str:
-    """Which columns were left out; empty if none were."""
+    """Say which columns were left out; return "" if none were."""
     if not left_out:
         return ""
     named = ", ".join(
@@ -128,7 +128,8 @@ def complaint_about(candidates: Sequence[Candidate], criterion: str) -> str:
     Parameters
     ----------
     candidates : sequence of Candidate
-    criterion : str
+    criterion : {"bic", "icl", "aic", "cv"}
+        NaN in a candidate whose fit failed.
     """
     n, unfinished, failed = len(candidates), Counter[str](), []
     for candidate in candidates:

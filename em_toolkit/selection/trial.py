@@ -123,7 +123,7 @@ def _name_of_start(estimator: MixtureEstimator) -> str | None:
 
 
 def _rank(estimator: MixtureEstimator) -> tuple[bool, float]:
-    """Of two fits to the same rows, the better one has the higher."""
+    """Return a rank, which is higher for the better one of two fits to the same rows."""
     return estimator.status_ is not Status.COLLAPSED, estimator.lower_bound_
 
 
