@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,8 @@ class Numbers:
         The decimal mark of most of them.
     signs : dict of str to str
         The sign of currency or percent that was left out, by column.
+    marks : dict of str to str
+        The decimal mark of each column in which there are commas or points.
     """
 
     names: list[str]
@@ -49,6 +51,7 @@ class Numbers:
     decimals: list[str] = field(default_factory=list)
     decimal: str = "."
     signs: dict[str, str] = field(default_factory=dict)
+    marks: dict[str, str] = field(default_factory=dict)
 
 
 def numeric_columns(
@@ -57,6 +60,7 @@ def numeric_columns(
     *,
     names: Sequence[str] | None = None,
     takes_missing: bool = False,
+    known_marks: Mapping[str, str] | None = None,
 ) -> Numbers:
     """Return the columns to work with.
 
@@ -69,6 +73,8 @@ def numeric_columns(
         The columns, in this order, whatever the options say: those of a model.
     takes_missing : bool, default=False
         Whether missing cells are NaN; by default they are an error.
+    known_marks : mapping of str to str, optional
+        The decimal marks of columns in another table of the same kind.
 
     Returns
     -------
@@ -94,7 +100,9 @@ def numeric_columns(
     }
     is_numeric = {name: _is_numeric(column) for name, column in columns.items()}
     marks = decide_marks(
-        {name: column for name, column in columns.items() if is_numeric[name]}, table.separator
+        {name: column for name, column in columns.items() if is_numeric[name]},
+        table.separator,
+        known_marks,
     )
     used = [name for name in chosen or columns if name not in excluded]
     values = {name: columns[name].values(marks.of(name)) for name in used}
@@ -138,7 +146,8 @@ def numeric_columns(
         notes += suspicious_values(name, values[name])
     notes += _note_on_missing(used, X)
     signs = {name: columns[name].sign for name in used if columns[name].sign}
-    return Numbers(used, X, notes, [marks.of(name) for name in used], marks.usual, signs)
+    own = {name: marks.marks[name] for name in used if name in marks.marks}
+    return Numbers(used, X, notes, [marks.of(name) for name in used], marks.usual, signs, own)
 
 
 def complete_rows(numbers: Numbers, path: Path) -> Numbers:

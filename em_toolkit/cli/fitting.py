@@ -203,7 +203,11 @@ class Result:
             "converged": fitted.converged_,
             "n_iter": fitted.trace_.n_iter,
             "versions": versions(),
-            "reading": saved_reading(self.reading) | {"signs": self.numbers.signs},
+            "reading": {
+                **saved_reading(self.reading),
+                "signs": self.numbers.signs,
+                "marks": self.numbers.marks,
+            },
             "estimator": document_of(self._named),
         }
 

@@ -80,7 +80,9 @@ class Marks:
         return notes
 
 
-def decide_marks(columns: Mapping[str, Column], separator: str) -> Marks:
+def decide_marks(
+    columns: Mapping[str, Column], separator: str, known: Mapping[str, str] | None = None
+) -> Marks:
     """Decide the decimal mark of each numeric column.
 
     The cells that are numbers with one of the marks alone decide: 1.5 and 1,234.5 with the point,
@@ -94,7 +96,10 @@ def decide_marks(columns: Mapping[str, Column], separator: str) -> Marks:
         The numeric ones.
     separator : str
         Between the cells of the table.
+    known : mapping of str to str, optional
+        The marks of columns in another table of the same kind: that of a fit.
     """
+    known = known or {}
     marks: dict[str, str] = {}
     doubtful: dict[str, str] = {}
     open_columns = []
@@ -115,13 +120,25 @@ def decide_marks(columns: Mapping[str, Column], separator: str) -> Marks:
         ambiguous = _with_either(columns[name])
         if ambiguous is None:
             continue
+        if name in known:
+            marks[name] = known[name]
+            continue
         if len(votes) == 1 and not ambiguous.is_mixed:
             marks[name] = usual
+            # Integers below a thousand beside them, or quotation marks in a table separated by
+            # commas, say that the marks are between groups.
+            if ambiguous.sign != usual and ambiguous.are_alone and separator != ",":
+                doubtful[name] = ambiguous.told(usual)
             continue
         marks[name] = "," if separator == ";" and ambiguous.sign == "," else "."
         if ambiguous.are_groups:
             marks[name] = "." if ambiguous.sign == "," else ","
         doubtful[name] = ambiguous.told(marks[name])
+    for name, mark in known.items():
+        if marks.get(name, mark) != mark:
+            doubtful[name] = (
+                f"numbers with a {_NAMES[marks[name]]}, where the fit had a {_NAMES[mark]}"
+            )
     if not votes and marks:
         usual = Counter(marks.values()).most_common(1)[0][0]
     return Marks(columns, marks, doubtful, usual)
@@ -137,6 +154,7 @@ class _Ambiguous:
     n_cells: int
     values: dict[str, float]
     are_groups: bool
+    are_alone: bool
 
     def told(self, mark: str) -> str:
         """Return a note on how they were read, and on the way to the other reading."""
@@ -157,8 +175,15 @@ def _with_either(column: Column) -> _Ambiguous | None:
     values = {mark: column.value(first, mark) for mark in MARKS}
     is_comma = column.texts[is_either].str.contains(",", regex=False)
     is_mixed = bool(is_comma.any() and not is_comma.all())
+    is_plain = column.fits["."] & column.fits[","] & ~is_either
     return _Ambiguous(
-        example, sign, is_mixed, int(is_either.sum()), values, _are_groups(column, is_either, sign)
+        example,
+        sign,
+        is_mixed,
+        int(is_either.sum()),
+        values,
+        _are_groups(column, is_either, sign),
+        not is_plain.any(),
     )
 
 

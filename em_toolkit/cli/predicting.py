@@ -57,7 +57,7 @@ def predict_table(model: Path, path: Path, out: Path | None, reading: ReadingOpt
     saved = _saved_reading(model)
     reading, words = read_alike(reading, saved)
     table = read_table(path, reading)
-    numbers = _columns_of(fitted, kind, model, table, reading)
+    numbers = _columns_of(fitted, kind, model, table, reading, saved.get("marks", {}))
     checked = kind.check(table, numbers) + _notes_on_signs(numbers, saved.get("signs", {}))
     if words:
         checked.append(f"the table was read as in the fit, with {words}")
@@ -107,14 +107,21 @@ def read_model(path: Path) -> tuple[Model, Any]:
 
 
 def _columns_of(
-    fitted: Any, kind: Model, model: Path, table: Table, reading: ReadingOptions
+    fitted: Any,
+    kind: Model,
+    model: Path,
+    table: Table,
+    reading: ReadingOptions,
+    marks: Mapping[str, str],
 ) -> Numbers:
     """Return the columns of the model, in its order."""
     # scikit-learn would warn of arrays, which are in the order of the names by then.
     names = vars(fitted).pop("feature_names_in_", None)
     there = [str(name) for name in table.frame.columns]
     if names is None:
-        numbers = numeric_columns(table, reading, takes_missing=kind.takes_missing)
+        numbers = numeric_columns(
+            table, reading, takes_missing=kind.takes_missing, known_marks=marks
+        )
         if len(numbers.names) != fitted.n_features_in_:
             raise InputError(
                 f"{model} does not say the names of its {fitted.n_features_in_} columns, and "
@@ -137,7 +144,11 @@ def _columns_of(
             f"not there; {advice}"
         )
     return numeric_columns(
-        table, reading, names=[str(name) for name in names], takes_missing=kind.takes_missing
+        table,
+        reading,
+        names=[str(name) for name in names],
+        takes_missing=kind.takes_missing,
+        known_marks=marks,
     )
 
 
@@ -145,7 +156,8 @@ def _saved_reading(path: Path) -> dict[str, Any]:
     """Return the options with which the table of a fit was read; none for what `to_json` wrote."""
     account = json.loads(path.read_text(encoding="utf-8"))
     saved = account.get("reading", {})
-    if not isinstance(saved, dict) or not isinstance(saved.get("signs", {}), dict):
+    parts = [saved.get(name, {}) for name in ("signs", "marks")] if isinstance(saved, dict) else []
+    if not parts or not all(isinstance(part, dict) for part in parts):
         raise InputError(f"{path}: expected an object in 'reading', got {saved!r:.60}")
     return saved
 

@@ -159,6 +159,17 @@ class FiniteMixture(MixtureEstimator):
     def _shapes(self, n_features: int) -> dict[str, tuple[int, ...]]:
         return {"weights_": (self.n_components,)}
 
+    def _model_for(self, X: Data, weights: Array | None) -> Mixture[Any]:
+        if self.components_init is not None:
+            rows = np.nan_to_num(np.asarray(X[:1], dtype=np.float64))
+            n_given = self.family.log_density(self.components_init, rows).shape[1]
+            if n_given != self.n_components:
+                raise ValueError(
+                    f"components_init: expected the parameters of n_components={self.n_components} "
+                    f"component(s), got those of {n_given}."
+                )
+        return self._model()
+
     def _given(self, n_features: int) -> dict[str, Any]:
         given: dict[str, Any] = {}
         if self.weights_init is not None:

@@ -252,3 +252,32 @@ def test_a_component_of_one_row_is_told(run, folder):
     code, out, _ = run("fit", "a.csv", "--prior", "conjugate", "--out", "out")
     assert code in (0, 3)
     assert "is a single row: a total or another outlier" in told(out)
+
+
+def table_of(path, a, b):
+    pairs = zip(a, b, strict=True)
+    rows = [f"{left:.3f}".replace(".", ",") + f";{right:.3f}" for left, right in pairs]
+    path.write_text("\n".join(["a;b", *rows]) + "\n")
+
+
+def test_decimal_commas_of_the_fit_are_those_of_new_rows(run, folder):
+    """4,567 beside 0.200 is 4.567 where the fit had decimal commas in that column."""
+    rows = ["0,5;0.100", "1,5;0.103", "2,5;0.106", "3,5;0.109", "4,5;0.112", "5,5;0.15"]
+    (folder / "old.csv").write_text("\n".join(["a;b", *rows]) + "\n")
+    assert run("fit", "old.csv", "-k", "1", "--out", "out")[0] == 0
+    (folder / "new.csv").write_text("a;b\n4,567;0.200\n")
+    code, out, err = run("predict", "out/old_parameters.json", "new.csv")
+    assert code == 0
+    assert pd.read_csv(io.StringIO(out), sep=";")["log_density"][0] > -100.0
+    # What can be read in one way alone is read so, and told.
+    (folder / "other.csv").write_text("a;b\n4.5;0.200\n")
+    code, out, err = run("predict", "out/old_parameters.json", "other.csv")
+    assert code == 0
+    assert "where the fit had a decimal comma" in " ".join(err.split())
+
+
+def test_commas_that_may_be_of_either_kind_are_told(run, folder):
+    table_of(folder / "old.csv", 5.0 + RNG.normal(size=60), RNG.uniform(size=60))
+    code, out, _ = run("fit", "old.csv", "-k", "1", "--out", "out")
+    assert code == 0
+    assert "say --decimal , (or --thousands .)" in " ".join(out.split())

@@ -153,3 +153,9 @@ def test_it_is_an_estimator() -> None:
         FiniteMixture("poisson", 2).fit(WAITS)  # type: ignore[arg-type]
     with pytest.raises(InvalidParameterError, match="'components_init'"):
         FiniteMixture(Exponential(), 2, components_init=[1.0]).fit(WAITS)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("n_components", [1, 3])
+def test_as_many_components_are_given_as_asked_for(n_components: int) -> None:
+    with pytest.raises(ValueError, match=rf"n_components={n_components} component.*those of 2"):
+        FiniteMixture(Exponential(), n_components, components_init=START).fit(WAITS)
