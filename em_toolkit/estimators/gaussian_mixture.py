@@ -460,8 +460,16 @@ class GaussianMixture(GaussianDensity):
     def _check_fitted(self) -> None:
         super()._check_fitted()
         box = self.noise_box_
-        if box is not None and np.shape(box.axes) != (self.n_features_in_,) * 2:
-            raise ValueError("noise_box_ should have an edge for each feature")
+        if box is None:
+            return
+        d = self.n_features_in_
+        edges = np.concatenate([np.ravel(box.lengths), np.ravel(box.sides)]).astype(np.float64)
+        shapes = [np.shape(part) for part in (box.center, box.axes, box.lengths, box.sides)]
+        if shapes != [(d,), (d, d), (d,), (d,)] or not (np.isfinite(edges) & (edges > 0.0)).all():
+            raise ValueError(
+                "noise_box_ should have a positive and finite edge for each feature, but its "
+                f"center, axes, lengths and sides have the shapes {shapes} and edges {edges}"
+            )
 
     # -- parameters and attributes -----------------------------------------------------------------
 

@@ -235,6 +235,11 @@ class PoissonMixture(MixtureEstimator):
         check_whole(rows, getattr(self, "feature_names_in_", None))
         return rows
 
+    def _check_fitted(self) -> None:
+        super()._check_fitted()
+        if (self.rates_ < 0.0).any():
+            raise ValueError(f"rates_ should not be negative, but has {self.rates_.min():g}")
+
     def _model(self) -> Mixture[PoissonRates]:
         return Mixture(Poisson(self._fixed()["rates"]), self._mixing())
 

@@ -88,7 +88,11 @@ def estimator_from(source: str | os.PathLike[str], classes: Sequence[type[E]]) -
     vars(estimator).update(_attributes(estimator_class, document["fitted"]))
     try:
         estimator._check_fitted()
-    except ValueError as error:
+    except AttributeError as error:
+        raise ValueError(
+            f"the attributes in 'fitted' do not define a model: {error.name} is not among them"
+        ) from None
+    except (TypeError, ValueError) as error:
         raise ValueError(f"the attributes in 'fitted' do not define a model: {error}") from None
     return estimator
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -336,3 +337,39 @@ def test_what_cannot_be_written_is_refused() -> None:
     model.set_params(init_params=print)
     with pytest.raises(TypeError, match=r"init_params: .*builtin_function"):
         model.to_json()
+
+
+def mutated(fit: Any, name: str, value: Any) -> str:
+    document = json.loads(fit.to_json())
+    if value is KeyError:
+        del document["fitted"][name]
+    else:
+        document["fitted"][name] = value(document["fitted"][name])
+    return json.dumps(document)
+
+
+def negative(value: Any) -> Any:
+    return json.loads(json.dumps(value).replace("1.", "-1.", 1))
+
+
+def test_values_that_cannot_be_are_refused() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    noisy = GaussianMixture(1, noise=True, random_state=0).fit(X)
+    counts = PoissonMixture(1, random_state=0).fit(np.ones((9, 1)))
+    box = json.loads(noisy.to_json())["fitted"]["noise_box_"]
+    cases = [
+        (counts, "rates_", negative, "rates_ should not be negative"),
+        (noisy, "noise_weight_", KeyError, "noise_weight_ is not among them"),
+        (PPCA(1).fit(X), "noise_variance_", KeyError, "noise_variance_ is not among them"),
+        (PPCA(1).fit(X), "n_components_", KeyError, "n_components_ is not among them"),
+    ]
+    assert "lengths" in json.dumps(box)
+    for fit, name, value, complaint in cases:
+        with pytest.raises(ValueError, match=complaint):
+            type(fit).from_json(mutated(fit, name, value))
+    for lengths in (-1.0, 0.0, np.inf):
+        broken = clone(noisy).fit(X)
+        broken.noise_box_ = replace(broken.noise_box_, lengths=np.array([1.0, lengths]))
+        with pytest.raises(ValueError, match="positive and finite edge"):
+            GaussianMixture.from_json(broken.to_json())
