@@ -52,7 +52,7 @@ def mixture_of(
 ) -> tuple[Mixture[GaussianComponents], MixtureParameters[GaussianComponents]]:
     """The two components, whose means are so far apart."""
     means = np.array([[0.0, 0.0], [apart, apart / 3.0]])
-    covariances = STRUCTURES[structure].from_public(OF_STRUCTURE[structure], 2, 2)
+    covariances = STRUCTURES[structure].from_sklearn_array(OF_STRUCTURE[structure], 2, 2)
     params = MixtureParameters(WEIGHTS, GaussianComponents(means, covariances))
     return Mixture(Gaussian(STRUCTURES[structure])), params
 

@@ -15,7 +15,7 @@ FAITHFUL: Data = load_faithful().data
 
 def faithful_start(structure: str = "full") -> MixtureParameters[GaussianComponents]:
     """Two components: far from the maximum, so that there is a way to go."""
-    covariances = CLASSES[structure].alike(np.cov(FAITHFUL.T), 2)
+    covariances = CLASSES[structure].shared(np.cov(FAITHFUL.T), 2)
     means = np.array([[3.0, 60.0], [4.0, 75.0]])
     return MixtureParameters(np.array([0.3, 0.7]), GaussianComponents(means, covariances))
 

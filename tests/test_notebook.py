@@ -27,7 +27,7 @@ def fitted() -> GaussianMixture:
 @pytest.fixture(scope="module")
 def results(fitted: GaussianMixture) -> dict[str, Any]:
     X = FRAME.to_numpy()
-    covariances = STRUCTURES["full"].from_public(np.stack([np.cov(X.T)] * 2), 2, 4)
+    covariances = STRUCTURES["full"].from_sklearn_array(np.stack([np.cov(X.T)] * 2), 2, 4)
     components = GaussianComponents(X[[0, 100]], covariances)
     start = MixtureParameters(np.array([0.5, 0.5]), components)
     return {

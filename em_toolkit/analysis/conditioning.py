@@ -66,7 +66,7 @@ def marginal(params: GaussianMixtureParameters, features: Any) -> GaussianMixtur
     >>> covariances = FullCovariances(np.array([[[2.0, 1.0], [1.0, 4.0]]]))
     >>> components = GaussianComponents(np.array([[0.0, 1.0]]), covariances)
     >>> of_second = marginal(MixtureParameters(np.ones(1), components), 1)
-    >>> of_second.components.means, of_second.components.covariances.public
+    >>> of_second.components.means, of_second.components.covariances.sklearn_array
     (array([[1.]]), array([[[4.]]]))
     """
     params.check()
@@ -122,7 +122,7 @@ def condition(
     >>> covariances = FullCovariances(np.array([[[2.0, 1.0], [1.0, 4.0]]]))
     >>> components = GaussianComponents(np.array([[0.0, 1.0]]), covariances)
     >>> of_second = condition(MixtureParameters(np.ones(1), components), 0, 3.0)
-    >>> of_second.components.means, of_second.components.covariances.public.round(12)
+    >>> of_second.components.means, of_second.components.covariances.sklearn_array.round(12)
     (array([[2.5]]), array([[[3.5]]]))
     """
     params.check()

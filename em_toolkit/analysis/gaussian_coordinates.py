@@ -129,7 +129,7 @@ class GaussianTangent(Tangent):
             of_means[k][:, columns[:n_features]] = one.frame
             moved = one.frame @ one.directions @ one.frame.T
             of_matrices[k][:, :, columns[n_features:]] = np.moveaxis(moved, 0, -1)
-        values = covariances.public
+        values = covariances.sklearn_array
         jacobian = _published(covariances, of_matrices).reshape(values.size, -1)
         variances = np.tile(np.eye(n_features, dtype=bool), (n_components, 1, 1))
         return [

@@ -160,7 +160,7 @@ class _Gaussian(_MixtureModel):
     def summary(self, fitted: Any, numbers: Numbers) -> list[tuple[str, list[str]]]:
         shape = fitted.means_.shape
         structure = STRUCTURES[fitted.covariance_type]
-        stds = np.sqrt(structure.from_public(fitted.covariances_, *shape).variances)
+        stds = np.sqrt(structure.from_sklearn_array(fitted.covariances_, *shape).variances)
         features = [
             (name, [_measured(*pair) for pair in zip(means, deviations, strict=True)])
             for name, means, deviations in zip(numbers.names, fitted.means_.T, stds.T, strict=True)

@@ -173,13 +173,13 @@ class AxisAlignedCovariances(Covariances):
         return cls.columns.kept(moment)
 
     @classmethod
-    def alike(cls, matrix: Array, n_components: int) -> Self:
+    def shared(cls, matrix: Array, n_components: int) -> Self:
         values = np.tile(cls.columns.shared(np.diagonal(matrix)), (n_components, 1))
         made: Self = cls.columns.made(cls, values, matrix.shape[0])
         return made
 
     @classmethod
-    def from_public(cls, values: Array, n_components: int, n_features: int) -> Self:
+    def from_sklearn_array(cls, values: Array, n_components: int, n_features: int) -> Self:
         columns = np.reshape(values, (n_components, -1))
         made: Self = cls.columns.made(cls, columns, n_features).in_structure()
         return made
@@ -244,30 +244,30 @@ class AxisAlignedCovariances(Covariances):
         """Positive variances are enough."""
 
     @property
-    def public(self) -> Array:
+    def sklearn_array(self) -> Array:
         return self.values
 
     @property
     def precisions_cholesky(self) -> Array:
-        return np.asarray(1.0 / np.sqrt(self.public))
+        return np.asarray(1.0 / np.sqrt(self.sklearn_array))
 
     @property
     def precisions(self) -> Array:
-        return np.asarray(1.0 / self.public)
+        return np.asarray(1.0 / self.sklearn_array)
 
     @classmethod
-    def complaint_about_precisions(cls, precisions: Array) -> str:
+    def precisions_problem(cls, precisions: Array) -> str:
         if not (precisions > 0.0).all():
             return "positive"
-        return cls.rule.complaint(cls, precisions)
+        return cls.rule.problem(cls, precisions)
 
     @classmethod
     def from_precisions(cls, precisions: Array, n_components: int, n_features: int) -> Self:
-        return cls.from_public(1.0 / precisions, n_components, n_features)
+        return cls.from_sklearn_array(1.0 / precisions, n_components, n_features)
 
     @classmethod
     def from_precisions_cholesky(cls, factors: Array, n_components: int, n_features: int) -> Self:
-        return cls.from_public(1.0 / np.square(factors), n_components, n_features)
+        return cls.from_sklearn_array(1.0 / np.square(factors), n_components, n_features)
 
 
 class Separate(Rule):
@@ -373,7 +373,7 @@ class SphericalCovariances(AxisAlignedCovariances):
         return self.dimension
 
     @property
-    def public(self) -> Array:
+    def sklearn_array(self) -> Array:
         return self.values[:, 0]
 
 
@@ -391,5 +391,5 @@ class EIICovariances(AxisAlignedCovariances):
         return self.dimension
 
     @property
-    def public(self) -> Array:
+    def sklearn_array(self) -> Array:
         return self.values[:, 0]

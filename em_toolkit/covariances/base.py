@@ -166,7 +166,7 @@ class Covariances(Parameters, ABC):
     def default_scale(cls, covariance: Array) -> Array:
         """Λ for one component, if this is the covariance of all the data."""
         try:
-            cls.alike(covariance, 1).check_rank()
+            cls.shared(covariance, 1).check_rank()
         except CollapseError:
             return np.diag(np.diagonal(covariance))
         return covariance
@@ -219,7 +219,7 @@ class Covariances(Parameters, ABC):
 
     @classmethod
     @abstractmethod
-    def alike(cls, matrix: Array, n_components: int) -> Self:
+    def shared(cls, matrix: Array, n_components: int) -> Self:
         """Return components that all have the matrix's likeness, of shape (n_features, n_features).
 
         Parameters
@@ -242,7 +242,7 @@ class Covariances(Parameters, ABC):
 
     @classmethod
     @abstractmethod
-    def from_public(cls, values: Array, n_components: int, n_features: int) -> Self:
+    def from_sklearn_array(cls, values: Array, n_components: int, n_features: int) -> Self:
         """From an array of scikit-learn's shape.
 
         Parameters
@@ -254,7 +254,7 @@ class Covariances(Parameters, ABC):
 
     @classmethod
     @abstractmethod
-    def complaint_about_precisions(cls, precisions: Array) -> str:
+    def precisions_problem(cls, precisions: Array) -> str:
         """Return what inverse covariances, in scikit-learn's shape, should be and are not, "" if
         nothing.
         """
@@ -409,7 +409,7 @@ class Covariances(Parameters, ABC):
 
     @property
     @abstractmethod
-    def public(self) -> Array:
+    def sklearn_array(self) -> Array:
         """The covariances in scikit-learn's shape."""
 
     @property

@@ -85,11 +85,11 @@ class MatrixCovariances(Covariances):
         return moment
 
     @classmethod
-    def alike(cls, matrix: Array, n_components: int) -> Self:
+    def shared(cls, matrix: Array, n_components: int) -> Self:
         return cls(np.tile(matrix, (n_components, 1, 1)))
 
     @classmethod
-    def from_public(cls, values: Array, n_components: int, n_features: int) -> Self:
+    def from_sklearn_array(cls, values: Array, n_components: int, n_features: int) -> Self:
         return cls(values).in_structure()
 
     @classmethod
@@ -101,7 +101,7 @@ class MatrixCovariances(Covariances):
         return cls.from_factors(factors)
 
     @property
-    def public(self) -> Array:
+    def sklearn_array(self) -> Array:
         return self.values
 
     @property
@@ -313,12 +313,12 @@ class MatrixCovariances(Covariances):
         self.rule.check_axes(self)
 
     @classmethod
-    def complaint_about_precisions(cls, precisions: Array) -> str:
+    def precisions_problem(cls, precisions: Array) -> str:
         # Not by eigenvalues, whose roundings hide those of features in unlike units.
         if np.allclose(precisions, np.swapaxes(precisions, -1, -2)) and _have_factors(
             np.asarray(precisions[..., ::-1, ::-1], dtype=np.float64)
         ):
-            return cls.rule.complaint(cls, precisions)
+            return cls.rule.problem(cls, precisions)
         return "symmetric, positive-definite"
 
     @classmethod
@@ -472,11 +472,11 @@ class TiedCovariances(MatrixCovariances):
         return FullCovariances.second_moment(X, origin, responsibilities).sum(axis=0)[None]
 
     @classmethod
-    def alike(cls, matrix: Array, n_components: int) -> Self:
+    def shared(cls, matrix: Array, n_components: int) -> Self:
         return cls(matrix[None], n_components)
 
     @classmethod
-    def from_public(cls, values: Array, n_components: int, n_features: int) -> Self:
+    def from_sklearn_array(cls, values: Array, n_components: int, n_features: int) -> Self:
         return cls(values[None], n_components)
 
     @classmethod
@@ -488,7 +488,7 @@ class TiedCovariances(MatrixCovariances):
         return cls.from_factors(factors[None], n_components)
 
     @property
-    def public(self) -> Array:
+    def sklearn_array(self) -> Array:
         return self.values[0]
 
     @property

@@ -72,7 +72,7 @@ class Rule(ABC):
         """Return the nearest covariances that share what the rule says."""
         return covariances
 
-    def complaint(self, kind: Any, precisions: Array) -> str:
+    def problem(self, kind: Any, precisions: Array) -> str:
         """Return what inverse covariances should have in common and have not, "" if nothing.
 
         Parameters
@@ -139,7 +139,7 @@ class SharingRule(Rule):
     ) -> Any:
         if not np.isfinite(scatter).all():
             # The squares of the data overflowed: `check_about` says so.
-            return kind.alike(np.full((n_features, n_features), np.nan), count.shape[0])
+            return kind.shared(np.full((n_features, n_features), np.nan), count.shape[0])
         weight = float(count.sum())
         if floor > 0.0 and weight > 0.0:
             # Scatters are divided by the floor, and the quotients must be numbers: in a unit of
@@ -180,7 +180,7 @@ class SharingRule(Rule):
         scatter = covariances.with_factors(covariances.scatter)
         return covariances.from_scatter(scatter, count, covariances.n_features)
 
-    def complaint(self, kind: Any, precisions: Array) -> str:
+    def problem(self, kind: Any, precisions: Array) -> str:
         n_components, n_features = precisions.shape[0], precisions.shape[-1]
         given = np.asarray(precisions, dtype=np.float64)
         nearest = kind.from_precisions(given, n_components, n_features).precisions

@@ -325,10 +325,10 @@ class GaussianMixture(GaussianDensity):
         check_shape(values, estimator._shapes(n_features)["covariances_"], "covariances")
         structure = estimator._structure
         # A covariance and its inverse are symmetric, positive and alike for the same reasons.
-        complaint = structure.complaint_about_precisions(values)
+        complaint = structure.precisions_problem(values)
         if complaint:
             raise ValueError(f"'{covariance_type} covariance' should be {complaint}")
-        known = structure.from_public(np.asarray(values, dtype=np.float64), *means.shape)
+        known = structure.from_sklearn_array(np.asarray(values, dtype=np.float64), *means.shape)
         components = GaussianComponents(means, known)
         params = MixtureParameters(check_weights(weights, n_components), components)
         settings = settings | {"covariance_type": covariance_type}
@@ -501,7 +501,7 @@ class GaussianMixture(GaussianDensity):
         return fixed
 
     def _shapes(self, n_features: int) -> dict[str, tuple[int, ...]]:
-        shape = self._structure.alike(np.eye(n_features), self.n_components).public.shape
+        shape = self._structure.shared(np.eye(n_features), self.n_components).sklearn_array.shape
         return {
             "weights_": (self.n_components,),
             "means_": (self.n_components, n_features),
@@ -528,7 +528,7 @@ class GaussianMixture(GaussianDensity):
             )
             name = f"{self.covariance_type} precision"
             check_shape(precisions, shapes["precisions_cholesky_"], name)
-            complaint = self._structure.complaint_about_precisions(precisions)
+            complaint = self._structure.precisions_problem(precisions)
             if complaint:
                 raise ValueError(f"'{name}' should be {complaint}")
             given["covariances"] = self._structure.from_precisions(
@@ -555,7 +555,9 @@ class GaussianMixture(GaussianDensity):
         self._check_form()
         means = np.asarray(self.means_, dtype=np.float64)
         factors = np.asarray(self.precisions_cholesky_, dtype=np.float64)
-        expected = self._structure.alike(np.eye(means.shape[1]), means.shape[0]).public.shape
+        expected = self._structure.shared(
+            np.eye(means.shape[1]), means.shape[0]
+        ).sklearn_array.shape
         if factors.shape != expected:
             raise ValueError(
                 f"covariance_type={self.covariance_type!r}: expected precisions_cholesky_ of shape "
@@ -577,7 +579,7 @@ class GaussianMixture(GaussianDensity):
         # where eigenvalues are equal, and a rounding of the matrix would turn them.
         means = np.asarray(self.means_, dtype=np.float64)
         values = np.asarray(self.covariances_, dtype=np.float64)
-        covariances = self._structure.from_public(values, *means.shape)
+        covariances = self._structure.from_sklearn_array(values, *means.shape)
         return MixtureParameters(self._all_weights(), GaussianComponents(means, covariances))
 
     def _attributes_of(
@@ -591,7 +593,7 @@ class GaussianMixture(GaussianDensity):
         arrays = {
             "weights_": params.weights[:n_components],
             "means_": params.components.means,
-            "covariances_": covariances.public,
+            "covariances_": covariances.sklearn_array,
             "precisions_": covariances.precisions,
             "precisions_cholesky_": covariances.precisions_cholesky,
         }
@@ -618,5 +620,5 @@ def _form(structure: type[Covariances]) -> tuple[int, ...]:
 
     These numbers tell the forms apart; others may not, such as two of both.
     """
-    shape: tuple[int, ...] = structure.alike(np.eye(2), 1).public.shape
+    shape: tuple[int, ...] = structure.shared(np.eye(2), 1).sklearn_array.shape
     return shape

@@ -222,7 +222,7 @@ class Family(ABC, Generic[C, T]):
 
     # -- optional: starts from responsibilities, and from points ----------------------------------
 
-    def first_look(self, X: Array, responsibilities: Array, origin: Array) -> T:
+    def start_moments(self, X: Array, responsibilities: Array, origin: Array) -> T:
         """Return the sums over a block that a start needs, before there are components.
 
         Parameters
@@ -236,26 +236,26 @@ class Family(ABC, Generic[C, T]):
             f"{type(self).__name__} finds no start from data: give components to start from."
         )
 
-    def reference(self, first_look: T) -> C:
+    def reference(self, start_moments: T) -> C:
         """Return components for a first M-step: the weighted means, the spread of all data.
 
         A component to which no responsibility was given takes the mean of all the data.
 
         Parameters
         ----------
-        first_look : ComponentStatistics
+        start_moments : ComponentStatistics
         """
         raise NotImplementedError(
             f"{type(self).__name__} finds no start from data: give components to start from."
         )
 
-    def around_points(self, points: Array, first_look: T) -> C:
+    def around_points(self, points: Array, start_moments: T) -> C:
         """Return components each placed on a point.
 
         Parameters
         ----------
         points : ndarray of shape (n_components, n_features)
-        first_look : ComponentStatistics
+        start_moments : ComponentStatistics
             That of all the data as one component.
         """
         raise NotImplementedError(f"{type(self).__name__} has no start from points")

@@ -311,7 +311,7 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         of_data = 0.5 * (EPS * sizes + float(stats.count @ spacing))
         return of_data + self.prior.rounding_error(means)
 
-    def first_look(self, X: Array, responsibilities: Array, origin: Array) -> GaussianStatistics:
+    def start_moments(self, X: Array, responsibilities: Array, origin: Array) -> GaussianStatistics:
         """Return counts and first moments of each component, and the second moment of all together.
 
         All are about one origin; the second moment has shape (n_features, n_features).
@@ -319,7 +319,7 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         Parameters
         ----------
         X, responsibilities, origin
-            As in `Family.first_look`.
+            As in `Family.start_moments`.
         """
         if has_missing(X):
             raise ValueError(
@@ -335,22 +335,22 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
             origin=origin,
         )
 
-    def reference(self, first_look: GaussianStatistics) -> GaussianComponents:
-        count, n_components = first_look.count, first_look.count.shape[0]
-        shift, total = _shift_and_scatter(first_look)
+    def reference(self, start_moments: GaussianStatistics) -> GaussianComponents:
+        count, n_components = start_moments.count, start_moments.count.shape[0]
+        shift, total = _shift_and_scatter(start_moments)
         known = present(count)[:, None]
-        moved = first_look.first_moment / np.where(known, count[:, None], 1.0)
-        means = first_look.origin + np.where(known, moved, shift)
+        moved = start_moments.first_moment / np.where(known, count[:, None], 1.0)
+        means = start_moments.origin + np.where(known, moved, shift)
         spread = total + n_components * self.prior.matrix(shift.shape[0])
         weight = count.sum() + n_components * self.prior.pseudo_count
-        covariances = self.structure.alike(spread / weight, n_components)
+        covariances = self.structure.shared(spread / weight, n_components)
         return GaussianComponents(means, covariances.raised_to(self.floor))
 
-    def around_points(self, points: Array, first_look: GaussianStatistics) -> GaussianComponents:
-        _, total = _shift_and_scatter(first_look)
+    def around_points(self, points: Array, start_moments: GaussianStatistics) -> GaussianComponents:
+        _, total = _shift_and_scatter(start_moments)
         scatter = self.structure.scatter_around_points(total, points.shape[0])
         scatter = scatter + self.prior.scatter(self.structure, *points.shape)
-        share = first_look.count.sum() / points.shape[0]
+        share = start_moments.count.sum() / points.shape[0]
         count = np.full(points.shape[0], share + self.prior.pseudo_count)
         covariances = self.structure.from_scatter(scatter, count, points.shape[1], floor=self.floor)
         return GaussianComponents(points, covariances)
@@ -391,8 +391,8 @@ class Gaussian(Family[GaussianComponents, GaussianStatistics]):
         return rows
 
 
-def _shift_and_scatter(first_look: GaussianStatistics) -> tuple[Array, Array]:
+def _shift_and_scatter(start_moments: GaussianStatistics) -> tuple[Array, Array]:
     """Return the mean of all the data, from the origin; their scatter about it."""
-    moment = first_look.first_moment.sum(axis=0)
-    shift = moment / first_look.count.sum()
-    return shift, first_look.second_moment - np.outer(moment, shift)
+    moment = start_moments.first_moment.sum(axis=0)
+    shift = moment / start_moments.count.sum()
+    return shift, start_moments.second_moment - np.outer(moment, shift)

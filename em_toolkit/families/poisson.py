@@ -91,16 +91,16 @@ class Poisson(Family[PoissonRates, PoissonStatistics]):
         sizes = np.abs(xlogy(stats.first_moment, rates)) + stats.count[:, None] * rates
         return EPS * (float(sizes.sum()) + stats.log_factorials)
 
-    def first_look(self, X: Array, responsibilities: Array, origin: Array) -> PoissonStatistics:
+    def start_moments(self, X: Array, responsibilities: Array, origin: Array) -> PoissonStatistics:
         first_moment = sum_of_products(responsibilities, X)
         return PoissonStatistics(total_responsibilities(responsibilities), first_moment, 0.0)
 
-    def reference(self, first_look: PoissonStatistics) -> PoissonRates:
-        return PoissonRates(np.tile(_mean(first_look), (first_look.count.shape[0], 1)))
+    def reference(self, start_moments: PoissonStatistics) -> PoissonRates:
+        return PoissonRates(np.tile(_mean(start_moments), (start_moments.count.shape[0], 1)))
 
-    def around_points(self, points: Array, first_look: PoissonStatistics) -> PoissonRates:
+    def around_points(self, points: Array, start_moments: PoissonStatistics) -> PoissonRates:
         # Halfway to the mean: a count of zero is no evidence for a rate of zero.
-        return PoissonRates(0.5 * (points + _mean(first_look)))
+        return PoissonRates(0.5 * (points + _mean(start_moments)))
 
     def n_parameters(self, components: PoissonRates) -> int:
         n_components, n_features = components.rates.shape

@@ -129,21 +129,21 @@ class WithNoise(Family[C, NoisyStatistics[T]], Generic[C, T]):
         sizes = float(stats.count[-1]) * float(np.abs(np.log(self.box.lengths)).sum())
         return self.family.rounding_error(components, stats.signal) + EPS * sizes
 
-    def first_look(self, X: Array, responsibilities: Array, origin: Array) -> NoisyStatistics[T]:
+    def start_moments(self, X: Array, responsibilities: Array, origin: Array) -> NoisyStatistics[T]:
         signal = np.ascontiguousarray(responsibilities[:, :-1])
         return NoisyStatistics(
-            total_responsibilities(responsibilities), self.family.first_look(X, signal, origin)
+            total_responsibilities(responsibilities), self.family.start_moments(X, signal, origin)
         )
 
-    def reference(self, first_look: NoisyStatistics[T]) -> C:
-        if not first_look.signal.count.sum() > 0.0:
+    def reference(self, start_moments: NoisyStatistics[T]) -> C:
+        if not start_moments.signal.count.sum() > 0.0:
             raise ValueError(
                 "noise: expected rows that belong to a component, got noise alone: the last "
                 "responsibility of each row is 1."
             )
-        return self.family.reference(first_look.signal)
+        return self.family.reference(start_moments.signal)
 
-    def around_points(self, points: Array, first_look: NoisyStatistics[T]) -> C:
+    def around_points(self, points: Array, start_moments: NoisyStatistics[T]) -> C:
         raise ValueError(
             "Noise has no point to begin from: start a mixture of the components alone, and give "
             "the noise a weight beside them (em_toolkit.initialization.beside_noise)."

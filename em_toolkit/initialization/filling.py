@@ -80,7 +80,7 @@ def filled(
 
 
 def _has_correlations(structure: type[Covariances]) -> bool:
-    covariance = structure.alike(np.array([[1.0, 0.5], [0.5, 1.0]]), 1)
+    covariance = structure.shared(np.array([[1.0, 0.5], [0.5, 1.0]]), 1)
     return bool(np.any(covariance.whiten(np.eye(2), 0)[[0, 1], [1, 0]]))
 
 

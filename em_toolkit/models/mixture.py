@@ -258,7 +258,7 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
             Rows with their weights, and the responsibilities of the rows.
         """
         family = self.family.unfixed()
-        components = family.reference(self._first_look(blocks))
+        components = family.reference(self._start_moments(blocks))
         stats = sum_by_pairs(
             family.statistics(components, X, weights[:, None] * responsibilities)
             for (X, weights, _), responsibilities in blocks
@@ -277,20 +277,20 @@ class Mixture(LatentVariableModel[MixtureParameters[C], Responsibilities, Any], 
             The data, from which the components take their spread.
         """
         n_components = points.shape[0]
-        first_look = self._first_look((block, np.ones((len(block.X), 1))) for block in blocks)
+        start_moments = self._start_moments((block, np.ones((len(block.X), 1))) for block in blocks)
         return MixtureParameters(
             np.full(n_components, 1.0 / n_components),
-            self.family.around_points(points, first_look),
+            self.family.around_points(points, start_moments),
         )
 
-    def _first_look(self, blocks: Iterable[tuple[Block, Array]]) -> Any:
+    def _start_moments(self, blocks: Iterable[tuple[Block, Array]]) -> Any:
         def parts() -> Iterator[Any]:
             origin = None
             for (X, weights, _), responsibilities in blocks:
                 if origin is None:
                     # The mean of some of the data: a single row may be far from all others.
                     origin = X[0] + weights @ (X - X[0]) / (weights.sum() or 1.0)
-                yield self.family.first_look(X, weights[:, None] * responsibilities, origin)
+                yield self.family.start_moments(X, weights[:, None] * responsibilities, origin)
 
         return sum_by_pairs(parts())
 

@@ -103,7 +103,7 @@ def remarks(selection: Comparison) -> list[str]:
     most, best = max(numbers), selection.candidates[selection.best_index_].n_components
     if len(numbers) > 1 and best == most:
         found.append(f"the best has the most components tried, {most}: try more")
-    complaint = complaint_about(selection.candidates, selection.criterion)
+    complaint = problems_of(selection.candidates, selection.criterion)
     return [each for each in (*found, complaint, note_on_constants(selection.left_out)) if each]
 
 
@@ -122,7 +122,7 @@ def note_on_constants(left_out: Mapping[Any, float]) -> str:
     )
 
 
-def complaint_about(candidates: Sequence[Candidate], criterion: str) -> str:
+def problems_of(candidates: Sequence[Candidate], criterion: str) -> str:
     """Return a sentence on fits that failed or have not converged, "" if there are none.
 
     Parameters

@@ -26,7 +26,7 @@ from em_toolkit.selection.candidate import Candidate, place_of_best
 from em_toolkit.selection.combinations import combinations
 from em_toolkit.selection.criteria import CRITERIA
 from em_toolkit.selection.progress import progress
-from em_toolkit.selection.reporting import complaint_about, note_on_constants
+from em_toolkit.selection.reporting import note_on_constants, problems_of
 from em_toolkit.selection.result import MixtureSelection
 from em_toolkit.selection.trial import Trials
 from em_toolkit.statistics import Array
@@ -202,7 +202,7 @@ def select_mixture(
     )
     best = place_of_best(candidates, criterion)
     for remark, category in (
-        (complaint_about(candidates, criterion), ConvergenceWarning),
+        (problems_of(candidates, criterion), ConvergenceWarning),
         (note_on_constants(left_out), UserWarning),
     ):
         if remark:

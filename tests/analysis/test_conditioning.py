@@ -93,7 +93,7 @@ def random_covariances(rng, structure, n_components, n_features):
         "diag": lambda: rng.uniform(0.3, 4.0, (n_components, n_features)),
         "spherical": lambda: rng.uniform(0.3, 4.0, n_components),
     }[structure]()
-    covariances = CLASSES[structure].from_public(public, n_components, n_features)
+    covariances = CLASSES[structure].from_sklearn_array(public, n_components, n_features)
     return covariances, dense(structure, public, n_components, n_features)
 
 
@@ -115,7 +115,7 @@ def plain(params):
     covariances = params.components.covariances
     (structure,) = [name for name, known in CLASSES.items() if type(covariances) is known]
     means = params.components.means
-    return params.weights, means, dense(structure, covariances.public, *means.shape)
+    return params.weights, means, dense(structure, covariances.sklearn_array, *means.shape)
 
 
 mixtures = st.tuples(

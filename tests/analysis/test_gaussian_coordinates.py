@@ -227,7 +227,7 @@ def test_the_missing_fraction_is_the_slowest_rate_of_em(name: str, holes: bool) 
     oracle = Structured(fit)
 
     def step(theta: Data) -> Data:
-        public = oracle.public(theta)
+        public = oracle.sklearn_array(theta)
         moved = fit.__class__(
             K,
             covariance_type=name,
@@ -246,7 +246,10 @@ def test_the_missing_fraction_is_the_slowest_rate_of_em(name: str, holes: bool) 
         return np.concatenate([part.ravel() for part in parts])
 
     slopes = np.concatenate(
-        [oracle.slopes(part).reshape(-1, oracle.theta.size) for part in oracle.public(oracle.theta)]
+        [
+            oracle.slopes(part).reshape(-1, oracle.theta.size)
+            for part in oracle.sklearn_array(oracle.theta)
+        ]
     )
     moves = np.diag(1e-4 * oracle.scale)
     columns = [

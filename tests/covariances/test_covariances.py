@@ -51,7 +51,7 @@ def values(structure: str) -> Data:
 
 @pytest.fixture
 def covariances(structure: str, values: Data) -> Covariances:
-    return CLASSES[structure].from_public(values, K, D)
+    return CLASSES[structure].from_sklearn_array(values, K, D)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def close(actual: Any, expected: Any, rtol: float = 3e-14) -> None:
 
 
 def test_public_shape_and_sizes(covariances: Covariances, values: Data, structure: str) -> None:
-    np.testing.assert_array_equal(covariances.public, values)
+    np.testing.assert_array_equal(covariances.sklearn_array, values)
     assert (covariances.n_components, covariances.n_features) == (K, D)
     expected = {"full": K * D * (D + 1) // 2, "tied": D * (D + 1) // 2, "diag": K * D}
     assert covariances.n_parameters == expected.get(structure, K)
@@ -89,14 +89,14 @@ def test_public_shape_and_sizes(covariances: Covariances, values: Data, structur
 
 def test_alike(structure: str) -> None:
     matrix = random_covariance(np.random.default_rng(2), D)
-    alike = CLASSES[structure].alike(matrix, K)
+    alike = CLASSES[structure].shared(matrix, K)
     expected = {
         "full": np.stack([matrix] * K),
         "tied": matrix,
         "diag": np.stack([np.diag(matrix)] * K),
         "spherical": np.full(K, np.trace(matrix) / D),
     }[structure]
-    close(alike.public, expected)
+    close(alike.sklearn_array, expected)
 
 
 def test_values_cannot_be_changed(covariances: Covariances, values: Data) -> None:
@@ -167,7 +167,7 @@ def test_scatter_about_any_means(structure: str) -> None:
     X, origin, *others = rng.standard_normal((40, D)), *rng.standard_normal((3, K, D))
     responsibilities = rng.uniform(0.0, 2.0, (40, K))
     family = Gaussian(CLASSES[structure])
-    components = GaussianComponents(origin, CLASSES[structure].alike(np.eye(D), K))
+    components = GaussianComponents(origin, CLASSES[structure].shared(np.eye(D), K))
     stats = family.statistics(components, X, responsibilities)
     for means in (others[0], others[1], others[0], origin, others[1]):
         expected = family.structure.second_moment(X, means, responsibilities)
@@ -216,7 +216,7 @@ def test_from_scatter_is_the_maximum_of_its_structure(structure: str) -> None:
     assert best.n_components == K
 
     def objective(vector: Data) -> float:
-        values = best.from_vector(vector).public
+        values = best.from_vector(vector).sklearn_array
         return -0.5 * sum(
             n * np.log(np.linalg.det(m)) + np.trace(np.linalg.solve(m, a))
             for n, m, a in zip(count, dense(structure, values, K, D), scatters, strict=True)
@@ -234,17 +234,17 @@ def test_from_scatter_is_the_maximum_of_its_structure(structure: str) -> None:
 def test_or_previous(structure: str) -> None:
     rng = np.random.default_rng(9)
     new, old = (
-        CLASSES[structure].from_public(public_values(structure, rng), K, D) for _ in range(2)
+        CLASSES[structure].from_sklearn_array(public_values(structure, rng), K, D) for _ in range(2)
     )
     every, some = np.full(3, True), np.array([True, False, True])
-    news, olds = (dense(structure, each.public, K, D) for each in (new, old))
+    news, olds = (dense(structure, each.sklearn_array, K, D) for each in (new, old))
     mixed = np.where(some[:, None, None], news, olds)
     without_data = new.or_previous(some, every, old)
     unsettled = new.or_previous(every, some, old)
     # A shared matrix is known as long as any component is, and settled when all are.
     expected = (news, olds) if structure == "tied" else (mixed, mixed)
     for found, matrices in zip((without_data, unsettled), expected, strict=True):
-        np.testing.assert_array_equal(dense(structure, found.public, K, D), matrices)
+        np.testing.assert_array_equal(dense(structure, found.sklearn_array, K, D), matrices)
 
 
 # -- precisions -----------------------------------------------------------------------------------
@@ -288,7 +288,7 @@ def test_precisions(structure: str, covariances: Covariances, matrices: Data) ->
 def test_from_precisions(structure: str, matrices: Data, values: Data) -> None:
     made = CLASSES[structure].from_precisions(precisions_of(structure, matrices), K, D)
     assert made.n_components == K
-    close(made.public, values)
+    close(made.sklearn_array, values)
     close(made.log_determinants, np.log(np.linalg.det(matrices)))
     close(made.precisions, precisions_of(structure, matrices))
 
@@ -301,7 +301,7 @@ def test_from_any_factor_of_the_precisions(
     if rotated and structure in ("full", "tied"):
         assert np.abs(np.tril(factors, -1)).max() > 0.1
     made = CLASSES[structure].from_precisions_cholesky(factors, K, D)
-    close(made.public, values)
+    close(made.sklearn_array, values)
     close(made.log_determinants, np.log(np.linalg.det(matrices)))
     close(made.precisions_cholesky, precision_factors(structure, matrices, rotated=False))
     X, means = np.random.default_rng(11).standard_normal((20, D)), np.zeros((K, D))
@@ -322,13 +322,13 @@ def test_a_factor_of_an_ill_conditioned_precision_keeps_its_digits(structure: st
 
 def test_bad_precisions_are_named(structure: str, matrices: Data) -> None:
     good = precisions_of(structure, matrices)
-    assert CLASSES[structure].complaint_about_precisions(good) == ""
+    assert CLASSES[structure].precisions_problem(good) == ""
     axis_aligned = structure in ("diag", "spherical")
     complaint = "positive" if axis_aligned else "symmetric, positive-definite"
-    assert CLASSES[structure].complaint_about_precisions(-good) == complaint
+    assert CLASSES[structure].precisions_problem(-good) == complaint
     if not axis_aligned:
         skew = good + np.triu(np.ones((D, D)), 1)
-        assert CLASSES[structure].complaint_about_precisions(skew) == complaint
+        assert CLASSES[structure].precisions_problem(skew) == complaint
 
 
 # -- coordinates ----------------------------------------------------------------------------------
@@ -337,7 +337,7 @@ def test_bad_precisions_are_named(structure: str, matrices: Data) -> None:
 def test_coordinates_and_back(structure: str, covariances: Covariances, values: Data) -> None:
     vector = covariances.to_vector()
     assert vector.shape == (covariances.n_parameters,)
-    close(covariances.from_vector(vector).public, values)
+    close(covariances.from_vector(vector).sklearn_array, values)
 
 
 def test_any_coordinates_are_covariances(structure: str, covariances: Covariances) -> None:
@@ -346,7 +346,7 @@ def test_any_coordinates_are_covariances(structure: str, covariances: Covariance
         vector = rng.uniform(-2.0, 2.0, covariances.n_parameters)
         made = covariances.from_vector(vector)
         assert type(made) is type(covariances)
-        assert (np.linalg.eigvalsh(dense(structure, made.public, K, D)) > 0.0).all()
+        assert (np.linalg.eigvalsh(dense(structure, made.sklearn_array, K, D)) > 0.0).all()
         # Coordinates of -2..2 make conditions of up to 1e4.
         close(made.to_vector(), vector, rtol=1e-10)
 
@@ -427,11 +427,11 @@ def test_overflow_is_named(structure: str, values: Data, value: float) -> None:
     broken = np.array(values)
     broken.flat[0] = value
     with pytest.raises(CollapseError, match=r"overflowed.*Scale the data"):
-        CLASSES[structure].from_public(broken, K, D).check_about(np.zeros((K, D)))
+        CLASSES[structure].from_sklearn_array(broken, K, D).check_about(np.zeros((K, D)))
     means = np.zeros((K, D))
     means[2, 1] = value
     with pytest.raises(CollapseError, match="overflowed"):
-        CLASSES[structure].from_public(values, K, D).check_about(means)
+        CLASSES[structure].from_sklearn_array(values, K, D).check_about(means)
 
 
 # -- far from zero --------------------------------------------------------------------------------
@@ -492,12 +492,12 @@ def test_the_m_step_far_from_zero_keeps_all_digits(structure: str, offset: float
     )
 
     family = Gaussian(CLASSES[structure])
-    begin = GaussianComponents(means + 0.5, CLASSES[structure].alike(np.eye(D), K))
+    begin = GaussianComponents(means + 0.5, CLASSES[structure].shared(np.eye(D), K))
     found = family.maximize(begin, family.statistics(begin, X, responsibilities))
     # A mean is rounded to the spacing of numbers at the offset; covariances are about that mean,
     # so that only the square of its rounding enters.
     np.testing.assert_allclose(found.means, means, rtol=4e-16, atol=1e-15)
-    close(found.covariances.public, expected.public, rtol=2e-15)
+    close(found.covariances.sklearn_array, expected.sklearn_array, rtol=2e-15)
 
 
 # -- what a density needs of a fit ----------------------------------------------------------------
@@ -567,7 +567,7 @@ def test_draws_of_features_in_unlike_units(kind: Any, exponent: float) -> None:
     correlations = np.array([[1.0, 0.5, 0.3], [0.5, 1.0, 0.4], [0.3, 0.4, 1.0]])
     n_rows = 40_000
     for units in permutations([1.0, 10.0**-exponent, 10.0**exponent]):
-        covariances = kind.alike(correlations * np.outer(units, units), 2)
+        covariances = kind.shared(correlations * np.outer(units, units), 2)
         for rng in (np.random.RandomState(0), np.random.default_rng(0)):
             rows = covariances.draw(n_rows, 1, rng) / units
             found = np.cov(rows.T)
@@ -576,6 +576,6 @@ def test_draws_of_features_in_unlike_units(kind: Any, exponent: float) -> None:
 
 def test_draws_of_features_in_large_units_are_numpys_to_the_bit() -> None:
     matrix = np.array([[1e12, 2e9], [2e9, 9e7]])
-    rows = FullCovariances.alike(matrix, 1).draw(5, 0, np.random.RandomState(0))
+    rows = FullCovariances.shared(matrix, 1).draw(5, 0, np.random.RandomState(0))
     expected = np.random.RandomState(0).multivariate_normal([0, 0], matrix, 5, check_valid="ignore")
     np.testing.assert_array_equal(rows, expected)

@@ -76,7 +76,9 @@ def public_of(name: str, matrices: Data) -> Data:
 
 
 def made(name: str, matrices: Data) -> Covariances:
-    return MCLUST_STRUCTURES[name].from_public(public_of(name, matrices), *matrices.shape[:2])
+    return MCLUST_STRUCTURES[name].from_sklearn_array(
+        public_of(name, matrices), *matrices.shape[:2]
+    )
 
 
 def assert_shared(name: str, matrices: Data, rtol: float = 1e-9) -> None:
@@ -203,7 +205,7 @@ def test_no_covariances_of_the_structure_are_better(name: str, seed: int) -> Non
     scatters = np.stack([10.0 * random_covariance(rng, D, 30.0) for _ in range(K)])
     count = rng.uniform(5.0, 15.0, K)
     best = MCLUST_STRUCTURES[name].from_scatter(reduced(name, scatters), count, D)
-    matrices = matrices_of(name, best.public, K, D)
+    matrices = matrices_of(name, best.sklearn_array, K, D)
     assert_shared(name, matrices)
     lowest = loss(matrices, scatters, count)
     for _ in range(100):
@@ -250,7 +252,7 @@ def test_common_axes_are_those_that_a_general_optimizer_finds(name: str) -> None
 
     found = [minimize(reduced_loss, rng.standard_normal(4)).fun for _ in range(20)]
     best = MCLUST_STRUCTURES[name].from_scatter(scatters, count, 3)
-    ours = loss(best.public, scatters, count)
+    ours = loss(best.sklearn_array, scatters, count)
     assert min(abs(ours - other) for other in found) < 1e-7
     assert ours < min(found) + 1e-7
 
@@ -261,7 +263,7 @@ def test_what_is_in_the_structure_is_found_again(name: str) -> None:
     count = np.array([3.0, 5.0, 11.0])
     scatter = reduced(name, count[:, None, None] * matrices)
     found = MCLUST_STRUCTURES[name].from_scatter(scatter, count, D)
-    np.testing.assert_allclose(matrices_of(name, found.public, K, D), matrices, atol=1e-12)
+    np.testing.assert_allclose(matrices_of(name, found.sklearn_array, K, D), matrices, atol=1e-12)
     np.testing.assert_allclose(found.log_determinants, np.linalg.slogdet(matrices)[1], atol=1e-12)
 
 
@@ -277,9 +279,9 @@ def test_an_empty_component_keeps_what_is_its_own(name: str) -> None:
     held = structure.from_scatter(reduced(name, scatters), count, D, previous)
     with_data = np.array([0, 2])
     alone = structure.from_scatter(reduced(name, scatters[with_data]), count[with_data], D)
-    matrices = matrices_of(name, held.public, K, D)
+    matrices = matrices_of(name, held.sklearn_array, K, D)
     np.testing.assert_allclose(
-        matrices[with_data], matrices_of(name, alone.public, 2, D), rtol=1e-8, atol=1e-8
+        matrices[with_data], matrices_of(name, alone.sklearn_array, 2, D), rtol=1e-8, atol=1e-8
     )
     assert_shared(name, matrices)
     held.check_about(np.zeros((K, D)))
@@ -301,7 +303,7 @@ def test_structure_conforms(name: str, d: int, floor: float) -> None:
 
     def log_evidence(params: Any, X: Data) -> Data:
         components = params.components
-        dense = matrices_of(name, components.covariances.public, K, d)
+        dense = matrices_of(name, components.covariances.sklearn_array, K, d)
         densities = gaussian_log_densities(X, components.means, dense)
         return mixture_log_density(params.log_weights, densities)
 
@@ -320,10 +322,12 @@ def test_coordinates_lead_back_and_into_the_structure(name: str) -> None:
     covariances = made(name, in_structure(name, rng))
     vector = covariances.to_vector()
     again = covariances.from_vector(vector)
-    np.testing.assert_allclose(again.public, covariances.public, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        again.sklearn_array, covariances.sklearn_array, rtol=1e-12, atol=1e-12
+    )
     other = made(name, in_structure(name, rng)).to_vector()
     between = covariances.from_vector(0.7 * vector + 0.3 * other)
-    assert_shared(name, matrices_of(name, between.public, K, D))
+    assert_shared(name, matrices_of(name, between.sklearn_array, K, D))
 
 
 @pytest.mark.parametrize("acceleration", ["squarem", "quasi_newton"])
@@ -528,7 +532,7 @@ def test_zero_scatter_is_no_density(name: str) -> None:
     if name.endswith("II"):
         scatters[:] = 0.0
     covariances = MCLUST_STRUCTURES[name].from_scatter(reduced(name, scatters), np.ones(K), D)
-    assert np.isfinite(covariances.public).all()
+    assert np.isfinite(covariances.sklearn_array).all()
     with pytest.raises(CollapseError, match="component 0"):
         covariances.check_about(np.zeros((K, D)))
 

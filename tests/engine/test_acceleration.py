@@ -135,7 +135,7 @@ def in_a_row(
     X = means[rng.integers(n_components, size=n_rows)]
     X += rng.standard_normal(X.shape)
     model = gaussian_mixture(structure)
-    covariances = CLASSES[structure].alike(np.eye(n_features), n_components)
+    covariances = CLASSES[structure].shared(np.eye(n_features), n_components)
     weights = np.full(n_components, 1.0 / n_components)
     return model, MixtureParameters(weights, GaussianComponents(means, covariances)), Rows(X)
 
@@ -186,7 +186,7 @@ def test_easy_data_cost_little_more(name: str, tol: float) -> None:
 
 def own_bound(params: Any, X: Data) -> float:
     components = params.components
-    densities = gaussian_log_densities(X, components.means, components.covariances.public)
+    densities = gaussian_log_densities(X, components.means, components.covariances.sklearn_array)
     with np.errstate(divide="ignore"):
         return float(mixture_log_density(np.log(params.weights), densities).mean())
 
@@ -209,7 +209,7 @@ def test_the_bound_never_falls(
     X = centers[rng.integers(n_components, size=40)] + rng.standard_normal((40, n_features))
     X *= scale
     means = X[rng.integers(40, size=n_components)]
-    covariances = FullCovariances.alike(scale**2 * np.eye(n_features), n_components)
+    covariances = FullCovariances.shared(scale**2 * np.eye(n_features), n_components)
     weights = rng.dirichlet(np.ones(n_components))
     start = MixtureParameters(weights, GaussianComponents(means, covariances))
     # The monitor raises an error if any row of the ledger falls.
@@ -430,7 +430,7 @@ def test_a_component_of_weight_zero(name: str, empty: int) -> None:
     start = faithful_start()
     weights = np.insert(start.weights, empty, 0.0)
     means = np.insert(start.components.means, empty, [9.0, 9.0], axis=0)
-    matrices = np.insert(start.components.covariances.public, empty, np.eye(2), axis=0)
+    matrices = np.insert(start.components.covariances.sklearn_array, empty, np.eye(2), axis=0)
     with_empty = MixtureParameters(weights, GaussianComponents(means, FullCovariances(matrices)))
     fit = run(gaussian_mixture(), with_empty, Rows(FAITHFUL), name, tol=1e-10, max_iter=500)
     plain = run(gaussian_mixture(), start, Rows(FAITHFUL), None, tol=1e-10, max_iter=500)

@@ -73,7 +73,7 @@ def test_steps_take_turns_and_an_e_step_at_the_result_is_the_last(n_iter: int) -
 
 def own_evidence(params: MixtureParameters[GaussianComponents], X: Data) -> float:
     components = params.components
-    densities = gaussian_log_densities(X, components.means, components.covariances.public)
+    densities = gaussian_log_densities(X, components.means, components.covariances.sklearn_array)
     return float(mixture_log_density(np.log(params.weights), densities).mean())
 
 
@@ -330,7 +330,7 @@ def test_a_component_that_shrinks_onto_a_row_is_a_collapse() -> None:
     ],
 )
 def test_a_start_without_density_raises(matrix: Data, message: str) -> None:
-    components = GaussianComponents(np.zeros((2, 2)), FullCovariances.alike(matrix, 2))
+    components = GaussianComponents(np.zeros((2, 2)), FullCovariances.shared(matrix, 2))
     start = MixtureParameters(np.array([0.5, 0.5]), components)
     with pytest.raises(CollapseError, match=message):
         em(gaussian_mixture(), start, Rows(FAITHFUL))

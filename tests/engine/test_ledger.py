@@ -118,7 +118,7 @@ def test_ledger_of_a_gaussian_mixture(structure: str, psi: float, weighted: bool
     fit = em(
         model, path.params[0], Rows(FAITHFUL, sample_weight), max_iter=8, tol=0.0, listener=path
     )
-    matrices = [dense(structure, p.components.covariances.public, 2, 2) for p in path.params]
+    matrices = [dense(structure, p.components.covariances.sklearn_array, 2, 2) for p in path.params]
     densities = [
         gaussian_log_densities(FAITHFUL, p.components.means, matrix)
         for p, matrix in zip(path.params, matrices, strict=True)

@@ -90,7 +90,7 @@ def test_inflated_covariances_near_a_fixed_point(structure: str, factor: float) 
 
 def plane_start(structure: str, X: Data, regularization: float = 0.0) -> Any:
     spread = np.cov(X.T) + regularization * np.eye(X.shape[1])
-    covariances = CLASSES[structure].alike(spread, 3)
+    covariances = CLASSES[structure].shared(spread, 3)
     return MixtureParameters(np.full(3, 1 / 3), GaussianComponents(X[:3], covariances))
 
 
@@ -125,7 +125,7 @@ class AddsAfterwards(Gaussian):
         new = super().maximize(components, stats)
         covariances = new.covariances
         # The mean of an identity matrix for each component, in the structure's shape.
-        identity = type(covariances).alike(np.eye(new.means.shape[1]), new.means.shape[0])
+        identity = type(covariances).shared(np.eye(new.means.shape[1]), new.means.shape[0])
         values = covariances.values + self.epsilon * identity.values
         return GaussianComponents(new.means, replace(covariances, values=values))
 
@@ -227,7 +227,9 @@ def test_tempered_responsibilities(power: float) -> None:
     error = caught(Tempered(Gaussian(), power), start, FAITHFUL)
     assert (error.half_step, error.iteration) == ("E", 0)
     components = start.components
-    densities = gaussian_log_densities(FAITHFUL, components.means, components.covariances.public)
+    densities = gaussian_log_densities(
+        FAITHFUL, components.means, components.covariances.sklearn_array
+    )
     p = mixture_posterior(np.log(start.weights), densities)
     q = p**power / (p**power).sum(axis=1, keepdims=True)
     kl = (q * np.log(q / p)).sum(axis=1).mean()

@@ -30,7 +30,7 @@ def blocked_cases() -> Iterator[Any]:
     rng = np.random.default_rng(3)
     X = clusters(rng, 300, 3, 2)
     for structure in STRUCTURES:
-        covariances = CLASSES[structure].alike(np.cov(X.T), 2)
+        covariances = CLASSES[structure].shared(np.cov(X.T), 2)
         start = MixtureParameters(
             np.array([0.4, 0.6]), GaussianComponents(X[:2].copy(), covariances)
         )

@@ -192,7 +192,7 @@ def test_no_matrices_of_the_structure_above_the_floor_are_better(name: str, floo
     scatters = count[:, None, None] * (rows @ rows.transpose(0, 2, 1)) / 12
     structure = MCLUST_STRUCTURES[name]
     best = structure.from_scatter(reduced(name, scatters), count, d, floor=floor)
-    dense = matrices_of(name, best.public, K, d)
+    dense = matrices_of(name, best.sklearn_array, K, d)
     assert np.linalg.eigvalsh(dense).min() >= floor * (1.0 - 1e-9)
 
     def loss(candidates: Data) -> float:
@@ -207,7 +207,7 @@ def test_no_matrices_of_the_structure_above_the_floor_are_better(name: str, floo
     for size in (1e-4, 1e-3, 1e-2, 0.1, 1.0):
         for _ in range(20):
             moved = best.from_vector(vector + size * rng.standard_normal(vector.size))
-            candidates = matrices_of(name, moved.raised_to(floor).public, K, d)
+            candidates = matrices_of(name, moved.raised_to(floor).sklearn_array, K, d)
             assert np.linalg.eigvalsh(candidates).min() >= floor * (1.0 - 1e-9)
             assert loss(candidates) > lowest - 1e-9 * abs(lowest)
 
@@ -550,7 +550,7 @@ def fit_with_pull(
         previous = structure.from_scatter(
             reduced(name, scatters), count, X.shape[1], previous, floor
         )
-        dense_new = matrices_of(name, previous.public, 2, X.shape[1])
+        dense_new = matrices_of(name, previous.sklearn_array, 2, X.shape[1])
         change = np.abs(new - means).max() + np.abs(dense_new - dense).max()
         means, dense = new, dense_new
         if change < 1e-13:

@@ -117,7 +117,7 @@ def test_a_singular_maximum_is_no_numpy_warning(structure: type[EVECovariances])
     rng = np.random.default_rng(0)
     few, many = rng.normal(size=(2, 4)), rng.normal(size=(30, 4))
     scatter = np.stack([few.T @ few, many.T @ many])
-    previous = structure.alike(np.eye(4), 2)
+    previous = structure.shared(np.eye(4), 2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = structure.from_scatter(scatter, np.array([2.0, 30.0]), 4, previous)

@@ -243,7 +243,7 @@ def case(structure: str) -> tuple[Mixture[GaussianComponents], Any, Data]:
         "diag": np.diagonal(matrices, axis1=1, axis2=2),
         "spherical": matrices[:, 0, 0],
     }[structure]
-    covariances = CLASSES[structure].from_public(np.array(values), 3, 3)
+    covariances = CLASSES[structure].from_sklearn_array(np.array(values), 3, 3)
     components = GaussianComponents(rng.standard_normal((3, 3)), covariances)
     X = with_holes(rng.standard_normal((40, 3)), 0.4, seed=8)
     assert np.isnan(X).all(axis=1).any()
@@ -254,7 +254,9 @@ def case(structure: str) -> tuple[Mixture[GaussianComponents], Any, Data]:
 def oracle_densities(params: Any, X: Data) -> Data:
     covariances = params.components.covariances
     names = {CLASSES[name]: name for name in STRUCTURES}
-    matrices = dense(names[type(covariances)], covariances.public, *params.components.means.shape)
+    matrices = dense(
+        names[type(covariances)], covariances.sklearn_array, *params.components.means.shape
+    )
     return observed_log_densities(X, params.components.means, matrices)
 
 
@@ -313,7 +315,7 @@ def test_the_evidence_is_the_integral_over_what_is_missing() -> None:
             for weight, mean, matrix in zip(
                 params.weights,
                 params.components.means,
-                params.components.covariances.public,
+                params.components.covariances.sklearn_array,
                 strict=True,
             )
         )

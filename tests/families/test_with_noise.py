@@ -263,7 +263,7 @@ def test_no_optimizer_improves_the_fit(structure: str) -> None:
 
     def loss(vector: Data) -> float:
         at = params.from_vector(vector)
-        matrices = dense(structure, at.components.covariances.public, 2, 2)
+        matrices = dense(structure, at.components.covariances.sklearn_array, 2, 2)
         signal = np.log(at.weights[:2]) + gaussian_log_densities(X, at.components.means, matrices)
         noise = np.full(len(X), np.log(at.weights[2] / fit.noise_volume_))
         return -float(logsumexp(np.column_stack([signal, noise]), axis=1).mean())
@@ -538,7 +538,9 @@ def test_bad_starts() -> None:
         GaussianMixture(2, noise=True, init_params=np.full((312, 2), 0.5)).fit(X_FAITHFUL)
     with pytest.raises(ValueError, match="got noise alone"):
         GaussianMixture(2, noise=True, init_params=np.eye(3)[np.full(312, 2)]).fit(X_FAITHFUL)
-    with pytest.raises(ValueError, match="expected 3 weights, the last one that of the noise, got 2"):
+    with pytest.raises(
+        ValueError, match="expected 3 weights, the last one that of the noise, got 2"
+    ):
         GaussianMixture(2, noise=True, weights_init=[0.5, 0.5]).fit(X_FAITHFUL)
 
 

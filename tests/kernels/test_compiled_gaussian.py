@@ -19,7 +19,7 @@ X = np.vstack([RNG.standard_normal((300, 3)), 4.0 + RNG.standard_normal((211, 3)
 def components_of(name: str) -> GaussianComponents:
     family = Gaussian(STRUCTURES[name])  # type: ignore[index]
     responsibilities = RNG.dirichlet(np.ones(2), len(X))
-    start = family.reference(family.first_look(X, responsibilities, X.mean(axis=0)))
+    start = family.reference(family.start_moments(X, responsibilities, X.mean(axis=0)))
     return family.maximize(start, family.statistics(start, X, responsibilities))
 
 
@@ -44,7 +44,7 @@ def test_log_densities_are_those_of_scipy() -> None:
     components = components_of("full")
     log_density = compiled(Gaussian()).posterior(components, X)[1]
     for k, mean in enumerate(components.means):
-        covariance = components.covariances.public[k]
+        covariance = components.covariances.sklearn_array[k]
         expected = multivariate_normal(mean, covariance).logpdf(X)
         np.testing.assert_allclose(log_density[:, k], expected, rtol=1e-11)
 

@@ -818,7 +818,9 @@ def test_a_start_in_the_order_of_Fortran(structure: str, rows: Data) -> None:
 def scipy_log_evidence(structure: str) -> Any:
     def log_evidence(params: Any, X: Data) -> Data:
         components = params.components
-        matrices = dense_matrices(structure, components.covariances.public, *components.means.shape)
+        matrices = dense_matrices(
+            structure, components.covariances.sklearn_array, *components.means.shape
+        )
         densities = gaussian_log_densities(X, components.means, matrices)
         return mixture_log_density(np.log(params.weights), densities)
 

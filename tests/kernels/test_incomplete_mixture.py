@@ -89,7 +89,7 @@ def components(structure: str, means: Data, matrices: Data) -> GaussianComponent
         "diag": diagonals,
         "spherical": diagonals.mean(axis=1),
     }[structure]
-    return GaussianComponents(means, CLASSES[structure].from_public(values, *means.shape))
+    return GaussianComponents(means, CLASSES[structure].from_sklearn_array(values, *means.shape))
 
 
 def random_case(
@@ -644,7 +644,7 @@ def scipy_log_evidence(case: Case) -> Any:
         assert case.box is not None
         parts = params.components
         K = len(parts.means)
-        matrices = parts.covariances.public
+        matrices = parts.covariances.sklearn_array
         joint = np.empty((len(X), K + 1))
         for i, row in enumerate(X):
             o = np.flatnonzero(~np.isnan(row))

@@ -91,7 +91,7 @@ def test_the_log_prior_is_scipys_but_for_a_constant(structure: str, kappa: float
     differences = []
     for _ in range(10):
         params = random_params(structure, rng, 3, d)
-        matrices = dense(structure, params.components.covariances.public, 3, d)
+        matrices = dense(structure, params.components.covariances.sklearn_array, 3, d)
         theirs = scipy_log_prior(
             structure, params.components.means, matrices, dof, scale, kappa, center
         )
