@@ -156,7 +156,7 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FittedPPCA):
         "whiten": ["boolean"],
         "solver": [StrOptions({"closed_form", "em", "randomized"})],
     }
-    _not_converged = f"PPCA: {Status.MAX_ITER}"
+    _not_converged = f"PPCA did not converge: {Status.MAX_ITER}."
     _collapse_message = (
         "Fitting PPCA failed because the noise is lost in rounding. Use fewer components, or "
         "remove duplicate and constant features."
