@@ -227,7 +227,7 @@ def test_the_missing_fraction_is_the_slowest_rate_of_em(name: str, holes: bool) 
     oracle = Structured(fit)
 
     def step(theta: Data) -> Data:
-        public = oracle.sklearn_array(theta)
+        public = oracle.public(theta)
         moved = fit.__class__(
             K,
             covariance_type=name,
@@ -248,7 +248,7 @@ def test_the_missing_fraction_is_the_slowest_rate_of_em(name: str, holes: bool) 
     slopes = np.concatenate(
         [
             oracle.slopes(part).reshape(-1, oracle.theta.size)
-            for part in oracle.sklearn_array(oracle.theta)
+            for part in oracle.public(oracle.theta)
         ]
     )
     moves = np.diag(1e-4 * oracle.scale)
