@@ -246,10 +246,7 @@ def test_the_missing_fraction_is_the_slowest_rate_of_em(name: str, holes: bool) 
         return np.concatenate([part.ravel() for part in parts])
 
     slopes = np.concatenate(
-        [
-            oracle.slopes(part).reshape(-1, oracle.theta.size)
-            for part in oracle.public(oracle.theta)
-        ]
+        [oracle.slopes(part).reshape(-1, oracle.theta.size) for part in oracle.public(oracle.theta)]
     )
     moves = np.diag(1e-4 * oracle.scale)
     columns = [
