@@ -113,7 +113,7 @@ class Structured:
         """Of what is published, along each coordinate, which is the last axis."""
         columns = []
         for move in np.diag(1e-5 * self.scale):
-            ends = [self.sklearn_array(self.theta + sign * move)[name] for sign in (1.0, -1.0)]
+            ends = [self.public(self.theta + sign * move)[name] for sign in (1.0, -1.0)]
             columns.append((ends[0] - ends[1]) / (2.0 * move.max()))
         return np.stack(columns, axis=-1)
 

@@ -90,8 +90,9 @@ def suspicious_values(name: str, values: Array) -> list[str]:
     for end, others in ((0, distinct[1:]), (-1, distinct[:-1])):
         value, times = distinct[end], int(counts[end])
         # A suspicious neighbour (-999 beside -888) must not hide a code.
-        spread = others[-1] - others[0]
-        gap = abs(value - others[0 if end == 0 else -1])
+        with np.errstate(over="ignore"):
+            spread = others[-1] - others[0]
+            gap = abs(value - others[0 if end == 0 else -1])
         is_far = gap > spread
         is_negative = value < 0.0 <= others[0]
         is_nines = bool(_NINES.fullmatch(f"{value:.15g}")) and gap > 0.1 * spread
